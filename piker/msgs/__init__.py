@@ -1,0 +1,43 @@
+"""Every struct that crosses a process or a wire.
+
+Leaf package: it imports nothing of piker but :mod:`piker.types` and
+:mod:`piker.errors`. Users find these names where they look for them:
+``piker.data``, ``piker.accounting``, ``piker.service``.
+"""
+
+from ._calendar import Calendar as Calendar
+from ._clock import (
+    NS as NS,
+    Clock as Clock,
+    SessionClock as SessionClock,
+    WallClock as WallClock,
+)
+from ._feed import (
+    Disconnected as Disconnected,
+    Ended as Ended,
+    FeedEvent as FeedEvent,
+    FeedInit as FeedInit,
+    FeedMsg as FeedMsg,
+    FlumeMsg as FlumeMsg,
+    Match as Match,
+    Reconnected as Reconnected,
+    ShmToken as ShmToken,
+    Warned as Warned,
+)
+from ._fqme import Fqme as Fqme
+from ._mkt import Asset as Asset, AssetType as AssetType, MktPair as MktPair
+from ._service import (
+    ServiceEvent as ServiceEvent,
+    ServiceInfo as ServiceInfo,
+    State as State,
+)
+from ._ticks import (
+    ASKS as ASKS,
+    BIDS as BIDS,
+    CLEARS as CLEARS,
+    Quote as Quote,
+    Tick as Tick,
+    TickType as TickType,
+    frame_ticks as frame_ticks,
+    iterticks as iterticks,
+)

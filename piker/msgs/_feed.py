@@ -1,0 +1,116 @@
+"""What datad and its clients say to each other, besides quotes."""
+
+from __future__ import annotations
+
+from piker.types import Struct
+
+from ._calendar import Calendar
+from ._clock import Clock, WallClock
+from ._mkt import MktPair
+from ._ticks import Quote
+
+
+class FeedInit(Struct, kw_only=True, tag="feed_init"):
+    """What a backend says of a market before its first quote.
+
+    Attributes:
+      mkt: the market.
+      clock: the clock it runs on.
+      calendar: its trading hours; always open by default.
+      has_volume: whether its trades carry sizes.
+    """
+
+    mkt: MktPair
+    clock: Clock = WallClock()
+    calendar: Calendar = Calendar()
+    has_volume: bool = True
+
+
+class ShmToken(Struct, kw_only=True, tag="shm"):
+    """Where a shared-memory buffer of bars lies, and what it is.
+
+    Attributes:
+      path: absolute path of the mapped file.
+      fqme: the market.
+      period_s: bar length in seconds.
+      capacity: rows it can hold.
+    """
+
+    path: str
+    fqme: str
+    period_s: int
+    capacity: int
+
+
+class FlumeMsg(Struct, kw_only=True, tag="flume"):
+    """One market of a feed, as datad describes it to a client."""
+
+    init: FeedInit
+    first_quote: Quote
+    rt_shm: ShmToken
+    hist_shm: ShmToken
+
+
+class Disconnected(Struct, kw_only=True, tag="disconnected"):
+    """The source behind these markets went away; quotes stop, buffers stay readable.
+
+    Attributes:
+      fqmes: markets concerned.
+      reason: one sentence.
+      time_ns: wall clock.
+    """
+
+    fqmes: tuple[str, ...]
+    reason: str
+    time_ns: int
+
+
+class Reconnected(Struct, kw_only=True, tag="reconnected"):
+    """The source is back.
+
+    Attributes:
+      fqmes: markets concerned.
+      missed: trades that were refetched into the bars and not sent as ticks; -1
+        where it isn't known.
+      time_ns: wall clock.
+    """
+
+    fqmes: tuple[str, ...]
+    missed: int
+    time_ns: int
+
+
+class Ended(Struct, kw_only=True, tag="ended"):
+    """The source has no more data for these markets: a replay reached its end."""
+
+    fqmes: tuple[str, ...]
+    reason: str
+    time_ns: int
+
+
+class Warned(Struct, kw_only=True, tag="warned"):
+    """Something about a market is odd, e.g. the venue's clock or a trade too late."""
+
+    fqmes: tuple[str, ...]
+    reason: str
+    time_ns: int
+
+
+FeedEvent = Disconnected | Reconnected | Ended | Warned
+FeedMsg = Quote | FeedEvent
+
+
+class Match(Struct, kw_only=True, tag="match"):
+    """One answer of a symbol search.
+
+    Attributes:
+      fqme: full name.
+      kind: asset type of the market.
+      score: 0..100, how well it fits the pattern.
+      description: a few words, may be empty.
+    """
+
+    fqme: str
+    kind: str
+    score: float
+    description: str = ""
