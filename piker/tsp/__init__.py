@@ -1,0 +1,19 @@
+"""Time series: the dtype of bars, and pure functions from arrays to arrays."""
+
+from ._bars import (
+    Columns as Columns,
+    aggregate as aggregate,
+    concat_columns as concat_columns,
+    from_bars as from_bars,
+    reduce_columns as reduce_columns,
+    resample as resample,
+    to_bars as to_bars,
+)
+from ._dtypes import OHLCV as OHLCV
+from ._gaps import (
+    fill_gaps as fill_gaps,
+    find_gaps as find_gaps,
+    merge as merge,
+    open_mask as open_mask,
+)
+from ._steps import to_float as to_float, to_steps as to_steps
