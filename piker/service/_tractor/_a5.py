@@ -1,0 +1,173 @@
+"""tractor 0.1.0a5 under the names the rest of the seam uses. See ``_main.py``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import tractor
+import trio
+from tractor import _actor, _mp_fixup_main, _state
+from tractor._exceptions import ModuleNotExposed
+from tractor._ipc import Channel
+from tractor._portal import open_portal
+
+Addr = tuple[str, int]
+Uid = tuple[str, str]
+
+
+def prepare(guard_rpc: Any, buffer_size: int) -> None:
+    """Make the runtime ours: RPC lookups guarded, streams with room, no ``__main__``."""
+    lookup = _actor.Actor._get_rpc_func  # noqa: SLF001
+
+    def guarded(self: Any, ns: str, name: str) -> Any:
+        return guard_rpc(lookup(self, ns, name), ns, name, ModuleNotExposed)
+
+    _actor.Actor._get_rpc_func = guarded  # noqa: SLF001
+    _actor.Actor.msg_buffer_size = buffer_size
+    # a child would run its parent's __main__ again, whatever that imports
+    _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
+
+
+def runtime_vars() -> dict[str, Any]:
+    return _state._runtime_vars  # noqa: SLF001
+
+
+def current_actor() -> Any:
+    return tractor.current_actor(err_on_no_runtime=False)
+
+
+def uid_of(thing: Any) -> Uid:
+    """Of an actor or a channel."""
+    return tuple(thing.uid)
+
+
+def own_addr() -> Addr:
+    host, port = current_actor().accept_addr[:2]
+    return (host, port)
+
+
+def registry_addr() -> Addr | None:
+    return current_actor()._arb_addr  # noqa: SLF001
+
+
+def local_registry() -> Any:
+    """This actor, if it keeps the registry, else None."""
+    actor = current_actor()
+    return actor if actor.is_arbiter else None
+
+
+@asynccontextmanager
+async def open_root_actor(
+    *, name: str, registry_addr: Addr, enable_modules: list[str]
+) -> AsyncIterator[Any]:
+    async with tractor.open_root_actor(
+        arbiter_addr=registry_addr,
+        name=name,
+        enable_modules=enable_modules,
+        loglevel="critical",
+    ) as actor:
+        yield actor
+
+
+open_nursery = tractor.open_nursery
+
+
+async def start_actor(
+    nursery: Any, name: str, *, enable_modules: list[str], infect_asyncio: bool
+) -> tractor.Portal:
+    return await nursery.start_actor(
+        name,
+        enable_modules=enable_modules,
+        infect_asyncio=infect_asyncio,
+        loglevel="critical",
+    )
+
+
+async def connect_channel(addr: Addr) -> Any:
+    """Return a channel to *addr*, the handshake done; its ``uid`` is the peer's."""
+    chan = Channel(addr)
+    try:
+        await chan.connect()
+        await current_actor()._do_handshake(chan)  # noqa: SLF001
+    except BaseException:
+        await close_channel(chan)
+        raise
+    return chan
+
+
+async def close_channel(chan: Any) -> None:
+    if chan.msgstream is not None:
+        with trio.CancelScope(shield=True):  # a close never blocks on the peer
+            await chan.msgstream.stream.aclose()
+
+
+def portal_to(chan: Any) -> Any:
+    """Return the manager of a portal over an open channel."""
+    return open_portal(chan)
+
+
+async def probe(addr: Addr, uid: Uid) -> Uid:
+    """Shake hands with whoever listens at *addr*, outside any runtime."""
+    chan = Channel(addr)
+    try:
+        await chan.connect()
+        await chan.send(uid)
+        name, unique = await chan.recv()
+        return (str(name), str(unique))
+    finally:
+        await close_channel(chan)
+
+
+def registry_rows(answer: dict[str, Any]) -> list[tuple[Uid, Addr]]:
+    rows = []
+    for key, addr in answer.items():
+        name, _, unique = key.rpartition(".")
+        rows.append(((name, unique), (str(addr[0]), int(addr[1]))))
+    return rows
+
+
+def register_args(uid: Uid, addr: Addr) -> dict[str, Any]:
+    return {"uid": uid, "sockaddr": addr}
+
+
+def open_stream(ctx: Any, size: int) -> Any:
+    return ctx.open_stream(backpressure=False, msg_buffer_size=size)
+
+
+def forget_stream(ctx: Any, stream: Any) -> None:
+    """Drop what a closed stream leaves behind: a5 takes the wrong one out."""
+    if ctx._portal is not None:  # noqa: SLF001
+        ctx._portal._streams.discard(stream)  # noqa: SLF001
+
+
+def is_caller(ctx: Any) -> bool:
+    return ctx._portal is not None  # noqa: SLF001
+
+
+async def result_of(ctx: Any) -> Any:
+    return await ctx.result()
+
+
+def end_self() -> None:
+    """Begin the orderly end of this actor; for callers inside its trio run."""
+    current_actor().cancel_soon()
+
+
+def stale_contexts(actor: Any) -> list[Any]:
+    """Return keys of contexts nobody uses any more: each plain RPC leaves one."""
+    live = {cid for (_, cid) in actor._rpc_tasks}  # noqa: SLF001
+    stale = []
+    for key, ctx in actor._contexts.items():  # noqa: SLF001
+        if key[1] in live or ctx._stream_opened:  # noqa: SLF001
+            continue
+        if ctx._portal is None and ctx._scope_nursery is not None:  # noqa: SLF001
+            continue
+        if ctx._portal is not None and ctx._remote_func_type != "asyncfunc":  # noqa: SLF001
+            continue
+        seen = ctx._recv_chan.statistics()  # noqa: SLF001
+        if seen.tasks_waiting_receive or (ctx._portal and seen.current_buffer_used):  # noqa: SLF001
+            continue
+        stale.append(key)
+    return stale

@@ -1,0 +1,355 @@
+"""Actors' lives: the root, children each in a scope of their own, no orphans.
+
+tractor ends a whole nursery when one child fails. A supervised child here has its
+own nursery, hosted by a shielded task, so its death raises nothing by itself: who
+opened it sees ``exit_code`` and decides.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import tractor
+import trio
+
+from piker.errors import AddressInUse, RegistryUnreachable, ServiceError
+
+from ._engine import Addr, engine
+from ._errors import remote_traceback, unbox
+from ._trionics import collapse_eg, leaves
+from ._vars import piker_vars
+
+SPAWN_DEADLINE_S = 20.0
+END_DEADLINE_S = 3.0
+ORPHAN_GRACE_S = 1.5
+_SWEEP_EVERY_S = 30.0
+
+# -- the root -----------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_root_actor(
+    *,
+    name: str,
+    registry_addr: Addr,
+    enable_modules: tuple[str, ...] = (),
+    be_registry: bool,
+) -> AsyncIterator[Any]:
+    """Open this process's actor runtime.
+
+    Args:
+      name: of the actor.
+      registry_addr: where the registry is, or is to be.
+      enable_modules: whose endpoints others may call.
+      be_registry: keep the registry here; else one must be there already.
+
+    Raises:
+      AddressInUse: *be_registry*, and somebody listens there.
+      RegistryUnreachable: not *be_registry*, and nobody does.
+    """
+    if engine.current_actor() is not None:
+        raise ServiceError("an actor runtime is open in this process already")
+    where = f"{registry_addr[0]}:{registry_addr[1]}"
+    try:
+        async with (
+            collapse_eg(),
+            engine.open_root_actor(
+                name=name,
+                registry_addr=registry_addr,
+                enable_modules=list(enable_modules),
+            ) as actor,
+            trio.open_nursery() as chores,
+        ):
+            if (engine.local_registry() is not None) is not be_registry:
+                if be_registry:
+                    raise AddressInUse(f"another pikerd answers at {where}")
+                raise RegistryUnreachable(f"no pikerd answers at {where}")
+            chores.start_soon(_sweep_forever)
+            yield actor
+            chores.cancel_scope.cancel()
+    except OSError as err:
+        if not be_registry:
+            raise
+        raise AddressInUse(f"can't listen at {where}: {err.strerror or err}") from None
+
+
+def sweep_contexts() -> int:
+    """Drop what tractor keeps of finished plain calls; return how many."""
+    actor = engine.current_actor()
+    stale = engine.stale_contexts(actor) if actor is not None else []
+    for key in stale:
+        actor._contexts.pop(key, None)  # noqa: SLF001
+    return len(stale)
+
+
+async def _sweep_forever() -> None:
+    while True:
+        await trio.sleep(_SWEEP_EVERY_S)
+        sweep_contexts()
+
+
+@asynccontextmanager
+async def sigterm_cancels(on_term: Callable[[], None]) -> AsyncIterator[None]:
+    """Cancel the block on SIGTERM, after calling *on_term*."""
+    async with collapse_eg(), trio.open_nursery() as tasks:
+
+        async def wait(task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+            with trio.open_signal_receiver(signal.SIGTERM) as signals:
+                task_status.started()
+                async for _ in signals:
+                    on_term()
+                    tasks.cancel_scope.cancel()
+
+        await tasks.start(wait)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def exit_by(seconds: float, code: int) -> threading.Timer:
+    """End this process in *seconds* whatever hangs; ``cancel()`` it if all went well."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+# -- children -----------------------------------------------------------------
+
+_spawned: ContextVar[Child | None] = ContextVar("piker_spawned", default=None)
+_open_process = trio.lowlevel.open_process
+
+
+async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
+    """Open a process and tell the child being spawned which it is.
+
+    tractor waits for ever for a child that dies before it has called home, and tells
+    nobody its pid until then.
+    """
+    proc = await _open_process(*args, **kwargs)
+    child = _spawned.get()
+    if child is not None:
+        child.proc = proc
+        child.has_process.set()
+    return proc
+
+
+trio.lowlevel.open_process = _open_noted_process
+
+
+@dataclass(eq=False)
+class Child:
+    """A child actor, from the side of its parent."""
+
+    name: str
+    portal: Any = None
+    proc: trio.Process | None = None
+    failure: BaseException | None = None
+    has_process: trio.Event = field(default_factory=trio.Event)
+    end: trio.Event = field(default_factory=trio.Event)
+    spawn_scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    end_deadline_s: float = END_DEADLINE_S
+
+    @property
+    def pid(self) -> int:
+        """Process id, -1 before there is one."""
+        return self.proc.pid if self.proc else -1
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it lives; negative is the signal that ended it."""
+        return self.proc.poll() if self.proc else None
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        if self.proc is not None and self.proc.poll() is None:
+            self.proc.kill()
+
+    async def wait(self) -> int:
+        """Wait for the process to end; return its exit code."""
+        await self.has_process.wait()
+        assert self.proc is not None
+        return await self.proc.wait()
+
+
+@asynccontextmanager
+async def open_child(
+    name: str,
+    *,
+    enable_modules: tuple[str, ...],
+    infect_asyncio: bool = False,
+    spawn_deadline_s: float = SPAWN_DEADLINE_S,
+    end_deadline_s: float = END_DEADLINE_S,
+) -> AsyncIterator[Child]:
+    """Start a child actor; the block's end ends it, gracefully or by SIGKILL.
+
+    Its death during the block raises nothing: wait for ``child.wait()`` beside it.
+
+    Raises:
+      ServiceError: it died, failed an import, or took too long, before it was up.
+    """
+    child = Child(name, end_deadline_s=end_deadline_s)
+    async with collapse_eg(), trio.open_nursery() as host:
+        with trio.move_on_after(spawn_deadline_s):
+            await host.start(_host, child, enable_modules, infect_asyncio)
+        if child.portal is None:
+            host.cancel_scope.cancel()
+            child.kill()
+            raise ServiceError(_why_not_up(child, spawn_deadline_s))
+        try:
+            yield child
+        finally:
+            child.end.set()
+
+
+def _why_not_up(child: Child, deadline_s: float) -> str:
+    if child.failure is not None:
+        return f"{child.name!r} failed to start: {_one_line(child.failure)}"
+    if child.exit_code is not None:
+        return f"{child.name!r} exited with {child.exit_code} before it was up"
+    return f"{child.name!r} was not up in {deadline_s:g} s"
+
+
+def _one_line(err: BaseException) -> str:
+    first = leaves(err)[0]
+    if isinstance(first, tractor.RemoteActorError):
+        first = unbox(first, "child")
+    return " ".join(str(first).split()) or repr(first)
+
+
+async def _host(
+    child: Child,
+    enable_modules: tuple[str, ...],
+    infect_asyncio: bool,  # noqa: FBT001
+    task_status: Any = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hold one child's own nursery open until it is told to end it.
+
+    An error of the nursery (e.g. the child's failed import) is kept, not raised.
+    """
+    _spawned.set(child)
+    try:
+        async with engine.open_nursery() as nursery:
+            async with trio.open_nursery() as spawn:
+                spawn.start_soon(_watch_spawn, child, spawn.cancel_scope)
+                portal = await engine.start_actor(
+                    nursery,
+                    child.name,
+                    enable_modules=list(enable_modules),
+                    infect_asyncio=infect_asyncio,
+                )
+                spawn.cancel_scope.cancel()
+            child.portal = portal
+            with trio.CancelScope(shield=True):  # bounded: _end has a deadline
+                task_status.started()
+                await child.end.wait()
+                await _end(child)
+    except (Exception, BaseExceptionGroup) as err:
+        if any(isinstance(e, trio.Cancelled) for e in leaves(err)):
+            raise
+        child.failure = err
+        if remote := remote_traceback(err):
+            child.failure.add_note(remote)
+        child.kill()
+        if child.portal is None:
+            task_status.started()
+
+
+async def _watch_spawn(child: Child, scope: trio.CancelScope) -> None:
+    """Give up on a child that is dead before it has called home."""
+    code = await child.wait()
+    child.failure = ServiceError(f"exited with {code} before it was up")
+    scope.cancel()
+
+
+async def _end(child: Child) -> None:
+    """End the child: ask, wait, kill. The caller is shielded; this is bounded."""
+    proc = child.proc
+    assert proc is not None
+    if proc.poll() is None:
+        with trio.move_on_after(child.end_deadline_s):
+            async with trio.open_nursery() as asking:
+                asking.start_soon(_ask_to_end, child)
+                await proc.wait()
+                asking.cancel_scope.cancel()
+    if proc.poll() is None:
+        proc.kill()
+    await proc.wait()
+
+
+async def _ask_to_end(child: Child) -> None:
+    try:
+        await child.portal.cancel_actor()
+    except Exception:  # noqa: BLE001 - it may be dead or deaf; the deadline decides
+        pass
+    await trio.sleep_forever()
+
+
+# -- a child's own guards -----------------------------------------------------
+
+
+def in_child() -> bool:
+    """Tell whether this process was started by an actor of ours."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return bool(spec and spec.name == "tractor._child")
+
+
+def arm_child() -> None:
+    """Tie this child's life to its parent's, and leave Ctrl-C to the root.
+
+    The parent is watched through a pidfd: trio spawns from a worker thread, and
+    PDEATHSIG would fire when that thread retires. SIGTERM ends this actor in order.
+    """
+    token = trio.lowlevel.current_trio_token()
+
+    def leave() -> None:
+        timer = exit_by(ORPHAN_GRACE_S, 70)
+        try:
+            token.run_sync_soon(engine.end_self)
+        except trio.RunFinishedError:
+            timer.cancel()
+
+    def on_term(*_: Any) -> None:
+        threading.Thread(target=leave, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, on_term)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    threading.Thread(
+        target=_watch_parent, args=(parent, leave), daemon=True, name="orphan-guard"
+    ).start()
+
+
+def _watch_parent(parent: int, leave: Callable[[], None]) -> None:
+    try:
+        fd = os.pidfd_open(parent)
+    except OSError:
+        fd = -1  # dead already
+    if fd >= 0 and os.getppid() == parent:
+        select.select([fd], [], [])
+    leave()
+    time.sleep(ORPHAN_GRACE_S + 1)
+    os._exit(70)
+
+
+def arm_when_child() -> None:
+    """Arm the guards if this is a child; runs at import, inside its trio run."""
+    if not in_child():
+        return
+    try:
+        trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return  # imported outside the run: nothing to tie it to
+    arm_child()
+
+
+__all__ = ["Child", "arm_when_child", "open_child", "open_root_actor", "piker_vars"]

@@ -1,0 +1,44 @@
+"""Which tractor this is, and its noise, silenced before it is imported.
+
+Two versions are served: 0.1.0a5, the only release (python < 3.13, trio 0.22), and
+the main branch. The release uses trio's names of its day, and trio warns at each
+use; the names are given back to trio as plain attributes here, and children, which
+import tractor before any code of ours runs, get a filter by environment.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import warnings
+from typing import Final
+
+VERSION: Final = importlib.metadata.version("tractor")
+A5: Final = VERSION.startswith("0.1.0a5")
+
+_OLD_NAMES = ("MultiError", "NonBaseMultiError")
+_CHILD_FILTERS = tuple(
+    f"ignore:{text}:FutureWarning"
+    for text in ("trio.MultiError is", "MultiError", "trio.NonBaseMultiError")
+)
+
+
+def silence() -> None:
+    """Make the import and the use of tractor free of warnings, here and in children."""
+    if A5:
+        told = [t for t in os.environ.get("PYTHONWARNINGS", "").split(",") if t]
+        told += [t for t in _CHILD_FILTERS if t not in told]
+        os.environ["PYTHONWARNINGS"] = ",".join(told)
+        import trio
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name in _OLD_NAMES:
+                setattr(trio, name, getattr(trio, name))
+    with warnings.catch_warnings():
+        # main's platformdirs speaks up where XDG_RUNTIME_DIR is unset
+        warnings.simplefilter("ignore")
+        import tractor  # noqa: F401 - imported here once, quietly
+
+
+silence()

@@ -1,0 +1,148 @@
+"""Endpoints for the seam's tests; imported by child actors."""
+
+from __future__ import annotations
+
+import os
+import time
+from decimal import Decimal
+
+import numpy as np
+import trio
+
+from piker.errors import SymbolNotFound
+from piker.msgs import Tick
+from piker.service._tractor import Context, endpoint, piker_vars
+
+alive: set[str] = set()
+
+
+@endpoint(started=int)
+async def hold(ctx: Context, tag: str = "") -> None:
+    """Stay until cancelled; *tag* is in ``alive`` meanwhile."""
+    alive.add(tag)
+    try:
+        await ctx.started(os.getpid())
+        await trio.sleep_forever()
+    finally:
+        alive.discard(tag)
+
+
+@endpoint(started=list[str])
+async def who_is_alive(ctx: Context) -> None:
+    await ctx.started(sorted(alive))
+
+
+@endpoint(started=int, sends=Tick, receives=Tick)
+async def echo(ctx: Context, tag: str = "") -> None:
+    alive.add(tag)
+    try:
+        await ctx.started(os.getpid())
+        async with ctx.open_stream() as stream:
+            async for tick in stream:
+                await stream.send(tick)
+    finally:
+        alive.discard(tag)
+
+
+@endpoint(sends=int)
+async def count(ctx: Context, period_s: float, tag: str = "", upto: int = 0) -> None:
+    """Send 0, 1, 2... for ever, or *upto* many."""
+    alive.add(tag)
+    try:
+        await ctx.started()
+        async with ctx.open_stream() as stream:
+            i = 0
+            while not upto or i < upto:
+                await stream.send(i)
+                i += 1
+                await trio.sleep(period_s)
+    finally:
+        alive.discard(tag)
+
+
+@endpoint(started=dict[str, Decimal], returns=Tick)
+async def typed(ctx: Context, tick: Tick, prices: tuple[Decimal, ...]) -> Tick:
+    assert isinstance(tick, Tick)
+    await ctx.started({str(i): p for i, p in enumerate(prices)})
+    return tick
+
+
+@endpoint(started=float)
+async def numpy_scalar(ctx: Context) -> None:
+    await ctx.started(np.float64(1.5))
+
+
+@endpoint(started=str)
+async def unsendable(ctx: Context) -> None:
+    await ctx.started(object())
+
+
+@endpoint(returns=int)
+async def unsendable_result(ctx: Context) -> object:
+    await ctx.started()
+    return object()
+
+
+@endpoint()
+async def fail(ctx: Context, when: str, kind: str) -> None:
+    """Raise before or after ``started()``."""
+    if when == "after":
+        await ctx.started()
+        await trio.sleep(0.05)
+    if kind == "ours":
+        raise SymbolNotFound("no market 'x' here; try 'y'")
+    if kind == "exit":
+        raise SystemExit(3)
+    if kind == "interrupt":
+        raise KeyboardInterrupt
+    raise ZeroDivisionError("oops")
+
+
+@endpoint()
+async def never_start(ctx: Context, tag: str = "") -> None:
+    alive.add(tag)
+    try:
+        await trio.sleep_forever()
+    finally:
+        alive.discard(tag)
+
+
+@endpoint()
+async def block(ctx: Context, seconds: float) -> None:
+    """Block the whole actor: no await."""
+    await ctx.started()
+    time.sleep(seconds)
+
+
+@endpoint()
+async def deaf(ctx: Context) -> None:
+    """Refuse to be cancelled."""
+    await ctx.started()
+    with trio.CancelScope(shield=True):
+        await trio.sleep(60)
+
+
+@endpoint(started=dict[str, str])
+async def inherited(ctx: Context) -> None:
+    await ctx.started({k: str(v) for k, v in piker_vars().items()})
+
+
+@endpoint(started=int)
+async def last_words(ctx: Context) -> None:
+    """Answer, and have the process exit right after."""
+    await ctx.started(42)
+    os._exit(0)
+
+
+@endpoint(sends=int)
+async def parting_burst(ctx: Context, n: int) -> None:
+    """Send *n* messages and die at once."""
+    await ctx.started()
+    async with ctx.open_stream() as stream:
+        for i in range(n):
+            await stream.send(i)
+        os._exit(0)
+
+
+async def not_an_endpoint() -> str:
+    return "called"

@@ -1,0 +1,591 @@
+"""The seam keeps tractor main's semantics, and its own promises, on every version."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from functools import partial
+
+import psutil
+import pytest
+import trio
+
+from piker.errors import (
+    DeadlineExceeded,
+    RemoteFailure,
+    ServiceError,
+    SymbolNotFound,
+    TransportClosed,
+    Unauthorised,
+)
+from piker.msgs import Tick
+from piker.service import _tractor as t
+from tests.service import seam_eps as eps
+
+pytestmark = pytest.mark.tree
+EPS = ("tests.service.seam_eps",)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture
+def open_root(tmp_path):
+    """A bare runtime of its own, with a cookie, within a deadline."""
+
+    @asynccontextmanager
+    async def opened(deadline_s: float = 30):
+        addr = ("127.0.0.1", free_port())
+        cookie = tmp_path / "cookie"
+        t.write_cookie(cookie)
+        with trio.fail_after(deadline_s):
+            async with t.open_root_actor(
+                name="root", registry_addr=addr, be_registry=True
+            ):
+                t.piker_vars().update(cookie=str(cookie), embedded=True)
+                yield addr
+        assert not psutil.Process().children(recursive=True)
+
+    return opened
+
+
+@pytest.fixture
+def open_kid(open_root):
+    """A root with one child, and a portal to it: its own, or a looked-up one."""
+
+    @asynccontextmanager
+    async def opened(how: str = "found", **kwargs):
+        async with open_root() as addr, t.open_child(
+            "kid", enable_modules=EPS, **kwargs
+        ) as child:
+            if how == "own":
+                yield child, child.portal
+            else:
+                async with t.wait_for_actor("kid", addr) as portal:
+                    yield child, portal
+
+    return opened
+
+
+PORTALS = pytest.mark.parametrize("how", ["own", "found"])
+
+
+# -- values -------------------------------------------------------------------
+
+
+async def test_values_arrive_as_their_types(open_kid):
+    async with open_kid() as (_, portal):
+        tick = Tick("trade", 1.5, 2.0, 3, 4)
+        async with t.open_context(
+            portal, eps.typed, tick=tick, prices=(Decimal("0.10"), Decimal(7))
+        ) as (ctx, prices):
+            assert prices == {"0": Decimal("0.10"), "1": Decimal(7)}
+            assert await ctx.wait_for_result() == tick
+        async with t.open_context(portal, eps.echo) as (ctx, pid):
+            assert isinstance(pid, int)
+            async with ctx.open_stream() as stream:
+                await stream.send(tick)
+                got = await stream.receive()
+                assert got == tick
+                assert type(got) is Tick
+            await ctx.cancel()
+        assert await t.call_endpoint(portal, eps.numpy_scalar) == 1.5
+
+
+async def test_unsendable_values_are_errors_not_hangs(open_kid):
+    async with open_kid() as (_, portal):
+        with pytest.raises(RemoteFailure, match="can't send a object"):
+            await t.call_endpoint(portal, eps.unsendable)
+        with pytest.raises(RemoteFailure, match="can't send a object"):
+            async with t.open_context(portal, eps.unsendable_result):
+                pass
+        with pytest.raises(RemoteFailure, match="Expected"):
+            await t.call_endpoint(portal, eps.hold, tag=3)
+        assert await t.call_endpoint(portal, eps.who_is_alive) == []
+
+
+# -- errors -------------------------------------------------------------------
+
+
+@PORTALS
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_errors_of_ours_arrive_as_themselves(open_kid, how, when):
+    async with open_kid(how) as (_, portal):
+        with pytest.raises(SymbolNotFound, match="^no market 'x' here; try 'y'$"):
+            async with t.open_context(portal, eps.fail, when=when, kind="ours"):
+                await trio.sleep_forever()
+        with pytest.raises(RemoteFailure, match="'kid' raised ZeroDivisionError: oops"):
+            async with t.open_context(portal, eps.fail, when=when, kind="other"):
+                await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("kind", ["exit", "interrupt"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_exits_raised_by_an_endpoint_end_no_actor(open_kid, kind, when):
+    async with open_kid() as (child, portal):
+        with pytest.raises(RemoteFailure, match="raised (SystemExit|KeyboardInterrupt)"):
+            async with t.open_context(portal, eps.fail, when=when, kind=kind):
+                await trio.sleep_forever()
+        assert await t.call_endpoint(portal, eps.hold) == child.pid
+
+
+async def test_one_error_of_a_streaming_peer_is_one_error(open_kid):
+    async with open_kid() as (_, portal):
+        with pytest.raises(SymbolNotFound):
+            async with t.open_context(portal, eps.fail, when="after", kind="ours") as (
+                ctx,
+                _,
+            ):
+                async with ctx.open_stream() as stream:
+                    async for _ in stream:
+                        pass
+                await trio.sleep_forever()
+
+
+async def test_the_callers_own_error_comes_out_and_ends_the_far_side(open_kid):
+    async with open_kid() as (_, portal):
+        with pytest.raises(KeyError, match="mine"):
+            async with t.open_context(portal, eps.hold, tag="k"):
+                raise KeyError("mine")
+        assert await t.call_endpoint(portal, eps.who_is_alive) == []
+
+
+# -- cancellation -------------------------------------------------------------
+
+
+async def test_an_own_cancel_ends_the_block_and_is_absorbed(open_kid):
+    async with open_kid() as (_, portal):
+        after = False
+        with trio.fail_after(3):
+            async with t.open_context(portal, eps.hold) as (ctx, _):
+                await ctx.cancel()
+                await trio.sleep_forever()
+                after = True
+        assert not after
+
+
+async def test_an_outer_cancel_is_clean(open_kid):
+    async with open_kid() as (_, portal):
+        with trio.move_on_after(0.2) as scope:
+            async with t.open_context(portal, eps.hold, tag="o"):
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+        assert await t.call_endpoint(portal, eps.who_is_alive) == []
+
+
+# -- death --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("do", ["sleep", "receive", "send", "result", "block_exit"])
+@PORTALS
+async def test_whatever_a_caller_waits_for_ends_with_the_callee(open_kid, how, do):
+    async with open_kid(how) as (_, portal):
+        began = 0.0
+        with pytest.raises(TransportClosed):
+            async with t.open_context(portal, eps.echo) as (ctx, pid):
+                async with ctx.open_stream() as stream:
+                    began = trio.current_time()
+                    os.kill(pid, signal.SIGKILL)
+                    if do == "sleep":
+                        await trio.sleep_forever()
+                    elif do == "receive":
+                        await stream.receive()
+                    elif do == "send":
+                        while True:
+                            await stream.send(Tick("trade", 1.0, 1.0))
+                            await trio.sleep(0)
+                    elif do == "result":
+                        await ctx.wait_for_result()
+        assert trio.current_time() - began < 0.4
+
+
+@PORTALS
+async def test_an_answer_before_an_exit_is_an_answer(open_kid, how):
+    async with open_kid(how) as (_, portal):
+        assert await t.call_endpoint(portal, eps.last_words) == 42
+
+
+async def test_what_was_sent_before_a_death_arrives(open_kid):
+    async with open_kid() as (_, portal):
+        got = []
+        with pytest.raises(TransportClosed):
+            async with t.open_context(portal, eps.parting_burst, n=500) as (ctx, _):
+                async with ctx.open_stream() as stream:
+                    async for i in stream:
+                        got.append(i)
+        assert got == list(range(500))
+
+
+CLIENT = """
+import sys, trio
+from piker.service import _tractor as t
+from tests.service import seam_eps as eps
+
+async def main(port, cookie):
+    async with t.open_root_actor(
+        name="client", registry_addr=("127.0.0.1", port), be_registry=False
+    ):
+        t.piker_vars().update(cookie=cookie)
+        async with t.wait_for_actor("kid") as portal:
+            async with trio.open_nursery() as tasks:
+                for tag, ep, kw in (
+                    ("held", eps.hold, {}),
+                    ("echoing", eps.echo, {}),
+                    ("sending", eps.count, {"period_s": 0.001}),
+                ):
+                    async def call(tag=tag, ep=ep, kw=kw):
+                        async with t.open_context(portal, ep, tag=tag, **kw) as (ctx, _):
+                            async with ctx.open_stream() as stream:
+                                async for _ in stream:
+                                    pass
+                                await trio.sleep_forever()
+                    async def held(tag=tag, ep=ep, kw=kw):
+                        async with t.open_context(portal, ep, tag=tag, **kw):
+                            await trio.sleep_forever()
+                    tasks.start_soon(held if tag == "held" else call)
+                await trio.sleep(0.5)
+                print("ready", flush=True)
+
+if __name__ == "__main__":
+    trio.run(main, int(sys.argv[1]), sys.argv[2])
+"""
+
+
+async def first_line(stream) -> bytes:
+    got = b""
+    while not got.endswith(b"\n"):
+        more = await stream.receive_some(100)
+        assert more, f"the process ended after {got!r}"
+        got += more
+    return got.strip()
+
+
+@asynccontextmanager
+async def client_process(addr, tmp_path):
+    script = tmp_path / "client.py"
+    script.write_text(CLIENT)
+    import subprocess
+    import sys
+
+    env = dict(os.environ, PYTHONPATH=os.getcwd())
+    proc = await trio.lowlevel.open_process(
+        [sys.executable, str(script), str(addr[1]), str(tmp_path / "cookie")],
+        stdout=subprocess.PIPE,
+        env=env,
+    )
+    try:
+        assert proc.stdout is not None
+        with trio.fail_after(15):
+            assert await first_line(proc.stdout) == b"ready"
+        yield proc
+    finally:
+        if proc.poll() is None:
+            proc.kill()
+        await proc.wait()
+        await proc.stdout.aclose()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+async def test_endpoints_end_with_their_caller(open_root, tmp_path, sig):
+    async with open_root() as addr, t.open_child("kid", enable_modules=EPS) as child:
+        async with t.wait_for_actor("kid", addr) as portal:
+            async with client_process(addr, tmp_path) as proc:
+                tags = await t.call_endpoint(portal, eps.who_is_alive)
+                assert tags == ["echoing", "held", "sending"]
+                os.kill(proc.pid, sig)
+                with trio.fail_after(3):
+                    while await t.call_endpoint(portal, eps.who_is_alive):
+                        await trio.sleep(0.02)
+                await proc.wait()
+            assert child.exit_code is None
+
+
+# -- deadlines ----------------------------------------------------------------
+
+
+async def test_an_endpoint_that_never_starts_is_a_deadline(open_kid):
+    async with open_kid() as (_, portal):
+        with pytest.raises(DeadlineExceeded, match="'kid' did not start never_start"):
+            async with t.open_context(
+                portal, eps.never_start, start_deadline_s=0.3, tag="n"
+            ):
+                pass
+
+
+async def test_a_stopped_peer_never_holds_its_caller(open_kid):
+    async with open_kid() as (child, portal):
+        with trio.fail_after(12), pytest.raises((DeadlineExceeded, TransportClosed)):
+            os.kill(child.pid, signal.SIGSTOP)
+            try:
+                await t.call_endpoint(portal, eps.who_is_alive, deadline_s=0.5)
+            finally:
+                os.kill(child.pid, signal.SIGKILL)
+
+
+async def test_a_deaf_endpoint_never_holds_its_caller(open_kid):
+    async with open_kid() as (_, portal):
+        with trio.fail_after(8), trio.move_on_after(0.3):
+            async with t.open_context(portal, eps.deaf, exit_deadline_s=0.5):
+                await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("how", ["blocked", "deaf", "stopped"])
+async def test_a_wedged_child_is_killed_by_deadline(open_root, how):
+    async with open_root():
+        began = trio.current_time()
+        async with trio.open_nursery() as tasks:
+            async with t.open_child(
+                "kid", enable_modules=EPS, end_deadline_s=1.0
+            ) as child:
+                if how == "stopped":
+                    os.kill(child.pid, signal.SIGSTOP)
+                else:
+                    what = {
+                        "blocked": partial(
+                            t.open_context, child.portal, eps.block, seconds=30
+                        ),
+                        "deaf": partial(t.open_context, child.portal, eps.deaf),
+                    }[how]
+
+                    async def wedge():
+                        try:
+                            async with what():
+                                await trio.sleep_forever()
+                        except TransportClosed:
+                            pass
+
+                    tasks.start_soon(wedge)
+                    await trio.sleep(0.5)
+        assert trio.current_time() - began < 6
+        assert child.exit_code == -signal.SIGKILL
+
+
+# -- children -----------------------------------------------------------------
+
+
+async def test_a_childs_death_raises_nothing_by_itself(open_root):
+    async with open_root(), t.open_child("other", enable_modules=EPS) as other:
+        async with t.open_child("kid", enable_modules=EPS) as child:
+            os.kill(child.pid, signal.SIGKILL)
+            assert await child.wait() == -signal.SIGKILL
+            began = trio.current_time()
+        assert trio.current_time() - began < 0.3  # no waiting for an answer of the dead
+        assert other.exit_code is None
+        assert await t.call_endpoint(other.portal, eps.hold) == other.pid
+
+
+async def test_a_child_that_cannot_import_is_an_error_with_its_reason(open_root, tmp_path):
+    bad = tmp_path / "piker_test_bad_module.py"
+    bad.write_text(
+        "import sys\n"
+        "if '__mp_main__' in sys.modules or sys.argv[0] == '-m' "
+        "or 'tractor._child' in ' '.join(sys.orig_argv):\n"
+        "    raise ValueError('broken on purpose')\n"
+    )
+    import sys
+
+    sys.path.insert(0, str(tmp_path))
+    os.environ["PYTHONPATH"] = str(tmp_path)
+    try:
+        async with open_root():
+            with pytest.raises(ServiceError, match="'kid' (failed|exited|was not up)"):
+                async with t.open_child(
+                    "kid",
+                    enable_modules=("piker_test_bad_module",),
+                    spawn_deadline_s=6,
+                ) as child:
+                    # main never tells the parent: the first call does
+                    try:
+                        await t.call_endpoint(child.portal, eps.hold, deadline_s=2)
+                    except (DeadlineExceeded, TransportClosed, RemoteFailure) as err:
+                        raise ServiceError(f"'kid' failed: {err}") from None
+    finally:
+        sys.path.remove(str(tmp_path))
+        del os.environ["PYTHONPATH"]
+
+
+async def test_children_inherit_the_trees_variables(open_root):
+    async with open_root():
+        t.piker_vars()["piker_test_dir"] = "/some/where"
+        async with t.open_child("kid", enable_modules=EPS) as child:
+            got = await t.call_endpoint(child.portal, eps.inherited)
+        assert got["piker_test_dir"] == "/some/where"
+
+
+TREE = """
+import sys, trio
+from piker.service import _tractor as t
+
+async def main(port, cookie):
+    async with t.open_root_actor(
+        name="top", registry_addr=("127.0.0.1", port), be_registry=True
+    ):
+        t.piker_vars().update(cookie=cookie)
+        async with t.sigterm_cancels(lambda: None):
+            async with t.open_child("a", enable_modules=("tests.service.seam_eps",)) as a:
+                async with t.open_child(
+                    "b", enable_modules=("tests.service.seam_eps",)
+                ) as b:
+                    print(a.pid, b.pid, flush=True)
+                    await trio.sleep_forever()
+
+if __name__ == "__main__":
+    trio.run(main, int(sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+async def test_no_child_outlives_its_root(tmp_path, sig):
+    import subprocess
+    import sys
+
+    script = tmp_path / "tree.py"
+    script.write_text(TREE)
+    t.write_cookie(tmp_path / "cookie")
+    env = dict(os.environ, PYTHONPATH=os.getcwd())
+    proc = await trio.lowlevel.open_process(
+        [sys.executable, str(script), str(free_port()), str(tmp_path / "cookie")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=env,
+    )
+    with trio.fail_after(20):
+        pids = [int(x) for x in (await first_line(proc.stdout)).split()]
+        assert len(pids) == 2
+        kids = [psutil.Process(pid) for pid in pids]
+        os.kill(proc.pid, sig)
+        await proc.wait()
+        await proc.stdout.aclose()
+    with trio.move_on_after(3):
+        while any(k.is_running() and k.status() != "zombie" for k in kids):
+            await trio.sleep(0.02)
+    left = [k for k in kids if k.is_running() and k.status() != "zombie"]
+    for kid in left:
+        kid.kill()
+    assert not left
+
+
+async def test_a_ctrl_c_to_the_group_is_left_to_the_root(open_kid):
+    async with open_kid() as (child, portal):
+        os.kill(child.pid, signal.SIGINT)
+        await trio.sleep(0.3)
+        assert await t.call_endpoint(portal, eps.hold) == child.pid
+
+
+async def test_sigterm_ends_a_child_in_order(open_kid):
+    async with open_kid() as (child, _):
+        os.kill(child.pid, signal.SIGTERM)
+        with trio.fail_after(3):
+            assert await child.wait() in (0, 70)
+
+
+# -- discovery ----------------------------------------------------------------
+
+
+async def test_a_dead_actor_is_not_found_and_is_evicted(open_root):
+    async with open_root() as addr:
+        async with t.open_child("kid", enable_modules=EPS) as child:
+            async with t.wait_for_actor("kid"):
+                pass
+            os.kill(child.pid, signal.SIGKILL)
+            await child.wait()
+        async with t.find_actor("kid", addr) as portal:
+            assert portal is None
+        assert "kid" not in {uid[0] for uid, _ in await t.registered()}
+
+
+async def test_a_reused_port_is_not_the_actor_that_had_it(open_root):
+    """The registry names a port that by now is somebody else's."""
+    async with open_root(), t.open_child("kid", enable_modules=EPS) as child:
+        async with t.wait_for_actor("kid"):
+            pass
+        (kid_addr,) = [a for uid, a in await t.registered() if uid[0] == "kid"]
+        registry = t.local_registry()._registry
+        registry[("ghost", "0000")] = kid_addr if t.A5 else [kid_addr]
+        async with t.find_actor("ghost") as portal:
+            assert portal is None
+        assert ("ghost", "0000") not in registry
+        assert child.exit_code is None
+
+
+async def test_names_match_whole(open_root):
+    async with open_root(), t.open_child("datad.sim", enable_modules=EPS):
+        async with t.wait_for_actor("datad.sim"):
+            pass
+        for name in ("datad", "sim", "datad.si"):
+            async with t.find_actor(name) as portal:
+                assert portal is None
+
+
+async def test_lookups_leave_nothing_open(open_root):
+    me = psutil.Process()
+    async with open_root() as addr, t.open_child("kid", enable_modules=EPS) as child:
+        async with t.wait_for_actor("kid"):
+            pass
+        await trio.sleep(0.2)
+        before = me.num_fds(), psutil.Process(child.pid).num_fds()
+        for _ in range(20):
+            async with t.find_actor("kid", addr) as portal:
+                await t.call_endpoint(portal, eps.who_is_alive)
+        await trio.sleep(0.5)
+        after = me.num_fds(), psutil.Process(child.pid).num_fds()
+        assert after[0] <= before[0] + 1
+        assert after[1] <= before[1] + 1
+        t.sweep_contexts()
+        assert len(t.current_actor()._contexts) <= 3
+
+
+async def test_probe_tells_nobody_from_a_stranger_from_an_actor(open_root):
+    assert await t.probe(("127.0.0.1", free_port())) is None
+    listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener[0].socket.getsockname()[1]
+    assert await t.probe(("127.0.0.1", port), deadline_s=0.3) == "foreign"
+    await listener[0].aclose()
+    async with open_root() as addr:
+        assert (await t.probe(addr))[0] == "root"
+
+
+# -- who may call what --------------------------------------------------------
+
+
+async def test_without_the_cookie_nothing_is_served(open_root, tmp_path):
+    async with open_root(), t.open_child("kid", enable_modules=EPS) as child:
+        await t.call_endpoint(child.portal, eps.hold)
+        (tmp_path / "other").write_text("guess")
+        t.piker_vars()["cookie"] = str(tmp_path / "other")
+        with pytest.raises(Unauthorised):
+            await t.call_endpoint(child.portal, eps.hold)
+        t.piker_vars()["cookie"] = str(tmp_path / "absent")
+        with pytest.raises(Unauthorised):
+            await t.call_endpoint(child.portal, eps.hold)
+
+
+def test_the_cookie_is_for_its_owner_only(tmp_path):
+    t.write_cookie(tmp_path / "c")
+    first = (tmp_path / "c").read_text()
+    assert (tmp_path / "c").stat().st_mode & 0o777 == 0o600
+    t.write_cookie(tmp_path / "c")
+    assert (tmp_path / "c").read_text() != first
+    assert len(first) == 64
+
+
+async def test_only_endpoints_can_be_called(open_kid):
+    from tractor import RemoteActorError
+
+    async with open_kid() as (_, portal):
+        for ns, name in (
+            ("tests.service.seam_eps", "not_an_endpoint"),
+            ("os", "getpid"),
+        ):
+            with pytest.raises((RemoteActorError, Exception)) as caught:
+                with trio.fail_after(3):
+                    await portal.run_from_ns(ns, name)
+            assert "ModuleNotExposed" in repr(caught.value) or "not an endpoint" in str(
+                caught.value
+            )
