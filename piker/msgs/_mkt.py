@@ -1,14 +1,24 @@
-"""Assets and markets: what is traded, and in what steps."""
+"""Assets and markets: what is traded, and in what steps.
+
+Money and sizes are decimals; on the wire they are strings. Steps are counted in
+whole ticks, with integers, so no result depends on a precision set elsewhere.
+"""
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Literal
 
+from piker.errors import UsageError
 from piker.types import Struct
 
 from ._fqme import Fqme
+
+# Up to here an error of three roundings stays far below a thousandth of a tick.
+_FAST_TICKS = 2.0**40
+_MAX_DIGITS = 330  # a double has no more; beyond it integers grow without use
+_MAX_STEP_DIGITS = 300  # so that a step and its inverse are doubles
 
 AssetType = Literal[
     "stock", "bond", "crypto", "fiat", "commodity", "perpetual_future",
@@ -17,7 +27,7 @@ AssetType = Literal[
 ]  # fmt: skip
 
 
-class Asset(Struct, kw_only=True):
+class Asset(Struct, frozen=True, kw_only=True):
     """Something that can be held.
 
     Attributes:
@@ -30,9 +40,16 @@ class Asset(Struct, kw_only=True):
     atype: AssetType = "unknown"
     tx_tick: Decimal = Decimal("0.01")
 
+    def __post_init__(self) -> None:
+        if not self.name or self.name != self.name.lower():
+            raise ValueError(f"an asset's name is lower case, got {self.name!r}")
+        _check_step("tx_tick", self.tx_tick)
 
-class MktPair(Struct, kw_only=True, dict=True):
+
+class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     """A market: *dst* is bought and sold for *src* at one venue of one broker.
+
+    ValueError if a step is not positive, BadFqme if the parts make no name.
 
     Attributes:
       dst: what is traded.
@@ -61,6 +78,12 @@ class MktPair(Struct, kw_only=True, dict=True):
     multiplier: Decimal = Decimal(1)
     atype: AssetType = "unknown"
 
+    def __post_init__(self) -> None:
+        _check_step("price_tick", self.price_tick)
+        _check_step("size_tick", self.size_tick)
+        _check_step("multiplier", self.multiplier)
+        _ = self.name
+
     @cached_property
     def name(self) -> Fqme:
         """The parsed full name."""
@@ -83,14 +106,107 @@ class MktPair(Struct, kw_only=True, dict=True):
         """The full name without the broker, e.g. ``btcusdt.spot``."""
         return self.name.bs_fqme
 
-    def quantize(self, value: Decimal | float | str, step: str = "size") -> Decimal:
+    @cached_property
+    def price_digits(self) -> int:
+        """Decimals that write every price: 2 for a tick of 0.25, 0 for 5."""
+        return max(0, -_split(self.price_tick)[1])
+
+    @cached_property
+    def size_digits(self) -> int:
+        """Decimals that write every size."""
+        return max(0, -_split(self.size_tick)[1])
+
+    def quantize(
+        self, value: Decimal | float | str, step: Literal["size", "price"] = "size"
+    ) -> Decimal:
         """Return *value* rounded to the nearest multiple of the step, half to even.
 
         Args:
           value: a price or a size; a float counts as its shortest decimal.
-          step: ``"size"`` or ``"price"``.
+          step: which of the two it is.
+
+        Returns:
+          the exact multiple, with `price_digits` or `size_digits` decimals.
+
+        Raises:
+          UsageError: *value* is no finite number.
         """
-        tick = self.size_tick if step == "size" else self.price_tick
-        exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        steps = (exact / tick).to_integral_value(ROUND_HALF_EVEN)
-        return (steps * tick).quantize(tick) if tick.as_tuple().exponent else steps * tick
+        tick = self.price_tick if step == "price" else self.size_tick
+        coefficient, exponent = _split(tick)
+        units = _nearest_ticks(_exact(value, step), tick) * coefficient
+        # The constructor is exact; arithmetic would round to the thread's precision.
+        if exponent > 0:
+            return Decimal(units * 10**exponent)
+        return Decimal(f"{units}E{exponent}")
+
+    def to_size_ticks(self, size: float) -> int:
+        """Return *size* as a whole number of size ticks, as `quantize` rounds it.
+
+        The double nearest to ``n * size_tick`` gives ``n`` for every ``n`` whose
+        ticks a double can tell apart; so sums of trades are exact as integers.
+        Raises UsageError if *size* is no finite number.
+        """
+        scaled = size * self._ticks_a_unit
+        if -_FAST_TICKS < scaled < _FAST_TICKS:
+            nearest = round(scaled)
+            # Near the middle of two ticks only the decimal says which is nearer.
+            if -0.499 < scaled - nearest < 0.499:
+                return nearest
+        return _nearest_ticks(_exact(size, "size"), self.size_tick)
+
+    def from_size_ticks(self, ticks: int) -> float:
+        """Return the double nearest to the decimal ``ticks * size_tick``.
+
+        Raises OverflowError where no double is as large.
+        """
+        up, down = self._size_ratio
+        return ticks * up / down  # python divides integers with one, right, rounding
+
+    @cached_property
+    def _size_ratio(self) -> tuple[int, int]:
+        return self.size_tick.as_integer_ratio()
+
+    @cached_property
+    def _ticks_a_unit(self) -> float:
+        """Ticks in one unit of size, to the nearest double."""
+        up, down = self._size_ratio
+        return down / up
+
+
+def _check_step(name: str, step: Decimal) -> None:
+    if not step.is_finite() or step <= 0 or abs(step.adjusted()) > _MAX_STEP_DIGITS:
+        raise ValueError(f"{name} must be a number > 0, got {str(step)!r}")
+
+
+def _split(step: Decimal) -> tuple[int, int]:
+    """Return *step* as (coefficient, exponent of ten), with no zeros at its end."""
+    _, digits, exponent = step.as_tuple()
+    assert isinstance(exponent, int), "steps are finite"
+    text = "".join(map(str, digits))
+    bare = text.rstrip("0")
+    return int(bare), exponent + len(text) - len(bare)
+
+
+def _exact(value: Decimal | float | str, step: str) -> Decimal:
+    """Return *value* as a decimal; raises UsageError if it is no finite number."""
+    try:
+        # Not repr(): a numpy float's names its type.
+        text = float.__repr__(value) if isinstance(value, float) else value
+        exact = Decimal(text)
+    except InvalidOperation:
+        exact = Decimal("nan")
+    if not exact.is_finite():
+        raise UsageError(f"a {step} must be a finite number, got {str(value)!r}")
+    if exact and abs(exact.adjusted()) > _MAX_DIGITS:
+        raise UsageError(f"a {step} of {str(value)!r} is out of range")
+    return exact
+
+
+def _nearest_ticks(exact: Decimal, tick: Decimal) -> int:
+    """Return *exact* / *tick* as the nearest integer, half to even."""
+    value_up, value_down = exact.as_integer_ratio()
+    tick_up, tick_down = tick.as_integer_ratio()
+    whole, rest = divmod(value_up * tick_down, down := value_down * tick_up)
+    if 2 * rest > down or (2 * rest == down and whole % 2):
+        whole += 1
+    return whole
