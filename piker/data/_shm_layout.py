@@ -65,9 +65,12 @@ MAX_CAPACITY: Final = 1 << 40
 W_MAGIC, W_VERSION, W_CAPACITY, W_SLOTS, W_PERIOD, W_EPOCH = range(6)
 W_PID, W_PID_START, W_ADOPTIONS, W_REPAIRS, W_FQME_LEN = range(6, 11)
 W_SEQ, W_FIRST, W_LAST = range(16, 19)  # a cache line of their own
-_W_RECORD: Final = (64, 96)
-_W_KEYS: Final = 128  # MUTABLE times: index and 4 keys
 _W_FQME: Final = 192
+
+#: Where the two records lie, bytes; which one counts is `record_offset`'s to say.
+RECORDS_AT: Final = (8 * 64, 8 * 96)
+#: Where index and keys of each mutable row lie, bytes; of row i at ``i % MUTABLE``.
+KEYS_AT: Final = tuple(8 * (128 + 5 * i) for i in range(MUTABLE))
 
 _HEAD: Final = struct.Struct("6q")
 _ROW: Final = struct.Struct("2q5dq")  # index, row
@@ -220,7 +223,7 @@ class Mapping:
 
     def keys(self, index: int) -> Keys:
         """Return the keys of a row, all 0 if none were stored."""
-        tag, *keys = _KEYS.unpack_from(self._mm, keys_offset(index))
+        tag, *keys = _KEYS.unpack_from(self._mm, KEYS_AT[index % MUTABLE])
         return Keys(*keys) if tag == index else Keys()
 
     def release(self) -> None:
@@ -231,12 +234,7 @@ class Mapping:
 
 def record_offset(seq: int) -> int:
     """Return where the record lies that is in force, or pending if *seq* is odd."""
-    return 8 * _W_RECORD[((seq + 1) >> 1) & 1]
-
-
-def keys_offset(index: int) -> int:
-    """Return where the keys of row *index* lie."""
-    return 8 * (_W_KEYS + 5 * (index % MUTABLE))
+    return RECORDS_AT[((seq + 1) >> 1) & 1]
 
 
 def slots_for(capacity: int) -> int:

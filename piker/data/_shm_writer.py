@@ -23,7 +23,9 @@ from piker.msgs import ShmToken
 from ._shm_file import create, lock, pid_start, unlock
 from ._shm_layout import (
     AHEAD,
+    KEYS_AT,
     MUTABLE,
+    RECORDS_AT,
     SEEN_BITS,
     W_ADOPTIONS,
     W_EPOCH,
@@ -42,8 +44,6 @@ from ._shm_layout import (
     Marks,
     Row,
     as_columns,
-    keys_offset,
-    record_offset,
 )
 
 _SEEN_BYTES: Final = SEEN_BITS // 8
@@ -211,6 +211,7 @@ class ShmWriter:
         Raises: ShmError if the bar can't change any more, or in its time.
         """
         time_s, open_, high, low, close, volume, count = row
+        open_ns, open_tid, close_ns, close_tid = keys
         last = self._last
         if not last > index >= last - MUTABLE or index < self._first:
             self._check_mutable(index)
@@ -227,9 +228,10 @@ class ShmWriter:
         try:
             # also the check of all arguments: what fits the record fits the columns
             self._put_record(
-                record_offset(seq), index, time_s, open_, high, low, close, volume,
-                count, *keys, marks.last_tid, marks.last_time_ns,
-                marks.seen.to_bytes(_SEEN_BYTES, "little"),
+                RECORDS_AT[(seq >> 1) & 1],
+                index, time_s, open_, high, low, close, volume, count,
+                open_ns, open_tid, close_ns, close_tid, marks.last_tid,
+                marks.last_time_ns, marks.seen.to_bytes(_SEEN_BYTES, "little"),
             )  # fmt: skip
             if fence:
                 fence()
@@ -242,7 +244,8 @@ class ShmWriter:
             closes[slot] = close
             volumes[slot] = volume
             counts[slot] = count
-            self._put_keys(keys_offset(index), index, *keys)
+            at = KEYS_AT[index % MUTABLE]
+            self._put_keys(at, index, open_ns, open_tid, close_ns, close_tid)
             if fence:
                 fence()
             words[W_SEQ] = self._seq = seq
@@ -341,7 +344,7 @@ class ShmWriter:
     def _redo(self, seq: int) -> None:
         index, *cells = self._map.redo_words(seq)
         self._map.block[:, index % self._slots] = cells[:7]
-        self._put_keys(keys_offset(index), index, *cells[7:])
+        self._put_keys(KEYS_AT[index % MUTABLE], index, *cells[7:])
         if self._fence:
             self._fence()
 
