@@ -339,7 +339,7 @@ class ShmArray:
                 m.fence()
             self._read(raw[:, low - start :], low, stop)
             if seq & 1:  # the change is under way, or its writer dead: take all of it
-                index, *cells = m.redo_words(seq)
+                index, *cells = m.change(seq)
                 if low <= index < stop:
                     raw[:, index - start] = cells[:7]
             if m.fence:

@@ -19,8 +19,10 @@ one process writes it, and to take over when that process was killed at any stor
    writer, takes the row from that record and needs not wait for its writer.
 3. *The marks live in the records*: the store that makes SEQ even again puts the
    record of the change in force, with its marks. Row and marks can't disagree.
-4. *Keys carry their row's index*, so those of a row that left the mutable tail read
-   as none; publishing a row need not touch them.
+4. *Keys carry their row's index*, so a row that was just published has none and no
+   store is needed for that. Those of the row changed last are in the record in force;
+   they are copied to their place in the table before a record of another row replaces
+   it, and looked up there from then on.
 
 x86-64 keeps the order of plain stores and of plain loads, which is all this asks for;
 elsewhere `find_fence` supplies a fence. Never truncate a file that is mapped somewhere.
@@ -74,8 +76,10 @@ KEYS_AT: Final = tuple(8 * (128 + 5 * i) for i in range(MUTABLE))
 
 _HEAD: Final = struct.Struct("6q")
 _ROW: Final = struct.Struct("2q5dq")  # index, row
-_RECORD: Final = struct.Struct("2q5dq4q2q64s")  # index, row, keys, marks
-_KEYS: Final = struct.Struct("5q")
+#: A change: index, 7 of the row, 4 keys, last_tid, last_time_ns, 64 bytes of seen.
+RECORD: Final = struct.Struct("2q5dq4q2q64s")
+#: Index and 4 keys.
+KEYS: Final = struct.Struct("5q")
 _WORD: Final = struct.Struct("q")
 _SEEN_BYTES: Final = 64
 
@@ -144,9 +148,7 @@ class Mapping:
       words: the header as int64.
       columns: one writable or read-only memoryview per field, a slot an item.
       block: the columns as one array of shape (7, slots), floats as their bits.
-      put_record: store a change, from the arguments offset, index, 7 of the row, 4
-        keys, last_tid, last_time_ns and 64 bytes of seen.
-      put_keys: store keys, from the arguments offset, index and 4 keys.
+      memory: the whole file; what `RECORD` and `KEYS` pack into.
     """
 
     def __init__(self, fd: int, path: str, *, writable: bool = False) -> None:
@@ -155,7 +157,7 @@ class Mapping:
         self.fence = find_fence()
         self.slots = _check_head(fd, path)
         access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-        self._mm = mm = mmap.mmap(fd, 0, access=access)
+        self.memory = mm = mmap.mmap(fd, 0, access=access)
         ints, floats = memoryview(mm).cast("q"), memoryview(mm).cast("d")
         self.words: _Ints = ints[: HEADER_BYTES // 8]
         starts = [HEADER_BYTES // 8 + i * self.slots for i in range(len(FIELDS))]
@@ -165,8 +167,6 @@ class Mapping:
         )
         flat: Block = np.frombuffer(mm, np.int64, 7 * self.slots, HEADER_BYTES)
         self.block = flat.reshape(7, self.slots)
-        self.put_record: Callable[..., None] = partial(_RECORD.pack_into, mm)
-        self.put_keys: Callable[..., None] = partial(_KEYS.pack_into, mm)
         self.capacity: int = self.words[W_CAPACITY]
         self.period_s: int = self.words[W_PERIOD]
         length = min(max(self.words[W_FQME_LEN], 0), FQME_BYTES)
@@ -206,25 +206,33 @@ class Mapping:
             volumes[slot], counts[slot],
         )  # fmt: skip
 
-    def redo_words(self, seq: int) -> list[int]:
-        """Return index, row and keys, 12 words, of the change behind an odd *seq*."""
+    def change(self, seq: int) -> list[int]:
+        """Return index, row and keys of `record_offset`'s record, as 12 words."""
         at = record_offset(seq) // 8
         return self.words[at : at + 12].tolist()
 
     def redo_row(self, seq: int) -> tuple[int, Row]:
         """Return index and row of the change behind an odd *seq*."""
-        index, *row = _ROW.unpack_from(self._mm, record_offset(seq))
+        index, *row = _ROW.unpack_from(self.memory, record_offset(seq))
         return index, Row(*row)
 
     def marks(self, seq: int) -> Marks:
         """Return the marks in force while SEQ is *seq*."""
-        *_, tid, time_ns, seen = _RECORD.unpack_from(self._mm, record_offset(seq))
+        *_, tid, time_ns, seen = RECORD.unpack_from(self.memory, record_offset(seq))
         return Marks(tid, time_ns, int.from_bytes(seen, "little"))
 
-    def keys(self, index: int) -> Keys:
-        """Return the keys of a row, all 0 if none were stored."""
-        tag, *keys = _KEYS.unpack_from(self._mm, KEYS_AT[index % MUTABLE])
+    def keys(self, index: int, seq: int) -> Keys:
+        """Return the keys of a row while SEQ is *seq*, all 0 if none were stored."""
+        changed, *cells = self.change(seq)
+        if changed == index:
+            return Keys(*cells[7:])
+        tag, *keys = KEYS.unpack_from(self.memory, KEYS_AT[index % MUTABLE])
         return Keys(*keys) if tag == index else Keys()
+
+    def save_keys(self, seq: int) -> None:
+        """Copy the keys in the record in force to the table."""
+        index, *cells = self.change(seq)
+        KEYS.pack_into(self.memory, KEYS_AT[index % MUTABLE], index, *cells[7:])
 
     def release(self) -> None:
         """Make every later access through `words` and `columns` fail."""
@@ -255,7 +263,7 @@ def empty_header(name: bytes, period_s: int, capacity: int, slots: int) -> bytes
     header[8 * _W_FQME : 8 * _W_FQME + len(name)] = name
     none = Marks()
     no_change = (0,) * 12
-    _RECORD.pack_into(
+    RECORD.pack_into(
         header, record_offset(0), *no_change, none.last_tid, none.last_time_ns,
         bytes(_SEEN_BYTES),
     )  # fmt: skip

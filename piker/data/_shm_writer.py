@@ -23,8 +23,8 @@ from piker.msgs import ShmToken
 from ._shm_file import create, lock, pid_start, unlock
 from ._shm_layout import (
     AHEAD,
-    KEYS_AT,
     MUTABLE,
+    RECORD,
     RECORDS_AT,
     SEEN_BITS,
     W_ADOPTIONS,
@@ -59,9 +59,10 @@ class ShmWriter:
     """
 
     __slots__ = (
-        "_columns", "_fd", "_fence", "_first", "_last", "_map", "_marks",
-        "_newest_s", "_path", "_put_keys", "_put_record", "_seq", "_slots", "_words",
+        "_changed", "_columns", "_fd", "_fence", "_first", "_last", "_map", "_marks",
+        "_memory", "_newest_s", "_path", "_seq", "_slots", "_words",
     )  # fmt: skip
+    _changed: int
     _first: int
     _last: int
     _marks: Marks
@@ -104,8 +105,7 @@ class ShmWriter:
         self._fence = mapping.fence
         self._words = mapping.words
         self._columns = mapping.columns
-        self._put_record = mapping.put_record
-        self._put_keys = mapping.put_keys
+        self._memory = mapping.memory
         self._load()
         words = self._words
         words[W_PID_START] = 0  # nobody shall see a mixed pair
@@ -163,7 +163,7 @@ class ShmWriter:
         Raises: ShmError if it isn't one of the `MUTABLE` newest.
         """
         self._check_mutable(index)
-        return self._map.keys(index)
+        return self._map.keys(index, self._seq)
 
     # -- the hot path ------------------------------------------------------------
     def append(self, row: AnyRow) -> int:
@@ -226,8 +226,11 @@ class ShmWriter:
         fence = self._fence
         words = self._words
         try:
+            if index != self._changed:
+                self._map.save_keys(self._seq)
             # also the check of all arguments: what fits the record fits the columns
-            self._put_record(
+            RECORD.pack_into(
+                self._memory,
                 RECORDS_AT[(seq >> 1) & 1],
                 index, time_s, open_, high, low, close, volume, count,
                 open_ns, open_tid, close_ns, close_tid, marks.last_tid,
@@ -244,12 +247,11 @@ class ShmWriter:
             closes[slot] = close
             volumes[slot] = volume
             counts[slot] = count
-            at = KEYS_AT[index % MUTABLE]
-            self._put_keys(at, index, open_ns, open_tid, close_ns, close_tid)
             if fence:
                 fence()
             words[W_SEQ] = self._seq = seq
             self._marks = marks
+            self._changed = index
         except BaseException:  # a Ctrl-C may come between any two lines
             self._load()
             raise
@@ -338,13 +340,13 @@ class ShmWriter:
         self._seq = seq
         self._first, self._last = words[W_FIRST], words[W_LAST]
         self._marks = self._map.marks(seq)
+        self._changed = self._map.change(seq)[0]
         first, last = self.bounds
         self._newest_s = self.row(last - 1).time if last > first else _BEFORE_ALL_S
 
     def _redo(self, seq: int) -> None:
-        index, *cells = self._map.redo_words(seq)
+        index, *cells = self._map.change(seq)
         self._map.block[:, index % self._slots] = cells[:7]
-        self._put_keys(KEYS_AT[index % MUTABLE], index, *cells[7:])
         if self._fence:
             self._fence()
 
