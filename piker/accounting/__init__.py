@@ -6,4 +6,3 @@ from piker.msgs import (
     Fqme as Fqme,
     MktPair as MktPair,
 )
-from piker.msgs._fqme import strike_part as strike_part

@@ -82,6 +82,17 @@ class Fqme(Struct, frozen=True, kw_only=True):
             )
         return fqme
 
+    @staticmethod
+    def strike_part(price: Decimal, right: Literal["c", "p"]) -> str:
+        """Return how a name spells a strike: ``Decimal("12.50"), "c"`` -> ``12_5c``."""
+        if not price.is_finite() or price < 0 or right not in {"c", "p"}:
+            raise BadFqme(
+                f"a strike is a price >= 0 and c or p, got {str(price)!r} and {right!r}"
+            )
+        whole, _, rest = f"{price:f}".partition(".")
+        rest = rest.rstrip("0")
+        return f"{int(whole)}{'_' if rest else ''}{rest}{right}"
+
     @property
     def bs_fqme(self) -> str:
         """The name without its broker."""
@@ -115,17 +126,6 @@ class Fqme(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"{self.bs_fqme}.{self.broker}"
-
-
-def strike_part(price: Decimal, right: Literal["c", "p"]) -> str:
-    """Return how a name spells a strike: ``Decimal("12.50"), "c"`` -> ``12_5c``."""
-    if not price.is_finite() or price < 0 or right not in {"c", "p"}:
-        raise BadFqme(
-            f"a strike is a price >= 0 and c or p, got {str(price)!r} and {right!r}"
-        )
-    whole, _, rest = f"{price:f}".partition(".")
-    rest = rest.rstrip("0")
-    return f"{int(whole)}{'_' if rest else ''}{rest}{right}"
 
 
 def _take_apart(parts: list[str]) -> Fqme:

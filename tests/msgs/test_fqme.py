@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 
 from piker.errors import BadFqme
 from piker.msgs import Fqme
-from piker.msgs._fqme import MAX_FQME_CHARS, strike_part
+from piker.msgs._fqme import MAX_FQME_CHARS
 
 _FORM = "write PAIR[.VENUE[.EXPIRY]].BROKER, e.g. btcusdt.spot.sim"
 
@@ -143,7 +143,7 @@ _dates = st.dates(date(2000, 1, 1), date(2099, 12, 31)).flatmap(
     lambda day: st.sampled_from([f"{day:%Y%m%d}", f"{day:%y%m%d}"])
 )
 _prices = st.decimals(0, 10**6, places=4, allow_nan=False)
-_strikes = st.builds(strike_part, _prices, st.sampled_from("cp"))
+_strikes = st.builds(Fqme.strike_part, _prices, st.sampled_from("cp"))
 
 
 @st.composite
@@ -190,18 +190,18 @@ def test_every_accepted_text_renders_as_it_was(text):
 @given(_prices, st.sampled_from("cp"))
 def test_strikes_round_trip(price, right):
     fqme = Fqme(
-        pair="t", broker="ib", expiry="20270115", info=(strike_part(price, right),)
+        pair="t", broker="ib", expiry="20270115", info=(Fqme.strike_part(price, right),)
     )
     assert (fqme.strike_price, fqme.right) == (price, right)
     assert fqme.expiry_date == date(2027, 1, 15)
 
 
 def test_strike_spelling():
-    assert strike_part(Decimal("12.50"), "c") == "12_5c"
-    assert strike_part(Decimal("2E+2"), "p") == "200p"
-    assert strike_part(Decimal("0.625"), "c") == "0_625c"
+    assert Fqme.strike_part(Decimal("12.50"), "c") == "12_5c"
+    assert Fqme.strike_part(Decimal("2E+2"), "p") == "200p"
+    assert Fqme.strike_part(Decimal("0.625"), "c") == "0_625c"
     with pytest.raises(BadFqme, match="got '-1' and 'c'"):
-        strike_part(Decimal(-1), "c")
+        Fqme.strike_part(Decimal(-1), "c")
 
 
 def test_short_dates_are_of_this_century():

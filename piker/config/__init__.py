@@ -1,0 +1,37 @@
+"""Where piker keeps its files, and what the user set in ``conf.toml``.
+
+Leaf package. Nothing is read when it is imported: each call looks anew, so a
+process that learns its folders late (a child of a test's tree) finds the right ones.
+It must never open ``brokers.toml``: only ``brokerd`` may.
+"""
+
+from ._addr import parse_addr as parse_addr
+from ._dirs import (
+    Dirs as Dirs,
+    cache_dir as cache_dir,
+    config_dir as config_dir,
+    current_dirs as current_dirs,
+    make_private as make_private,
+    runtime_dir as runtime_dir,
+    state_dir as state_dir,
+    use_dirs as use_dirs,
+)
+from ._load import (
+    CONF_NAME as CONF_NAME,
+    ENV_REGISTRY as ENV_REGISTRY,
+    load_config as load_config,
+    registry_addr as registry_addr,
+)
+from ._schema import (
+    Config as Config,
+    DataConf as DataConf,
+    LogConf as LogConf,
+    PikerdConf as PikerdConf,
+    SessionFile as SessionFile,
+    SimConf as SimConf,
+)
+from ._secrets import (
+    SECRETS_NAME as SECRETS_NAME,
+    check_secrets_file as check_secrets_file,
+)
+from ._templates import write_templates as write_templates

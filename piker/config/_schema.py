@@ -1,0 +1,104 @@
+"""What ``conf.toml`` may say: types, bounds and defaults.
+
+A bound stands here once; the loader words its refusals after it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, field
+
+from piker.types import Struct
+
+DEFAULT_REGISTRY = "127.0.0.1:6116"
+
+_YEAR_S = 31_536_000
+_MAX_BARS = 2**25  # 56 bytes a bar: just under 2 GB of shared memory
+
+Bars = Annotated[int, Meta(ge=1024, le=_MAX_BARS)]
+Wait = Annotated[float, Meta(ge=0, le=_YEAR_S)]
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class PikerdConf(Struct, frozen=True, kw_only=True):
+    """The root daemon.
+
+    Attributes:
+      registry: ``HOST:PORT`` it listens on and clients look for it at.
+      idle_exit_s: seconds without a client, a live order or an armed alert after
+        which a pikerd that a client started leaves.
+    """
+
+    registry: Annotated[str, Meta(description="HOST:PORT")] = DEFAULT_REGISTRY
+    idle_exit_s: Wait = 600.0
+
+
+class DataConf(Struct, frozen=True, kw_only=True):
+    """Feeds and their buffers.
+
+    Attributes:
+      rt_bars: rows of a market's buffer of 1 s bars.
+      hist_bars: rows of a market's buffer of 60 s bars.
+      linger_s: seconds a venue subscription outlives its last subscriber.
+      idle_s: seconds without a subscription after which a datad leaves.
+    """
+
+    rt_bars: Bars = 86_400
+    hist_bars: Bars = 131_072
+    linger_s: Wait = 60.0
+    idle_s: Wait = 900.0
+
+
+class SessionFile(Struct, frozen=True, kw_only=True):
+    """A recorded session to replay.
+
+    Attributes:
+      file: absolute path, once loaded.
+      venue: whose frames it holds; empty where the file itself tells.
+    """
+
+    file: Annotated[str, Meta(min_length=1, description="the path of a file")]
+    venue: str = ""
+
+
+class SimConf(Struct, frozen=True, kw_only=True):
+    """The embedded simulated venue.
+
+    Attributes:
+      seed: of the synthetic markets.
+      speed: market seconds a second of a replay; 0 is as fast as data can be read.
+      sessions: recorded sessions to offer.
+    """
+
+    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 7
+    speed: Annotated[float, Meta(ge=0, le=1_000_000)] = 1.0
+    sessions: Annotated[
+        tuple[SessionFile, ...],
+        Meta(description='a list of "path" or {file = "path", venue = "name"}'),
+    ] = ()
+
+
+class LogConf(Struct, frozen=True, kw_only=True):
+    """Logs.
+
+    Attributes:
+      level: what is less important is not logged.
+    """
+
+    level: Level = "info"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """All of ``conf.toml``.
+
+    Attributes:
+      brokers: one table a backend, which checks it itself: base URLs, rate budgets,
+        account names; never secrets. Not to be changed.
+    """
+
+    pikerd: PikerdConf = PikerdConf()
+    data: DataConf = DataConf()
+    sim: SimConf = SimConf()
+    log: LogConf = LogConf()
+    brokers: dict[str, dict[str, Any]] = field(default_factory=dict)

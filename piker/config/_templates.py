@@ -1,0 +1,117 @@
+"""The commented files that ``piker init`` writes; every key shows its default."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from pathlib import Path
+
+from piker.errors import ConfigError
+
+from ._load import CONF_NAME
+from ._secrets import SECRETS_NAME
+
+CONF_TEMPLATE = """\
+# piker: settings. Each key is shown with its default; remove the '#' to change it.
+# Secrets never go here: they belong in brokers.toml beside this file.
+
+[pikerd]
+# Where the root daemon listens and clients look for it: HOST:PORT.
+# registry = "127.0.0.1:6116"
+# Seconds with no client, live order or armed alert after which a pikerd that a
+# client started leaves by itself.
+# idle_exit_s = 600
+
+[data]
+# Rows of each market's shared-memory buffer of 1 s bars, and of 60 s bars.
+# rt_bars = 86400
+# hist_bars = 131072
+# Seconds a venue subscription outlives its last viewer.
+# linger_s = 60
+# Seconds without any subscription after which a broker's data daemon leaves.
+# idle_s = 900
+
+[sim]
+# The simulated venue needs no network and no key. One seed, one world.
+# seed = 7
+# Market seconds a second of a replay; 0 is as fast as data can be read.
+# speed = 1.0
+# Recorded sessions to replay; relative paths start at this folder:
+#   ["~/sessions/monday.gz", {file = "tuesday.gz", venue = "binance"}]
+# sessions = []
+
+[log]
+# debug, info, warning, error or critical.
+# level = "info"
+
+# One table a broker, e.g. [brokers.binance]: base URLs, rate budgets, names of
+# accounts. `piker brokers` lists the brokers there are.
+[brokers]
+"""
+
+SECRETS_TEMPLATE = """\
+# piker: secrets, one table a broker. Keep this file's mode at 0600; it is opened by
+# the order daemon of a broker, brokerd.<broker>, and by nothing else. Markets can be
+# watched, and paper orders sent, without any secret.
+#
+# A secret is a text, the output of a command, or the content of a file:
+#
+#   [kraken.accounts.main]
+#   key = "..."
+#   secret = {cmd = ["pass", "show", "kraken/main"]}
+#
+#   [deribit.accounts.main]
+#   key = "..."
+#   secret = {file = "~/.secrets/deribit"}
+"""
+
+_TEMPLATES = (
+    (CONF_NAME, CONF_TEMPLATE, 0o644),
+    (SECRETS_NAME, SECRETS_TEMPLATE, 0o600),
+)
+
+
+def write_templates(folder: Path, force: bool = False) -> list[Path]:
+    """Write the commented config files into *folder*, made if absent.
+
+    Args:
+      folder: where to.
+      force: replace files that exist; each is kept beside, as ``NAME.bak``,
+        ``NAME.2.bak`` and so on.
+
+    Returns:
+      the files written; one that existed and was left alone is not among them.
+
+    Raises:
+      ConfigError: the folder or a file can't be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return [
+            folder / name
+            for name, text, mode in _TEMPLATES
+            if _write(folder / name, text, mode, force)
+        ]
+    except OSError as e:
+        raise ConfigError(f"can't write {e.filename or folder}: {e.strerror}") from e
+
+
+def _write(path: Path, text: str, mode: int, force: bool) -> bool:
+    """Write *text* to *path* unless it exists, and tell whether it did."""
+    if force and os.path.lexists(path):
+        path.rename(_backup_name(path))
+    try:
+        # O_EXCL also refuses a dangling link, which a write would go through.
+        made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return False
+    with open(made, "w", encoding="utf-8") as file:
+        file.write(text)
+    return True
+
+
+def _backup_name(path: Path) -> Path:
+    names = (f"{path.name}.{i}.bak" if i > 1 else f"{path.name}.bak" for i in count(1))
+    return next(
+        path.with_name(n) for n in names if not os.path.lexists(path.with_name(n))
+    )
