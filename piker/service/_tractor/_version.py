@@ -35,6 +35,13 @@ def silence() -> None:
             warnings.simplefilter("ignore")
             for name in _OLD_NAMES:
                 setattr(trio, name, getattr(trio, name))
+            from trio._core import _multierror
+
+            # tractor asks this of every error; trio's public spelling of it warns
+            impl = _multierror._filter_impl  # noqa: SLF001
+            trio.MultiError.filter = classmethod(
+                lambda _, handler, root: impl(handler, root)
+            )
     with warnings.catch_warnings():
         # main's platformdirs speaks up where XDG_RUNTIME_DIR is unset
         warnings.simplefilter("ignore")

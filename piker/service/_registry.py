@@ -1,0 +1,28 @@
+"""Looking up services by name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from . import _tractor as tr
+
+
+@asynccontextmanager
+async def find_service(
+    name: str, registry_addr: tr.Addr | None = None
+) -> AsyncIterator[tr.Portal | None]:
+    """Yield a portal to the running service *name*, None if it isn't there.
+
+    Never starts it. Raises RegistryUnreachable.
+    """
+    async with tr.find_actor(name, registry_addr) as portal:
+        yield portal
+
+
+async def check_for_service(
+    name: str, registry_addr: tr.Addr | None = None
+) -> tr.Addr | None:
+    """Return where the running service *name* listens, None if it isn't there."""
+    async with tr.query_actor(name, registry_addr) as (addr, _):
+        return addr

@@ -1,0 +1,93 @@
+"""What pikerd lets others call. Endpoints only: this module is exposed whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import trio
+
+from piker.msgs import ServiceEvent, ServiceInfo
+
+from . import _tractor as tr
+from ._daemon import Found, find_or_spawn_here
+from ._introspect import task_tree
+from ._mngr import current_services
+from ._pikerd import current_pikerd
+
+
+@tr.endpoint(started=Found)
+async def find_or_spawn(ctx: tr.Context, name: str, spawn_args: dict[str, Any]) -> None:
+    """Find the daemon *name*, or start it; one process however many ask.
+
+    Started: where it is.
+    Raises: ServiceQuarantined; ServiceStopped; what its setup refuses with.
+    """
+    await ctx.started(await find_or_spawn_here(name, spawn_args))
+
+
+@tr.endpoint(started=list[ServiceInfo])
+async def list_services(ctx: tr.Context) -> None:
+    """Started: all services as they are now, pikerd itself first."""
+    await ctx.started(await current_pikerd().infos())
+
+
+@tr.endpoint(started=list[ServiceEvent], sends=ServiceEvent)
+async def stream_service_events(ctx: tr.Context) -> None:
+    """Stream every change of a service's state.
+
+    Started: the changes so far, oldest first, at most 500.
+    Sends: each change. Ends: with pikerd.
+    """
+    services = current_services()
+    async with services.subscribe() as events:
+        await ctx.started(list(services.history))
+        async with ctx.open_stream() as stream:
+            async for event in events:
+                await stream.send(event)
+
+
+@tr.endpoint(started=ServiceInfo)
+async def restart_service(ctx: tr.Context, name: str) -> None:
+    """Restart a service and wait until it is up. Started: it, as it is then."""
+    await current_services().restart(name)
+    await ctx.started(current_pikerd().info(name))
+
+
+@tr.endpoint(started=ServiceInfo)
+async def stop_service(ctx: tr.Context, name: str) -> None:
+    """Stop a service until it is restarted by command; ``pikerd`` ends the tree."""
+    pikerd = current_pikerd()
+    if name == "pikerd":
+        await ctx.started(pikerd.own_info())
+        pikerd.end("stopped by command")
+        return
+    await current_services().cancel_service(name)
+    await ctx.started(pikerd.info(name))
+
+
+@tr.endpoint(started=dict[str, Any])
+async def attach_client(ctx: tr.Context, name: str, pid: int) -> None:
+    """Be a client of this tree for the length of the call.
+
+    Started: ``pid`` and ``since`` (epoch s) of pikerd, ``shm``: its shm folder.
+    """
+    pikerd = current_pikerd()
+    with pikerd.client(f"{name}:{pid}"):
+        await ctx.started(
+            {"pid": os.getpid(), "since": pikerd.since, "shm": str(pikerd.tree.shm)}
+        )
+        await trio.sleep_forever()
+
+
+@tr.endpoint(started=str)
+async def dump_tasks(ctx: tr.Context) -> None:
+    """Started: this actor's task tree as text."""
+    await ctx.started(task_tree())
+
+
+@tr.endpoint(started=float)
+async def ping(ctx: tr.Context) -> None:
+    """Started: this actor's wall clock, epoch seconds."""
+    await ctx.started(time.time())

@@ -1,0 +1,290 @@
+"""Actor runtimes: pikerd's, and a client's.
+
+    open_pikerd()            this process is the root of a tree
+    open_piker_runtime()     this process is a client of a running tree
+    maybe_open_pikerd()      a client; a pikerd is started if none runs
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from piker import config
+from piker.errors import (
+    DeadlineExceeded,
+    PikerError,
+    RegistryUnreachable,
+    TransportClosed,
+)
+from piker.log import get_logger
+
+from . import _tractor as tr
+from ._mngr import Services, has_services, open_services
+from ._pikerd import Pikerd, current_pikerd, set_pikerd
+from ._policy import Policy
+from ._spec import PIKERD_MODULES
+from ._tree import address_file, check_free, open_tree, running_info
+
+log = get_logger(__name__)
+
+BOOT_DEADLINE_S = 20.0
+REATTACH_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def _set_vars(addr: tr.Addr, **more: Any) -> None:
+    told = tr.piker_vars()
+    told.clear()
+    told.update(
+        dirs=msgspec.to_builtins(config.current_dirs()),
+        registry=list(addr),
+        cookie=str(address_file(addr, "cookie")),
+        **more,
+    )
+
+
+@asynccontextmanager
+async def open_pikerd(
+    registry_addr: tr.Addr | None = None,
+    *,
+    policy: Policy | None = None,
+    idle_exit_s: float | None = None,
+    embedded: bool = True,
+    log_level: str = "info",
+    log_console: bool = False,
+    extra_vars: dict[str, Any] | None = None,
+) -> AsyncIterator[Services]:
+    """Be pikerd: root of a tree, its registry, the supervisor of its daemons.
+
+    Args:
+      registry_addr: where to listen; as configured by default.
+      policy: of supervision.
+      idle_exit_s: end after so long without a client; never by default.
+      embedded: this process is more than a pikerd (a demo, a test).
+      log_level: of all actors.
+      log_console: whether they also log to stderr.
+      extra_vars: for ``piker_vars``, inherited by all actors.
+
+    Raises:
+      AddressInUse: another pikerd, or something else, has the address.
+      ShmFull: no room for the tree's folder.
+    """
+    addr = registry_addr or config.registry_addr()
+    await check_free(addr)
+    with open_tree(addr) as tree:
+        async with tr.open_root_actor(
+            name="pikerd",
+            registry_addr=addr,
+            enable_modules=PIKERD_MODULES,
+            be_registry=True,
+        ):
+            _set_vars(
+                addr,
+                shm=str(tree.shm),
+                embedded=embedded,
+                log={"level": log_level, "console": log_console},
+                **(extra_vars or {}),
+            )
+            with trio.CancelScope() as scope:
+                async with open_services(policy) as services:
+                    pikerd = Pikerd(tree, services, scope)
+                    set_pikerd(pikerd)
+                    if idle_exit_s is not None:
+                        services.service_n.start_soon(pikerd.end_when_idle, idle_exit_s)
+                    try:
+                        yield services
+                    finally:
+                        set_pikerd(None)
+
+
+@asynccontextmanager
+async def open_piker_runtime(
+    name: str, registry_addr: tr.Addr | None = None
+) -> AsyncIterator[None]:
+    """Be a client of the tree at *registry_addr*, counted and found by name.
+
+    When its pikerd dies the client stays, waits for the next one and registers there.
+
+    Raises:
+      RegistryUnreachable: nobody listens there, or it is not a pikerd.
+    """
+    addr = registry_addr or config.registry_addr()
+    await _check_pikerd(addr)
+    async with tr.open_root_actor(name=name, registry_addr=addr, be_registry=False):
+        _set_vars(addr)
+        async with tr.collapse_eg(), trio.open_nursery() as chores:
+            await chores.start(_stay_attached, name, addr)
+            yield
+            chores.cancel_scope.cancel()
+
+
+async def _check_pikerd(addr: tr.Addr) -> None:
+    found = await tr.probe(addr)
+    where = f"{addr[0]}:{addr[1]}"
+    if found is None:
+        raise RegistryUnreachable(
+            f"no pikerd answers at {where}; start one with `pikerd`, or name another "
+            "address with --registry HOST:PORT"
+        )
+    if found == "foreign" or found[0] != "pikerd":
+        raise RegistryUnreachable(
+            f"what listens at {where} is not a pikerd, or it hangs; name another "
+            "address with --registry HOST:PORT"
+        )
+
+
+async def _stay_attached(
+    name: str, addr: tr.Addr, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Hold the client's line to pikerd; take it up again with the next one."""
+    from ._rpc import attach_client
+
+    tries = 0
+    attached_before = False
+    while True:
+        try:
+            async with (
+                tr.open_portal_to(addr) as portal,
+                tr.open_context(portal, attach_client, name=name, pid=os.getpid()) as (
+                    _,
+                    told,
+                ),
+            ):
+                tr.piker_vars()["shm"] = told["shm"]
+                if attached_before:
+                    await tr.register_self()
+                    log.warning("attached to a new pikerd pid=%s", told["pid"])
+                attached_before, tries = True, 0
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                await trio.sleep_forever()
+        except (TransportClosed, DeadlineExceeded, RegistryUnreachable) as err:
+            if not attached_before:
+                raise RegistryUnreachable(str(err)) from None
+            if not tries:
+                log.warning("lost pikerd, waiting for the next one: %s", err)
+        except PikerError as err:
+            if not attached_before:
+                raise
+            log.warning("pikerd refused this client: %s", err)
+        await trio.sleep(REATTACH_S[min(tries, len(REATTACH_S) - 1)])
+        tries += 1
+
+
+@asynccontextmanager
+async def maybe_open_pikerd(
+    name: str = "client",
+    registry_addr: tr.Addr | None = None,
+    *,
+    on_start: Callable[[str], None] | None = None,
+) -> AsyncIterator[Services | None]:
+    """Be in a tree: this process's own, a running one, or one started for it.
+
+    Yields the ``Services`` where this process is pikerd, None where it is a client. A
+    pikerd started here is a process of its own and stays when this one leaves; it
+    ends by itself after a while without clients.
+
+    Args:
+      name: of the client actor.
+      registry_addr: of the tree; as configured by default.
+      on_start: told in a sentence that a pikerd was started.
+
+    Raises:
+      RegistryUnreachable: none runs and none could be started.
+    """
+    if has_services():
+        yield current_pikerd().services
+        return
+    if tr.current_actor() is not None:
+        yield None
+        return
+    addr = registry_addr or config.registry_addr()
+    if await tr.probe(addr) is None:
+        told = await start_pikerd(addr)
+        if on_start is not None:
+            on_start(told)
+    async with open_piker_runtime(name, addr):
+        yield None
+
+
+async def start_pikerd(addr: tr.Addr) -> str:
+    """Start a pikerd of its own for *addr*, detached; return a sentence about it.
+
+    Two clients may do so at once: one pikerd gets the address, both find it.
+    """
+    folder = Path(config.state_dir()) / "log"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    errors = folder / "pikerd.stderr"
+    argv = [sys.executable, "-m", "piker.cli.pikerd", "--idle-exit"]
+    argv += ["--registry", f"{addr[0]}:{addr[1]}"]
+    dirs = config.current_dirs()
+    env = {
+        **os.environ,
+        "PIKER_CONFIG_DIR": dirs.config,
+        "PIKER_STATE_DIR": dirs.state,
+        "PIKER_CACHE_DIR": dirs.cache,
+        "PIKER_RUNTIME_DIR": dirs.runtime,
+    }
+    with errors.open("wb") as sink:
+        proc = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=sink,
+            start_new_session=True,
+            env=env,
+        )
+    deadline = time.monotonic() + BOOT_DEADLINE_S
+    while time.monotonic() < deadline:
+        found = await tr.probe(addr)
+        if found is not None and found != "foreign" and found[0] == "pikerd":
+            pid = running_info(addr).get("pid", proc.pid)
+            return (
+                f"started pikerd (pid {pid}) in the background; it leaves by itself "
+                "when it has no clients, `piker services stop pikerd` ends it now"
+            )
+        if proc.poll() is not None and proc.returncode:
+            said = errors.read_text(encoding="utf-8", errors="replace").strip()
+            last = said.splitlines()[-1] if said else f"exit code {proc.returncode}"
+            raise RegistryUnreachable(f"could not start pikerd: {last}")
+        await trio.sleep(0.02)
+    raise RegistryUnreachable(f"pikerd was not up in {BOOT_DEADLINE_S:g} s")
+
+
+async def run_pikerd(
+    registry_addr: tr.Addr,
+    *,
+    idle_exit_s: float | None,
+    log_level: str,
+    on_up: Callable[[], None],
+) -> str:
+    """Be a pikerd process until SIGTERM or idleness; return why it ended."""
+    why = ""
+
+    def note() -> None:
+        nonlocal why
+        why = "SIGTERM"
+        tr.exit_by(BOOT_DEADLINE_S, 1)
+
+    async with open_pikerd(
+        registry_addr,
+        idle_exit_s=idle_exit_s,
+        embedded=False,
+        log_level=log_level,
+    ):
+        pikerd = current_pikerd()
+        async with tr.sigterm_cancels(note):
+            on_up()
+            await trio.sleep_forever()
+    return why or pikerd.why_ended
+
+

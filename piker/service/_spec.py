@@ -1,0 +1,50 @@
+"""What it takes to start a daemon, and which kinds there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+#: Kind of daemon -> ``module:function`` that starts one; run inside pikerd. Strings,
+#: since service knows no daemon: each package brings its own.
+SPAWNERS: Final[dict[str, str]] = {
+    "datad": "piker.data._daemon:spawn_datad",
+    "samplerd": "piker.data._sampling:spawn_samplerd",
+}
+
+#: What pikerd itself lets others call.
+PIKERD_MODULES: Final[tuple[str, ...]] = ("piker.service._rpc",)
+
+#: Order in which daemons are ended; kinds not named come first.
+TEARDOWN: Final[tuple[str, ...]] = ("emsd", "paperboi", "brokerd", "datad", "samplerd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonSpec:
+    """One daemon; pure data, made by ``<kind>_init``.
+
+    Attributes:
+      name: actor name, ``<kind>`` or ``<kind>.<broker>``.
+      enable_modules: whose endpoints others may call.
+      setup: the endpoint that is its life, ``_setup_persistent_<kind>``.
+      setup_kwargs: of it.
+      spawn_kwargs: of the process, e.g. ``infect_asyncio``; the backend's wish.
+    """
+
+    name: str
+    enable_modules: tuple[str, ...]
+    setup: Callable[..., Any]
+    setup_kwargs: dict[str, Any] = field(default_factory=dict)
+    spawn_kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of the daemon called *name*."""
+    return name.partition(".")[0]
+
+
+def teardown_rank(name: str) -> int:
+    """Return the place of *name* in the order of ending, first is 0."""
+    kind = kind_of(name)
+    return TEARDOWN.index(kind) + 1 if kind in TEARDOWN else 0

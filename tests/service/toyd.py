@@ -1,0 +1,69 @@
+"""A daemon kind for tests of supervision."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import trio
+
+from piker.errors import ConfigError
+from piker.service import (
+    Context,
+    DaemonSpec,
+    current_services,
+    daemon_life,
+    endpoint,
+    setup_actor_log,
+)
+
+
+@endpoint(started=int)
+async def _setup_persistent_toyd(ctx: Context, name: str, how: str = "") -> None:
+    setup_actor_log(name)
+    if how == "refuse":
+        raise ConfigError("conf.toml: toy.speed: expected a number, got 'fast'")
+    if how == "crash":
+        raise ZeroDivisionError("by a bug")
+    if how == "exit":
+        os._exit(3)
+    async with daemon_life(ctx, os.getpid()):
+        if how == "finish":
+            await trio.sleep(0.3)
+            return
+        await trio.sleep_forever()
+
+
+@endpoint(started=int)
+async def whoami(ctx: Context) -> None:
+    await ctx.started(os.getpid())
+
+
+@endpoint(sends=int)
+async def ticks(ctx: Context) -> None:
+    await ctx.started()
+    async with ctx.open_stream() as stream:
+        i = 0
+        while True:
+            await stream.send(i)
+            i += 1
+            await trio.sleep(0.01)
+
+
+@endpoint()
+async def hang(ctx: Context, seconds: float) -> None:
+    await ctx.started()
+    time.sleep(seconds)
+
+
+def toyd_init(name: str, how: str = "") -> DaemonSpec:
+    return DaemonSpec(
+        name=name,
+        enable_modules=("tests.service.toyd",),
+        setup=_setup_persistent_toyd,
+        setup_kwargs={"name": name, "how": how},
+    )
+
+
+async def spawn_toyd(name: str, how: str = "") -> None:
+    await current_services().start_actor(toyd_init(name, how))
