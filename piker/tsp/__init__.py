@@ -16,4 +16,9 @@ from ._gaps import (
     merge as merge,
     open_mask as open_mask,
 )
-from ._steps import to_float as to_float, to_steps as to_steps
+from ._steps import (
+    Floats as Floats,
+    Ints as Ints,
+    to_float as to_float,
+    to_steps as to_steps,
+)
