@@ -237,19 +237,22 @@ async def _host(
     An error of the nursery (e.g. the child's failed import) is kept, not raised.
     """
     _spawned.set(child)
+    keep = trio.CancelScope()
     try:
-        async with engine.open_nursery() as nursery:
-            async with trio.open_nursery() as spawn:
-                spawn.start_soon(_watch_spawn, child, spawn.cancel_scope)
-                portal = await engine.start_actor(
-                    nursery,
-                    child.name,
-                    enable_modules=list(enable_modules),
-                    infect_asyncio=infect_asyncio,
-                )
-                spawn.cancel_scope.cancel()
-            child.portal = portal
-            with trio.CancelScope(shield=True):  # bounded: _end has a deadline
+        with keep:
+            async with engine.open_nursery() as nursery:
+                async with trio.open_nursery() as spawn:
+                    spawn.start_soon(_watch_spawn, child, spawn.cancel_scope)
+                    child.portal = await engine.start_actor(
+                        nursery,
+                        child.name,
+                        enable_modules=list(enable_modules),
+                        infect_asyncio=infect_asyncio,
+                    )
+                    spawn.cancel_scope.cancel()
+                # From here on all is bounded by deadlines of ours; and a cancelled
+                # nursery of tractor's would ask the dead to cancel, for 0.5 s.
+                keep.shield = True
                 task_status.started()
                 await child.end.wait()
                 await _end(child)
