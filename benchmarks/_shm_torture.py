@@ -39,7 +39,7 @@ Result = dict[str, Any]
 @contextmanager
 def shm_folder() -> Iterator[Path]:
     """Yield a fresh folder in shared memory, removed in the end."""
-    folder = Path(tempfile.mkdtemp(prefix="piker-shm-", dir="/dev/shm"))
+    folder = Path(tempfile.mkdtemp(prefix=f"piker-shm-{os.getpid()}-", dir="/dev/shm"))
     try:
         yield folder
     finally:
