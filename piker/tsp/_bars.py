@@ -12,7 +12,7 @@ traded has no bar here; :func:`piker.tsp.fill_gaps` makes flat ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -64,6 +64,8 @@ def reduce_columns(bars: Columns, period_s: int) -> Columns:
         return bars
     opens_s = bars.time_s // period_s * period_s
     first = np.flatnonzero(np.concatenate(([True], opens_s[1:] != opens_s[:-1])))
+    if len(first) == len(bars):
+        return replace(bars, time_s=opens_s)
     last = np.concatenate((first[1:], [len(bars)])) - 1
     return Columns(
         time_s=opens_s[first],

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -21,7 +21,6 @@ MAX_TRADES: Final = 1_500
 FOREVER_S: Final = 2**33 // BLOCK_S * BLOCK_S  # the year 2242; ns stamps end in 2262
 ALWAYS_OPEN: Final = Calendar()
 
-Kind = Literal["spot", "perp", "stock", "future", "option"]
 _NIGHT = 0.35  # volatility while closed, beside 1 in the session
 
 
@@ -78,7 +77,6 @@ class SimMarket:
 
     Attributes:
       mkt: name and steps, as the rest of piker sees them.
-      kind: what sort of market it is.
       path: where its price goes; an option's path is that of its underlying.
       activity: how much is traded.
       calendar: when it trades, in whole minutes.
@@ -89,7 +87,6 @@ class SimMarket:
     """
 
     mkt: MktPair
-    kind: Kind
     path: Path
     activity: Activity = field(default_factory=Activity)
     calendar: Calendar = ALWAYS_OPEN

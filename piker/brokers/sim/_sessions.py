@@ -1,0 +1,202 @@
+"""Recorded sessions of real venues, decoded by the venue's own code.
+
+    file --frames--> the venue's decode_frame --> batches of ticks, in recorded order
+
+A session's markets are of broker ``sim`` and keep their origin in the name:
+``btcusdt.usdtm.perp.binance.sim``. Nothing here waits: who plays a session decides
+when a batch is due. A venue's trade stamps may lead the receive stamps by seconds
+where the recorder's clock was late; that is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from piker.brokers.binance._decode import decode_frame
+from piker.brokers.binance._sniff import Evidence, Steps, Venue, replay_market
+from piker.errors import BadFqme, BadPayload, SessionFileError
+from piker.msgs import MktPair, Tick
+
+from ._frames import iter_frames as iter_frames
+
+#: What the ``venue`` of a session may be.
+VENUES: Final[dict[str, Venue]] = {"binance.spot": "spot", "binance.usdtm": "usdtm"}
+
+_SAMPLE_FRAMES = 4_000
+_BAD_ALLOWED = 20  # bad frames that are never too many
+_BAD_SHARE = 0.02  # of all frames so far; more is too many
+
+
+class Batch(NamedTuple):
+    """What one recorded frame says.
+
+    Attributes:
+      receive_ns: when the recorder got it, ns since the epoch.
+      fqme: the market.
+      ticks: not empty.
+    """
+
+    receive_ns: int
+    fqme: str
+    ticks: list[Tick]
+
+
+@dataclass
+class PlayReport:
+    """What a playback met so far; its player reads it while it plays.
+
+    Attributes:
+      frames: read.
+      batches: yielded.
+      bad: frames that are not what the venue's documents say; left out.
+      last_bad: why the last of them was, with its line.
+      strangers: frames of markets that the session didn't show at its start.
+      off_step: trades whose size is no multiple of the market's size tick.
+    """
+
+    frames: int = 0
+    batches: int = 0
+    bad: int = 0
+    last_bad: str = ""
+    strangers: int = 0
+    off_step: int = 0
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recorded session that can be played, any number of times.
+
+    Attributes:
+      path: the file.
+      venue: one of `VENUES`.
+      mkts: its markets by the venue's symbol.
+      origin_ns: receive stamp of the first frame, ns since the epoch.
+    """
+
+    path: Path
+    venue: str
+    mkts: dict[str, MktPair]
+    origin_ns: int
+
+    @property
+    def fqmes(self) -> tuple[str, ...]:
+        """The full names of its markets, in order of appearance."""
+        return tuple(mkt.fqme for mkt in self.mkts.values())
+
+    def batches(self, report: PlayReport | None = None) -> Iterator[Batch]:
+        """Yield the ticks of each frame that has any, from the start of the file.
+
+        Args:
+          report: is kept up to date, if given.
+
+        Raises:
+          SessionFileError: as :func:`iter_frames` does, after what can be played; or
+            if too many frames are bad.
+        """
+        report = PlayReport() if report is None else report
+        markets = {
+            symbol: (mkt.fqme, 1 / float(mkt.size_tick))
+            for symbol, mkt in self.mkts.items()
+        }
+        for line, receive_ns, payload in iter_frames(self.path):
+            report.frames += 1
+            try:
+                decoded = decode_frame(payload)
+            except BadPayload as error:
+                self._note_bad(report, line, error)
+                continue
+            if decoded is None or not decoded[1]:
+                continue
+            symbol, ticks = decoded
+            market = markets.get(symbol)
+            if market is None:
+                report.strangers += 1
+                continue
+            fqme, lots_per_unit = market
+            if ticks[0].type == "trade" and not _is_whole(
+                ticks[0].size * lots_per_unit
+            ):
+                report.off_step += 1
+            report.batches += 1
+            yield Batch(receive_ns, fqme, ticks)
+
+    def _note_bad(self, report: PlayReport, line: int, error: BadPayload) -> None:
+        report.bad += 1
+        report.last_bad = f"line {line}: {error}"
+        if report.bad > max(_BAD_ALLOWED, report.frames * _BAD_SHARE):
+            raise SessionFileError(
+                f"session {str(self.path)!r}: {report.bad} of {report.frames} frames"
+                f" are bad, the last is {report.last_bad}"
+            ) from error
+
+
+def open_session(path: str | Path, venue: str | None = None) -> Session:
+    """Return the recorded session in a file; reads its first frames only.
+
+    Args:
+      path: plain text, gzip or zstd.
+      venue: one of `VENUES`; needed only where the frames don't tell.
+
+    Raises:
+      SessionFileError: if the file can't be read, is no session, or was recorded at
+        another venue than *venue*.
+    """
+    path = Path(path)
+    if venue is not None and venue not in VENUES:
+        raise SessionFileError(
+            f"no venue {venue!r} for sessions; known: {', '.join(VENUES)}"
+        )
+    origin_ns, evidence = _sample(path)
+    found = evidence.venue
+    if found is None:
+        raise SessionFileError(
+            f"session {str(path)!r} starts with no market frames of a known venue:"
+            f" {', '.join(VENUES)}"
+        )
+    told = VENUES[venue] if venue else found
+    if evidence.votes[told] == 0:
+        raise SessionFileError(
+            f"session {str(path)!r} was recorded at binance.{found}, not at {venue}"
+        )
+    mkts = _markets(path, told, evidence.steps)
+    return Session(path, f"binance.{told}", mkts, origin_ns)
+
+
+def _sample(path: Path) -> tuple[int, Evidence]:
+    """Return the first receive stamp, and what the first frames show.
+
+    A file that breaks within them is fine here, its player will say so at that line;
+    one that breaks before the first is not.
+    """
+    evidence, origin_ns = Evidence(), -1
+    try:
+        for _, receive_ns, payload in islice(iter_frames(path), _SAMPLE_FRAMES):
+            if origin_ns < 0:
+                origin_ns = receive_ns
+            evidence.add(payload)
+    except SessionFileError:
+        if origin_ns < 0:
+            raise
+    if origin_ns < 0:
+        raise SessionFileError(f"session {str(path)!r} is empty")
+    return origin_ns, evidence
+
+
+def _markets(path: Path, venue: Venue, seen: dict[str, Steps]) -> dict[str, MktPair]:
+    try:
+        return {
+            symbol: replay_market(symbol, venue, steps)
+            for symbol, steps in seen.items()
+        }
+    except (BadFqme, ValueError) as error:
+        raise SessionFileError(
+            f"session {str(path)!r} has a market without a name: {error}"
+        ) from error
+
+
+def _is_whole(lots: float) -> bool:
+    return abs(lots - round(lots)) <= 1e-9 * lots + 1e-9
