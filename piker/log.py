@@ -9,7 +9,6 @@ e.g. of a traceback, are indented, so that no text can pass for a record of its 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -17,11 +16,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Final, TextIO
-from urllib.parse import quote, quote_plus
 
 from piker.errors import ConfigError, UsageError
 
@@ -34,6 +33,10 @@ _INDENT = "\n    "
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _ACTOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _CANCELLED = re.compile(r"[\w.]*\bContextCancelled\b")
+_BACKSLASH = r"(?:\\|%(?:25)*5[Cc])"  # plain, or in a URL, or in a URL's URL
+_QUOTED = 16  # backslashes that four quotings of a quoting make of one
+_RUNS = re.compile(r"\\+|.", re.DOTALL)
+_LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 _MIN_LINE_CHARS = 16  # a shorter line of a key says little, and may be common text
 
 _secrets: set[str] = set()
@@ -95,19 +98,18 @@ def setup_logging(
 
 
 def add_secret(value: str) -> None:
-    """Show ``***`` for *value* in all logs of this process from now on.
-
-    Also as it looks inside a URL, a ``repr()`` or JSON, and line by line.
-    """
-    _secrets.update(_spellings(value))
+    """Show ``***`` for *value* in all logs of this process from now on."""
+    _secrets.add(value)
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return *text* with ``***`` for each of *secrets*, the longest first."""
-    known = sorted(filter(None, secrets), key=len, reverse=True)
-    if not known:
-        return text
-    return re.sub("|".join(map(re.escape, known)), "***", text)
+    """Return *text* with ``***`` for each of *secrets*, the longest first.
+
+    A secret is also found inside a URL, a ``repr()``, JSON, or one in the other, and
+    each long line of a secret of several lines by itself.
+    """
+    known = frozenset(secrets)
+    return _pattern(known).sub("***", text) if known else text
 
 
 class _Formatter(logging.Formatter):
@@ -118,7 +120,7 @@ class _Formatter(logging.Formatter):
         self._actor = actor_name
 
     def format(self, record: logging.LogRecord) -> str:
-        parts = [_message(record)]
+        parts = [_message(record).rstrip()]
         if record.exc_info:
             parts.append(self.formatException(record.exc_info))
         if record.stack_info:
@@ -231,16 +233,55 @@ def _message(record: logging.LogRecord) -> str:
         return f"{record.msg!s} {record.args!r}"
 
 
-def _spellings(secret: str) -> Iterator[str]:
-    """Yield how *secret* may be written in a log."""
-    long_lines = [part for part in secret.splitlines() if len(part) >= _MIN_LINE_CHARS]
-    for part in (secret, secret.strip(), *long_lines):
-        yield part
-        yield quote(part, safe="")
-        yield quote(part)
-        yield quote_plus(part)
-        yield repr(part)[1:-1]
-        yield json.dumps(part)[1:-1]
+@lru_cache(maxsize=4)
+def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds any of *secrets*; it finds nothing if all are empty."""
+    parts = {part for secret in secrets for part in _parts(secret)}
+    by_length = sorted(filter(None, parts), key=len, reverse=True)
+    return re.compile("|".join(map(_spelled, by_length)) or r"(?!)")
+
+
+def _parts(secret: str) -> Iterator[str]:
+    yield secret
+    yield secret.strip()
+    yield from (line for line in secret.splitlines() if len(line) >= _MIN_LINE_CHARS)
+
+
+def _spelled(secret: str) -> str:
+    """Return a pattern of *secret* with each character plain, quoted or escaped."""
+    return "".join(_spelled_run(run[0]) for run in _RUNS.finditer(secret))
+
+
+def _spelled_run(run: str) -> str:
+    """Return a pattern of one character, or of several backslashes together.
+
+    Each quoting of a quoting puts backslashes before a character, and doubles those
+    that are there. How many are followed is bounded: without, a search could take
+    for ever.
+    """
+    if run.isascii() and run.isalnum():
+        return run
+    if run[0] == "\\":
+        return f"{_BACKSLASH}{{{len(run)},{len(run) * _QUOTED}}}"
+    utf8 = run.encode("utf-8", "surrogatepass")
+    percent = "".join(f"%(?:25)*(?i:{byte:02x})" for byte in utf8)
+    forms = [f"{_BACKSLASH}{{0,{_QUOTED}}}(?:{re.escape(run)}|{percent})"]
+    if run == " ":
+        forms.append(r"\+|%(?:25)*2[Bb]")
+    elif not run.isascii() or not run.isprintable():
+        forms += _escapes(run)
+    return f"(?:{'|'.join(forms)})"
+
+
+def _escapes(char: str) -> Iterator[str]:
+    """Yield patterns of *char*, which can't be shown plain, as a quoted text has it."""
+    before = f"{_BACKSLASH}{{1,{_QUOTED}}}"
+    utf16 = char.encode("utf-16-be", "surrogatepass").hex()
+    units = [utf16[i : i + 4] for i in range(0, len(utf16), 4)]
+    yield "".join(f"{before}(?i:u{unit})" for unit in units)
+    yield f"{before}(?i:x{ord(char):02x}|u{ord(char):08x})"
+    if char in _LETTERS:
+        yield f"{before}{_LETTERS[char]}"
 
 
 def _escape(match: re.Match[str]) -> str:

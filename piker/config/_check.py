@@ -124,15 +124,14 @@ def _wanted(info: inspect.Type, value: object) -> str:
 
 
 def _bound(info: inspect.IntType | inspect.FloatType, value: object) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    for sign, bound in (("<=", info.le), ("<", info.lt)):
-        too_much = number and bound is not None and value >= bound  # type: ignore[operator]
-        if too_much:
-            return f" {sign} {bound:.15g}"
-    for sign, bound in ((">=", info.ge), (">", info.gt)):
-        if bound is not None:
-            return f" {sign} {bound:.15g}"
-    return ""
+    number = value if isinstance(value, int | float) else 0
+    if info.le is not None and number > info.le:
+        return f" <= {_plain(info.le)}"
+    return f" >= {_plain(info.ge)}" if info.ge is not None else ""
+
+
+def _plain(bound: float) -> str:
+    return str(bound).removesuffix(".0")
 
 
 def _advice(key: str, path: str, known: list[str]) -> str:

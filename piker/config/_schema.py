@@ -71,7 +71,7 @@ class SimConf(Struct, frozen=True, kw_only=True):
       sessions: recorded sessions to offer.
     """
 
-    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 7
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 7
     speed: Annotated[float, Meta(ge=0, le=1_000_000)] = 1.0
     sessions: Annotated[
         tuple[SessionFile, ...],
