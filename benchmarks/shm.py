@@ -1,8 +1,7 @@
 """The shared-memory ring of bars: what it costs, and whether it can be torn.
 
-python -m benchmarks.shm bench
-python -m benchmarks.shm torture [READS]     # 1000000, over two readers
-python -m benchmarks.shm kills [N]           # 200
+``python -m benchmarks.shm bench|torture|kills [HOW MANY]``; a million reads over two
+readers, or 200 kills, if it isn't said.
 """
 
 from __future__ import annotations

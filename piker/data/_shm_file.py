@@ -11,7 +11,9 @@ import errno
 import fcntl
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from piker.errors import ShmBusy, ShmError, ShmFull
 
@@ -23,6 +25,8 @@ from ._shm_layout import (
     file_bytes,
     slots_for,
 )
+
+_TRIES: Final = 10
 
 
 def create(path: str, fqme: str, period_s: int, capacity: int) -> None:
@@ -58,13 +62,32 @@ def create(path: str, fqme: str, period_s: int, capacity: int) -> None:
         os.close(fd)
 
 
-def lock(path: str, fqme: str) -> int:
-    """Return a descriptor of the file at *path*, which holds its lock.
+def own(path: str, fqme: str, period_s: int, capacity: int) -> int:
+    """Return a descriptor of the file at *path*, made if need be, that holds its lock.
 
-    Raises: ShmBusy if another process holds it; ShmError if there is no such file.
+    Raises: ShmBusy if another process holds it; ShmFull; ShmError.
+    """
+    for _ in range(_TRIES):
+        if not Path(path).exists():
+            with suppress(FileExistsError):  # another was faster: flock decides
+                create(path, fqme, period_s, capacity)
+        with suppress(FileNotFoundError):
+            fd = lock(path, fqme)
+            if _lies_at(fd, path):
+                return fd
+            unlock(fd)
+    raise ShmError(f"can't keep a buffer at {path!r}: it is removed again and again")
+
+
+def lock(path: str, fqme: str) -> int:
+    """Return a descriptor of the file at *path* that holds its lock.
+
+    Raises: FileNotFoundError; ShmBusy if another process holds it; ShmError.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
     except OSError as e:
         raise ShmError(f"can't open the buffer at {path!r}: {e.strerror}") from e
     try:
@@ -97,6 +120,14 @@ def pid_start(pid: int) -> int:
     # the name before the last bracket may itself hold brackets and blanks
     state, *rest = stat.rpartition(b")")[2].split()
     return 0 if state in {b"Z", b"X"} else int(rest[18])
+
+
+def _lies_at(fd: int, path: str) -> bool:
+    """Whether *path* still names the file; its last owner may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(fd), Path(path).stat())
+    except FileNotFoundError:
+        return False
 
 
 def _owner_of(fd: int) -> int:

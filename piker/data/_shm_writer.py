@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,7 @@ import numpy as np
 from piker.errors import ShmError
 from piker.msgs import ShmToken
 
-from ._shm_file import create, lock, pid_start, unlock
+from ._shm_file import own, pid_start, unlock
 from ._shm_layout import (
     AHEAD,
     MUTABLE,
@@ -84,10 +83,7 @@ class ShmWriter:
           something else; ShmFull if there is no room; ShmError.
         """
         where = str(Path(path).absolute())
-        if not Path(where).exists():
-            with suppress(FileExistsError):  # another was faster: flock decides
-                create(where, fqme, period_s, capacity)
-        fd = lock(where, fqme)
+        fd = own(where, fqme, period_s, capacity)
         try:
             mapping = Mapping(fd, where, writable=True)
             mapping.check(fqme, period_s, capacity)
@@ -97,7 +93,7 @@ class ShmWriter:
             raise
 
     def __init__(self, mapping: Mapping, fd: int) -> None:
-        """Adopt a mapped file whose lock *fd* holds; use `open`."""
+        """Adopt a mapped file, whose lock is *fd*'s; use `open`."""
         self._map = mapping
         self._fd = fd
         self._path = mapping.path

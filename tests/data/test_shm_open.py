@@ -72,6 +72,28 @@ def test_removed_bars_stay_readable(folder):
         ShmArray.attach(writer.token)
 
 
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_file_removed_while_it_is_opened_is_made_again(folder, monkeypatch, times):
+    place = folder / "ring"
+    open_ring(place).close()
+    flock = fcntl.flock
+    left = iter(range(times))
+
+    def late_flock(fd, how):
+        if how & fcntl.LOCK_EX and next(left, None) is not None:
+            place.unlink()  # as its last owner does, before it lets the lock go
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", late_flock)
+    if times > 10:
+        with pytest.raises(ShmError, match="removed again and again"):
+            open_ring(place)
+        return
+    writer = open_ring(place)
+    writer.append(row(0))
+    assert ShmArray.attach(writer.token).forming() == row(0)
+
+
 @pytest.mark.parametrize(
     "other",
     [{"fqme": "ethusdt.spot.sim"}, {"period_s": 1}, {"capacity": CAPACITY + 1}],
