@@ -1,17 +1,63 @@
-"""How commands run: where errors become sentences and exit codes."""
+"""How commands run: where errors become sentences and exit codes.
+
+    argv --> [SaysIt.main: usage] --> [SaysIt.invoke: guarded()] --> command
+
+Nothing heavy is imported here: every command pays for it, ``piker --help`` too.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from piker.errors import PikerError
 
+if TYPE_CHECKING:
+    from piker.service import Addr
+
 INTERRUPTED = 130
+USAGE = 2
+
+T = TypeVar("T")
+
+#: Options of ``piker`` itself, which people also write behind the command.
+_ROOT_OPTIONS = ("--registry", "-r", "--config-dir", "-c", "--verbose", "-v")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What stands before the command.
+
+    Attributes:
+      registry: ``HOST:PORT`` as typed, None for the configured one.
+      config_dir: folder of ``conf.toml``, None for the usual one.
+      verbose: show tracebacks, and logs on stderr.
+    """
+
+    registry: str | None = None
+    config_dir: Path | None = None
+    verbose: bool = False
+
+
+def options_of(ctx: typer.Context) -> Options:
+    """Return what stood before the command."""
+    return ctx.find_object(Options) or Options()
+
+
+def is_usage_error(err: BaseException) -> bool:
+    """Tell whether the command-line parser raised *err*."""
+    # By its shape: some releases of typer bring a click of their own.
+    return hasattr(err, "format_message") and hasattr(err, "show")
 
 
 def _flat(err: BaseException) -> list[BaseException]:
@@ -24,8 +70,9 @@ def _flat(err: BaseException) -> list[BaseException]:
 def guarded(*, verbose: bool = False) -> Iterator[None]:
     """Turn what goes wrong in the block into one sentence and an exit code.
 
-    Errors of ours say what to do, their class says the code; Ctrl-C is 130; anything
-    else is a fault of piker and says so. The traceback is shown with *verbose* only.
+    Errors of ours say what to do, their class says the code; Ctrl-C is 130; a reader
+    of our output that left is no error; anything else is a fault of piker and says
+    so. The traceback is shown with *verbose* only.
     """
     try:
         yield
@@ -33,21 +80,101 @@ def guarded(*, verbose: bool = False) -> Iterator[None]:
         raise
     except BaseException as err:
         found = _flat(err)
-        if verbose and not any(isinstance(e, KeyboardInterrupt) for e in found):
-            traceback.print_exception(err)
+        if is_usage_error(err):
+            raise
         if any(isinstance(e, KeyboardInterrupt) for e in found):
             raise typer.Exit(INTERRUPTED) from None
-        ours = [e for e in found if isinstance(e, PikerError)]
-        if ours:
-            typer.echo(f"error: {ours[0]}", err=True)
-            raise typer.Exit(ours[0].exit_code) from None
-        if isinstance(found[0], BrokenPipeError):
+        if any(isinstance(e, BrokenPipeError) for e in found):
+            let_go_of_stdout()
             raise typer.Exit(0) from None
-        typer.echo(
-            f"error: a fault of piker itself: {found[0]!r}; -v shows the traceback",
-            err=True,
-        )
-        raise typer.Exit(1) from None
+        if verbose:
+            traceback.print_exception(err)
+        raise typer.Exit(_say(found)) from None
+
+
+def _say(found: list[BaseException]) -> int:
+    """Say the one thing of *found* that helps most; return the exit code."""
+    ours = [e for e in found if isinstance(e, PikerError)]
+    if ours:
+        typer.echo(f"error: {ours[0]}", err=True)
+        return ours[0].exit_code
+    text = f"error: a fault of piker itself: {found[0]!r}; -v shows the traceback"
+    typer.echo(text, err=True)
+    return 1
+
+
+def let_go_of_stdout() -> None:
+    """Send what is still to be written nowhere: who read it has left."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+class _SaysIt:
+    """Mixed into the two root commands: whatever goes wrong is one sentence."""
+
+    #: What stands for no arguments at all.
+    bare_args: ClassVar[list[str]] = []
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        del standalone_mode, windows_expand_args
+        extra |= {"prog_name": prog_name, "complete_var": complete_var}
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError):  # a table must not fail on an odd terminal
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        args = list(sys.argv[1:] if args is None else args) or self.bare_args
+        run = partial(super().main, args, standalone_mode=False, **extra)  # type: ignore[misc]
+        code = _exit_code(run)
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            let_go_of_stdout()
+        sys.exit(code)
+
+    def invoke(self, ctx: Any) -> Any:
+        with guarded(verbose=bool(ctx.params.get("verbose"))):
+            return super().invoke(ctx)  # type: ignore[misc]
+
+
+def _exit_code(run: Callable[[], Any]) -> int:
+    try:
+        code = run()
+    except typer.Abort:
+        return INTERRUPTED
+    except Exception as err:
+        if not is_usage_error(err):
+            raise
+        typer.echo(f"error: {_usage_sentence(err)}", err=True)
+        return USAGE
+    return code if isinstance(code, int) else 0
+
+
+def _usage_sentence(err: Any) -> str:
+    text = " ".join(err.format_message().split()).rstrip(".")
+    text = text[:1].lower() + text[1:]
+    if getattr(err, "option_name", None) in _ROOT_OPTIONS and "no such" in text:
+        return f"{text}; it goes before the command: piker {err.option_name} ..."
+    ctx = getattr(err, "ctx", None)
+    return f"{text}; see `{ctx.command_path} --help`" if ctx else text
+
+
+class RootGroup(_SaysIt, TyperGroup):
+    """``piker``."""
+
+    bare_args: ClassVar[list[str]] = ["--help"]
+
+
+class RootCommand(_SaysIt, TyperCommand):
+    """``pikerd``."""
 
 
 def use_config_dir(folder: Path | None) -> None:
@@ -60,3 +187,35 @@ def use_config_dir(folder: Path | None) -> None:
 
     dirs = config.current_dirs()
     config.use_dirs(replace(dirs, config=str(folder.expanduser().absolute())))
+
+
+def settle(options: Options) -> Addr:
+    """Apply what stood before the command; return where the registry is.
+
+    Raises UsageError; ConfigError.
+    """
+    from piker import config
+    from piker.log import setup_logging
+
+    use_config_dir(options.config_dir)
+    level = "debug" if options.verbose else "warning"
+    setup_logging("piker", level, console=options.verbose, file=None)
+    return config.registry_addr(options.registry)
+
+
+def run_async(
+    options: Options, work: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+) -> T:
+    """Run ``work(addr, *args, **kwargs)``; *addr* is where the registry is."""
+    import trio
+
+    return trio.run(partial(work, settle(options), *args, **kwargs))
+
+
+def print_version(wanted: bool) -> None:
+    """Say which piker this is, and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"piker {version('piker')}")
+        raise typer.Exit

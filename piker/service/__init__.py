@@ -66,6 +66,7 @@ from ._tree import (
     running_info as running_info,
     shm_dir as shm_dir,
     stale_folders as stale_folders,
+    sweep as sweep,
 )
 
 _on_call(_adopt_tree_vars)

@@ -1,0 +1,49 @@
+"""``piker``: the root command, its options and its commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import brokers, debug, doctor, init, services
+from ._run import Options, RootGroup, print_version
+
+app = typer.Typer(
+    cls=RootGroup,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    registry: Annotated[
+        str | None,
+        typer.Option("--registry", "-r", metavar="HOST:PORT", help="Where pikerd is."),
+    ] = None,
+    config_dir: Annotated[
+        Path | None,
+        typer.Option("--config-dir", "-c", metavar="DIR", help="Where conf.toml is."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tracebacks, logs on stderr.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Which piker."
+        ),
+    ] = False,
+) -> None:
+    """A trading stack of your own: feeds and orders that outlive any chart."""
+    ctx.obj = Options(registry, config_dir, verbose)
+
+
+app.add_typer(services.app, name="services")
+app.command(name="brokers")(brokers.brokers)
+app.command(name="init")(init.init)
+app.command(name="doctor")(doctor.doctor)
+app.add_typer(debug.app, name="debug")
