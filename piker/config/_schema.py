@@ -69,6 +69,9 @@ class SimConf(Struct, frozen=True, kw_only=True):
       seed: of the synthetic markets.
       speed: market seconds a second of a replay; 0 is as fast as data can be read.
       sessions: recorded sessions to offer.
+      start: ISO 8601 time at which the synthetic markets' clock starts, to replay
+        them from there at *speed*; empty: they run on the wall clock.
+      length_s: market seconds after which such a replay ends, 0 for never.
     """
 
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 7
@@ -77,6 +80,8 @@ class SimConf(Struct, frozen=True, kw_only=True):
         tuple[SessionFile, ...],
         Meta(description='a list of "path" or {file = "path", venue = "name"}'),
     ] = ()
+    start: Annotated[str, Meta(description="an ISO 8601 time")] = ""
+    length_s: Wait = 0.0
 
 
 class LogConf(Struct, frozen=True, kw_only=True):

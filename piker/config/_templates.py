@@ -37,8 +37,12 @@ CONF_TEMPLATE = """\
 # Market seconds a second of a replay; 0 is as fast as data can be read.
 # speed = 1.0
 # Recorded sessions to replay; relative paths start at this folder:
-#   ["~/sessions/monday.gz", {file = "tuesday.gz", venue = "binance"}]
+#   ["~/sessions/monday.gz", {file = "tuesday.gz", venue = "binance.usdtm"}]
 # sessions = []
+# Replay the synthetic markets too: from this ISO 8601 time on, at `speed`, for so
+# many market seconds (0: for ever). Empty: they run on the wall clock.
+# start = ""
+# length_s = 0
 
 [log]
 # debug, info, warning, error or critical.

@@ -13,14 +13,18 @@ from ._clock import (
     WallClock as WallClock,
 )
 from ._feed import (
+    Credit as Credit,
     Disconnected as Disconnected,
     Ended as Ended,
+    FeedCommand as FeedCommand,
     FeedEvent as FeedEvent,
     FeedInit as FeedInit,
     FeedMsg as FeedMsg,
     FlumeMsg as FlumeMsg,
     Match as Match,
+    Pause as Pause,
     Reconnected as Reconnected,
+    Resume as Resume,
     ShmToken as ShmToken,
     Warned as Warned,
 )

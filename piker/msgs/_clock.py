@@ -15,7 +15,7 @@ from piker.types import Struct
 NS = 1_000_000_000
 
 
-class WallClock(Struct, kw_only=True, tag="wall"):
+class WallClock(Struct, frozen=True, kw_only=True, tag="wall"):
     """The time of day, UTC."""
 
     @property
@@ -28,7 +28,7 @@ class WallClock(Struct, kw_only=True, tag="wall"):
         return time.time_ns()
 
 
-class SessionClock(Struct, kw_only=True, tag="session"):
+class SessionClock(Struct, frozen=True, kw_only=True, tag="session"):
     """Recorded time, replayed.
 
     Attributes:

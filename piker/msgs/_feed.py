@@ -10,7 +10,7 @@ from ._mkt import MktPair
 from ._ticks import Quote
 
 
-class FeedInit(Struct, kw_only=True, tag="feed_init"):
+class FeedInit(Struct, frozen=True, kw_only=True, tag="feed_init"):
     """What a backend says of a market before its first quote.
 
     Attributes:
@@ -18,15 +18,17 @@ class FeedInit(Struct, kw_only=True, tag="feed_init"):
       clock: the clock it runs on.
       calendar: its trading hours; always open by default.
       has_volume: whether its trades carry sizes.
+      start_ns: trades from this venue time on follow; bars before it are history's.
     """
 
     mkt: MktPair
     clock: Clock = WallClock()
     calendar: Calendar = Calendar()
     has_volume: bool = True
+    start_ns: int = 0
 
 
-class ShmToken(Struct, kw_only=True, tag="shm"):
+class ShmToken(Struct, frozen=True, kw_only=True, tag="shm"):
     """Where a shared-memory buffer of bars lies, and what it is.
 
     Attributes:
@@ -42,16 +44,27 @@ class ShmToken(Struct, kw_only=True, tag="shm"):
     capacity: int
 
 
-class FlumeMsg(Struct, kw_only=True, tag="flume"):
-    """One market of a feed, as datad describes it to a client."""
+class FlumeMsg(Struct, frozen=True, kw_only=True, tag="flume"):
+    """One market of a feed, as datad describes it to a client.
+
+    Attributes:
+      init: what the backend said of it.
+      first_quote: the newest known when the client came.
+      rt_shm: the buffer of 1 s bars.
+      hist_shm: the buffer of 60 s bars.
+      missed: trades refetched into the bars since the source was lost.
+      down: why there are no quotes now, empty if there are.
+    """
 
     init: FeedInit
     first_quote: Quote
     rt_shm: ShmToken
     hist_shm: ShmToken
+    missed: int = 0
+    down: str = ""
 
 
-class Disconnected(Struct, kw_only=True, tag="disconnected"):
+class Disconnected(Struct, frozen=True, kw_only=True, tag="disconnected"):
     """The source behind these markets went away; quotes stop, buffers stay readable.
 
     Attributes:
@@ -65,7 +78,7 @@ class Disconnected(Struct, kw_only=True, tag="disconnected"):
     time_ns: int
 
 
-class Reconnected(Struct, kw_only=True, tag="reconnected"):
+class Reconnected(Struct, frozen=True, kw_only=True, tag="reconnected"):
     """The source is back.
 
     Attributes:
@@ -80,7 +93,7 @@ class Reconnected(Struct, kw_only=True, tag="reconnected"):
     time_ns: int
 
 
-class Ended(Struct, kw_only=True, tag="ended"):
+class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     """The source has no more data for these markets: a replay reached its end."""
 
     fqmes: tuple[str, ...]
@@ -88,7 +101,7 @@ class Ended(Struct, kw_only=True, tag="ended"):
     time_ns: int
 
 
-class Warned(Struct, kw_only=True, tag="warned"):
+class Warned(Struct, frozen=True, kw_only=True, tag="warned"):
     """Something about a market is odd, e.g. the venue's clock or a trade too late."""
 
     fqmes: tuple[str, ...]
@@ -100,7 +113,24 @@ FeedEvent = Disconnected | Reconnected | Ended | Warned
 FeedMsg = Quote | FeedEvent
 
 
-class Match(Struct, kw_only=True, tag="match"):
+class Credit(Struct, frozen=True, kw_only=True, tag="credit"):
+    """A client has consumed *n* more messages: so many more may be sent."""
+
+    n: int
+
+
+class Pause(Struct, frozen=True, kw_only=True, tag="pause"):
+    """A client wants no quotes for now; bars and events go on."""
+
+
+class Resume(Struct, frozen=True, kw_only=True, tag="resume"):
+    """A client wants quotes again."""
+
+
+FeedCommand = Credit | Pause | Resume
+
+
+class Match(Struct, frozen=True, kw_only=True, tag="match"):
     """One answer of a symbol search.
 
     Attributes:

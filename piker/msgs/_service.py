@@ -12,7 +12,7 @@ State = Literal[
 ]  # fmt: skip
 
 
-class ServiceInfo(Struct, kw_only=True, tag="service"):
+class ServiceInfo(Struct, frozen=True, kw_only=True, tag="service"):
     """One daemon-actor as pikerd sees it.
 
     Attributes:
@@ -38,7 +38,7 @@ class ServiceInfo(Struct, kw_only=True, tag="service"):
     reason: str
 
 
-class ServiceEvent(Struct, kw_only=True, tag="service_event"):
+class ServiceEvent(Struct, frozen=True, kw_only=True, tag="service_event"):
     """A change of a service's state.
 
     Attributes:

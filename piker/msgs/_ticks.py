@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
-TickType = Literal["trade", "utrade", "dark_trade", "last", "bid", "bsize", "ask", "asize"]
+TickType = Literal[
+    "trade", "utrade", "dark_trade", "last", "bid", "bsize", "ask", "asize"
+]
 
 #: Tick types that say a trade was cleared.
 CLEARS = frozenset({"trade", "dark_trade", "last"})

@@ -1,0 +1,36 @@
+"""Backends by name, and what they share."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+
+from piker.errors import BrokerNotFound
+
+from ._backend import (
+    FeedItem as FeedItem,
+    GetBars as GetBars,
+    HistoryConf as HistoryConf,
+    ResumePoint as ResumePoint,
+    StreamQuotes as StreamQuotes,
+    TickBatch as TickBatch,
+    serve_search as serve_search,
+)
+
+#: Backends that ship with piker.
+BACKENDS: tuple[str, ...] = ("sim",)
+
+
+def get_brokermod(name: str) -> ModuleType:
+    """Return the backend called *name*; raises BrokerNotFound."""
+    if name not in BACKENDS:
+        known = ", ".join(BACKENDS)
+        raise BrokerNotFound(f"no broker {name!r}; known: {known}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def iter_brokermods() -> Iterator[ModuleType]:
+    """Yield all backends."""
+    for name in BACKENDS:
+        yield get_brokermod(name)

@@ -1,0 +1,118 @@
+"""What a backend and the daemons that host it say to each other.
+
+A backend is a module or package ``piker.brokers.<name>``; which names it must have is
+told by the table in :mod:`piker.data.validate`. It imports nothing of ``piker.data``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import trio
+
+from piker.errors import PikerError
+from piker.msgs import FeedEvent, FeedInit, Match, MktPair, Quote, Tick
+from piker.service import Context
+
+#: Ticks of one market in order of arrival: full name, ticks.
+TickBatch = tuple[str, list[Tick]]
+#: What a backend's stream sends to datad.
+FeedItem = TickBatch | FeedEvent
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """From where a stream is to go on after an interruption.
+
+    The backend sends again every trade with ``tid >= self.tid`` where the venue has
+    ids, else with ``time_ns >= self.time_ns``; what is known already is dropped by
+    whoever makes the bars.
+    """
+
+    time_ns: int
+    tid: int = -1
+
+
+@dataclass(frozen=True)
+class HistoryConf:
+    """How a backend's history may be asked for.
+
+    Attributes:
+      periods_s: bar lengths it has.
+      max_bars: rows it gives for one request.
+      requests_s: requests a second it stands.
+    """
+
+    periods_s: tuple[int, ...] = (60,)
+    max_bars: int = 1000
+    requests_s: float = 5.0
+
+
+class GetBars(Protocol):
+    """Asks for bars of one market.
+
+    Args:
+      period_s: bar length.
+      end_s: epoch s; bars open before it.
+      start_s: epoch s; bars open at or after it; as many as one request gives if None.
+
+    Returns:
+      dtype OHLCV, shape (n,), ascending in time, n >= 1.
+
+    Raises:
+      NoData: there are none (before the market was listed, or ever).
+    """
+
+    def __call__(
+        self, period_s: int, end_s: int, start_s: int | None = None
+    ) -> Awaitable[npt.NDArray[np.void]]: ...
+
+
+OpenHistory = Callable[
+    [MktPair], AbstractAsyncContextManager[tuple[GetBars, HistoryConf]]
+]
+
+
+class StreamQuotes(Protocol):
+    """Streams markets until cancelled, or to the end of the data.
+
+    First ``task_status.started((inits, first_quotes))``, a FeedInit and a Quote by
+    full name; then sends FeedItems, trades in order by market. ``feed_is_live`` is set
+    once what was missed has been sent and the rest is news.
+
+    Raises: VenueUnreachable and the like; datad opens it again.
+    """
+
+    def __call__(
+        self,
+        send_chan: trio.MemorySendChannel[FeedItem],
+        symbols: list[str],
+        feed_is_live: trio.Event,
+        *,
+        resume: Mapping[str, ResumePoint],
+        task_status: trio.TaskStatus[tuple[list[FeedInit], dict[str, Quote]]],
+    ) -> Awaitable[None]: ...
+
+
+async def serve_search(
+    ctx: Context, find: Callable[[str, int], Awaitable[list[Match]]]
+) -> None:
+    """Be a backend's ``open_symbol_search``: answer each pattern with its matches.
+
+    Receives: ``(pattern, limit)``. Sends: matches, best first, or the error's text.
+    """
+    await ctx.started()
+    async with ctx.open_stream() as stream:
+        async for pattern, limit in stream:
+            try:
+                await stream.send(await find(pattern, limit))
+            except PikerError as err:
+                await stream.send(str(err))
+
+
+Iter = AsyncIterator[Any]

@@ -1,0 +1,41 @@
+"""What datad lets others call. Endpoints only: this module is exposed whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from piker.msgs import FeedCommand, FeedMsg, FlumeMsg
+from piker.service import Context, endpoint
+
+from ._bus import current_bus
+
+
+@endpoint(started=list[FlumeMsg], sends=FeedMsg, receives=FeedCommand)
+async def open_feed_bus(
+    ctx: Context, fqmes: list[str], tick_throttle: float | None
+) -> None:
+    """Subscribe to markets of this daemon's broker.
+
+    Args:
+      fqmes: full or short names.
+      tick_throttle: quotes a second and market at most; None for all, as they come.
+    Started: one FlumeMsg for each name, in order.
+    Sends: quotes and feed events; no more than a window beyond what the client has
+      acknowledged, conflated where it is slow.
+    Receives: Credit for consumed messages, Pause, Resume.
+    Raises: BadFqme; SymbolNotFound; ShmFull; what the backend refuses with.
+    """
+    async with current_bus().subscribe(fqmes, tick_throttle) as (sub, flumes):
+        await ctx.started(flumes)
+        async with ctx.open_stream() as stream, trio.open_nursery() as tasks:
+            tasks.start_soon(sub.send_to, stream)
+            await sub.obey(stream)
+            tasks.cancel_scope.cancel()
+
+
+@endpoint(started=dict[str, Any])
+async def feed_stats(ctx: Context) -> None:
+    """Started: by market its subscribers, backlog, trades applied, known, too late."""
+    await ctx.started(current_bus().stats())
