@@ -138,6 +138,13 @@ def test_a_closed_market_gets_no_bars():
     ]
     assert len(fill_gaps(bars, 60, WEEKDAYS)) == 3
     assert len(fill_gaps(bars, 60)) > 3_000
+    odd = bars.copy()
+    odd["time"] = friday - 60, friday + 52_260  # the first one while closed
+    assert fill_gaps(odd, 60, WEEKDAYS)["time"].tolist() == [
+        friday - 60,
+        friday + 52_200,
+        friday + 52_260,
+    ]
     days = bars.copy()
     days["time"] = days["time"] // DAY_S * DAY_S
     assert len(fill_gaps(days, DAY_S, WEEKDAYS)) == 2
