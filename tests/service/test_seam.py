@@ -61,9 +61,10 @@ def open_kid(open_root):
 
     @asynccontextmanager
     async def opened(how: str = "found", **kwargs):
-        async with open_root() as addr, t.open_child(
-            "kid", enable_modules=EPS, **kwargs
-        ) as child:
+        async with (
+            open_root() as addr,
+            t.open_child("kid", enable_modules=EPS, **kwargs) as child,
+        ):
             if how == "own":
                 yield child, child.portal
             else:
@@ -129,7 +130,9 @@ async def test_errors_of_ours_arrive_as_themselves(open_kid, how, when):
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_exits_raised_by_an_endpoint_end_no_actor(open_kid, kind, when):
     async with open_kid() as (child, portal):
-        with pytest.raises(RemoteFailure, match="raised (SystemExit|KeyboardInterrupt)"):
+        with pytest.raises(
+            RemoteFailure, match="raised (SystemExit|KeyboardInterrupt)"
+        ):
             async with t.open_context(portal, eps.fail, when=when, kind=kind):
                 await trio.sleep_forever()
         assert await t.call_endpoint(portal, eps.hold) == child.pid
@@ -380,7 +383,9 @@ async def test_a_childs_death_raises_nothing_by_itself(open_root):
         assert await t.call_endpoint(other.portal, eps.hold) == other.pid
 
 
-async def test_a_child_that_cannot_import_is_an_error_with_its_reason(open_root, tmp_path):
+async def test_a_child_that_cannot_import_is_an_error_with_its_reason(
+    open_root, tmp_path
+):
     bad = tmp_path / "piker_test_bad_module.py"
     bad.write_text(
         "import sys\n"

@@ -314,9 +314,7 @@ async def open_context(
     try:
         async with trio.open_nursery() as guards:
             guards.start_soon(_watch_peer, call, guards.cancel_scope)
-            guards.start_soon(
-                _watch_start, call, start_deadline_s, guards.cancel_scope
-            )
+            guards.start_soon(_watch_start, call, start_deadline_s, guards.cancel_scope)
             try:
                 async with portal.open_context(
                     func, cookie=own_cookie(), args=encode(kwargs)
@@ -372,9 +370,7 @@ async def _watch_peer(call: _Call, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _watch_start(
-    call: _Call, deadline_s: float, scope: trio.CancelScope
-) -> None:
+async def _watch_start(call: _Call, deadline_s: float, scope: trio.CancelScope) -> None:
     await trio.sleep(deadline_s)
     if not call.started:
         call.late = True

@@ -87,7 +87,9 @@ async def _connect(addr: Addr, deadline_s: float) -> Any:
         raise TransportClosed(f"nobody answers at {addr[0]}:{addr[1]}: {err}") from None
 
 
-async def probe(addr: Addr, *, deadline_s: float = 2.0) -> Uid | Literal["foreign"] | None:
+async def probe(
+    addr: Addr, *, deadline_s: float = 2.0
+) -> Uid | Literal["foreign"] | None:
     """Tell who listens at *addr*: an actor's (name, uuid), ``"foreign"``, or nobody."""
     me = ("probe", str(uuid.uuid4()))
     try:
