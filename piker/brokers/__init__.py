@@ -13,6 +13,7 @@ from ._backend import (
     GetBars as GetBars,
     HistoryConf as HistoryConf,
     ResumePoint as ResumePoint,
+    Started as Started,
     StreamQuotes as StreamQuotes,
     TickBatch as TickBatch,
     serve_search as serve_search,

@@ -6,10 +6,10 @@ told by the table in :mod:`piker.data.validate`. It imports nothing of ``piker.d
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,13 @@ class HistoryConf:
     periods_s: tuple[int, ...] = (60,)
     max_bars: int = 1000
     requests_s: float = 5.0
+
+
+class Started(Protocol):
+    """What ``nursery.start()`` gives a task as its ``task_status``."""
+
+    def started(self, value: tuple[list[FeedInit], dict[str, Quote]], /) -> None:
+        """Hand *value* to who started the task."""
 
 
 class GetBars(Protocol):
@@ -95,7 +102,7 @@ class StreamQuotes(Protocol):
         feed_is_live: trio.Event,
         *,
         resume: Mapping[str, ResumePoint],
-        task_status: trio.TaskStatus[tuple[list[FeedInit], dict[str, Quote]]],
+        task_status: Started,
     ) -> Awaitable[None]: ...
 
 
@@ -114,5 +121,3 @@ async def serve_search(
             except PikerError as err:
                 await stream.send(str(err))
 
-
-Iter = AsyncIterator[Any]

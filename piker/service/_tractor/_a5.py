@@ -18,7 +18,7 @@ Uid = tuple[str, str]
 
 
 def prepare(guard_rpc: Any, buffer_size: int) -> None:
-    """Make the runtime ours: RPC lookups guarded, streams with room, no ``__main__``."""
+    """Make the runtime ours: guarded RPC lookups, roomy streams, no ``__main__``."""
     lookup = _actor.Actor._get_rpc_func  # noqa: SLF001
 
     def guarded(self: Any, ns: str, name: str) -> Any:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +116,7 @@ async def sigterm_cancels(on_term: Callable[[], None]) -> AsyncIterator[None]:
 
 
 def exit_by(seconds: float, code: int) -> threading.Timer:
-    """End this process in *seconds* whatever hangs; ``cancel()`` it if all went well."""
+    """End this process in *seconds* whatever hangs; ``cancel()`` if all went well."""
     timer = threading.Timer(seconds, os._exit, (code,))
     timer.daemon = True
     timer.start()
@@ -229,7 +229,7 @@ def _one_line(err: BaseException) -> str:
 async def _host(
     child: Child,
     enable_modules: tuple[str, ...],
-    infect_asyncio: bool,  # noqa: FBT001
+    infect_asyncio: bool,
     task_status: Any = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Hold one child's own nursery open until it is told to end it.
@@ -290,10 +290,8 @@ async def _end(child: Child) -> None:
 
 
 async def _ask_to_end(child: Child) -> None:
-    try:
+    with suppress(Exception):  # it may be dead or deaf: the deadline decides
         await child.portal.cancel_actor()
-    except Exception:  # noqa: BLE001 - it may be dead or deaf; the deadline decides
-        pass
     await trio.sleep_forever()
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -40,10 +40,10 @@ T = TypeVar("T")
 class EndpointSpec:
     """The types an endpoint speaks."""
 
-    started: Any = type(None)
+    started: Any = None
     sends: Any = Any
     receives: Any = Any
-    returns: Any = type(None)
+    returns: Any = None
     params: dict[str, Any] = field(default_factory=dict)
 
 
@@ -154,10 +154,10 @@ def _params(func: Callable[..., Any]) -> dict[str, Any]:
 
 def endpoint(
     *,
-    started: Any = type(None),
+    started: Any = None,
     sends: Any = Any,
     receives: Any = Any,
-    returns: Any = type(None),
+    returns: Any = None,
 ) -> Callable[
     [Callable[Concatenate[Context, P], Awaitable[T]]],
     Callable[Concatenate[Context, P], Awaitable[T]],
@@ -243,7 +243,6 @@ class _Call:
     peer: str
     chan: Any
     what: str
-    started: bool = False
     completed: bool = False
     gone: bool = False
     late: bool = False
@@ -312,29 +311,17 @@ async def open_context(
     spec: EndpointSpec = func.__endpoint__  # type: ignore[attr-defined]
     failure: BaseException | None = None
     try:
-        async with trio.open_nursery() as guards:
-            guards.start_soon(_watch_peer, call, guards.cancel_scope)
-            guards.start_soon(_watch_start, call, start_deadline_s, guards.cancel_scope)
-            try:
-                async with portal.open_context(
-                    func, cookie=own_cookie(), args=encode(kwargs)
-                ) as (raw_ctx, first):
-                    call.started = True
-                    ctx = call.ctx = Context(raw_ctx, spec)
-                    try:
-                        with trio.CancelScope() as ctx._body:  # noqa: SLF001
-                            yield ctx, decode(first, spec.started)
-                    except BaseException as err:
-                        call.body_error = err
-                        raise
-                    finally:
-                        if call.body_error is not None or ctx.cancel_called:
-                            guards.start_soon(_bound_exit, call, exit_deadline_s)
-                call.completed = True
-            finally:
-                call.over.set()
-            guards.cancel_scope.cancel()
-    except BaseException as err:
+        async with (
+            _open_guards(call, start_deadline_s) as guards,
+            portal.open_context(func, cookie=own_cookie(), args=encode(kwargs)) as (
+                raw_ctx,
+                first,
+            ),
+        ):
+            ctx = call.ctx = Context(raw_ctx, spec)
+            with _body(call, ctx, guards, exit_deadline_s):
+                yield ctx, decode(first, spec.started)
+    except BaseException as err:  # noqa: BLE001 - raised again below, as what it means
         failure = err
     verdict = call.verdict(failure)
     if verdict is None:
@@ -342,6 +329,38 @@ async def open_context(
     if verdict is failure:
         raise verdict
     raise verdict from None
+
+
+@asynccontextmanager
+async def _open_guards(
+    call: _Call, start_deadline_s: float
+) -> AsyncIterator[trio.Nursery]:
+    """Watch the peer and the deadline for the length of a call."""
+    async with trio.open_nursery() as guards:
+        guards.start_soon(_watch_peer, call, guards.cancel_scope)
+        guards.start_soon(_watch_start, call, start_deadline_s, guards.cancel_scope)
+        try:
+            yield guards
+            call.completed = True
+        finally:
+            call.over.set()
+        guards.cancel_scope.cancel()
+
+
+@contextmanager
+def _body(
+    call: _Call, ctx: Context, guards: trio.Nursery, exit_deadline_s: float
+) -> Iterator[None]:
+    """Run the caller's block: note what it raises, bound what comes after it."""
+    try:
+        with trio.CancelScope() as ctx._body:  # noqa: SLF001
+            yield
+    except BaseException as err:
+        call.body_error = err
+        raise
+    finally:
+        if call.body_error is not None or ctx.cancel_called:
+            guards.start_soon(_bound_exit, call, exit_deadline_s)
 
 
 async def call_endpoint(
@@ -372,7 +391,7 @@ async def _watch_peer(call: _Call, scope: trio.CancelScope) -> None:
 
 async def _watch_start(call: _Call, deadline_s: float, scope: trio.CancelScope) -> None:
     await trio.sleep(deadline_s)
-    if not call.started:
+    if call.ctx is None:
         call.late = True
         _peers.abort(call.chan)  # else what we asked for would go on unseen
         scope.cancel()

@@ -8,8 +8,8 @@ answered with the name and the uuid that the registry has; what fails is evicted
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import tractor
@@ -24,6 +24,7 @@ from ._trionics import leaves
 
 CONNECT_DEADLINE_S = 3.0
 CLOSE_DEADLINE_S = 2.0
+_NOBODY_THERE: tuple[type[Exception], ...] = (*TRANSPORT_ERRORS, OSError)
 
 
 @asynccontextmanager
@@ -42,19 +43,14 @@ async def open_portal_to(
 async def _portal_over(chan: Any) -> AsyncIterator[tractor.Portal]:
     body_error: BaseException | None = None
     try:
-        async with trio.open_nursery() as guards:
-            over = trio.Event()
+        async with _open_closer(chan) as close_soon, engine.portal_to(chan) as portal:
             try:
-                async with engine.portal_to(chan) as portal:
-                    try:
-                        yield portal
-                    except BaseException as err:
-                        body_error = err
-                        raise
-                    finally:
-                        guards.start_soon(_bound_close, chan, over)
+                yield portal
+            except BaseException as err:
+                body_error = err
+                raise
             finally:
-                over.set()
+                close_soon()
     except BaseException as err:
         if body_error is not None and len(leaves(err)) == 1:
             raise body_error from None
@@ -65,6 +61,17 @@ async def _portal_over(chan: Any) -> AsyncIterator[tractor.Portal]:
         raise
     finally:
         await engine.close_channel(chan)
+
+
+@asynccontextmanager
+async def _open_closer(chan: Any) -> AsyncIterator[Callable[[], None]]:
+    """Yield what bounds, from its call on, the time until the block is left."""
+    over = trio.Event()
+    async with trio.open_nursery() as guards:
+        try:
+            yield lambda: guards.start_soon(_bound_close, chan, over)
+        finally:
+            over.set()
 
 
 async def _bound_close(chan: Any, over: trio.Event) -> None:
@@ -83,7 +90,7 @@ async def _connect(addr: Addr, deadline_s: float) -> Any:
         raise DeadlineExceeded(
             f"{addr[0]}:{addr[1]} did not answer in {deadline_s:g} s"
         ) from None
-    except (*TRANSPORT_ERRORS, OSError) as err:
+    except _NOBODY_THERE as err:
         raise TransportClosed(f"nobody answers at {addr[0]}:{addr[1]}: {err}") from None
 
 
@@ -121,7 +128,7 @@ async def _ask_registry(addr: Addr | None, call: str, **kwargs: Any) -> Any:
                 return await portal.run_from_ns("self", call, **kwargs)
     except (TransportClosed, DeadlineExceeded, trio.TooSlowError) as err:
         raise RegistryUnreachable(
-            f"no pikerd answers at {addr[0]}:{addr[1]}: {err or 'too slow'}"
+            f"no pikerd answers at {addr[0]}:{addr[1]}: {str(err) or 'too slow'}"
         ) from None
 
 
@@ -132,10 +139,8 @@ async def registered(registry_addr: Addr | None = None) -> list[tuple[Uid, Addr]
 
 async def evict(uid: Uid, registry_addr: Addr | None = None) -> None:
     """Take a dead actor out of the registry."""
-    try:
+    with suppress(KeyError, tractor.RemoteActorError):  # somebody was faster
         await _ask_registry(registry_addr, "unregister_actor", uid=uid)
-    except (KeyError, tractor.RemoteActorError):
-        pass  # somebody was faster
 
 
 async def register_self(registry_addr: Addr | None = None) -> None:
@@ -182,7 +187,7 @@ async def _try_entry(uid: Uid, addr: Addr) -> Any:
 async def wait_for_actor(
     name: str, registry_addr: Addr | None = None, *, deadline_s: float = 15.0
 ) -> AsyncIterator[tractor.Portal]:
-    """Yield a portal to *name* once it is there; DeadlineExceeded after *deadline_s*."""
+    """Yield a portal to *name* once it is there; DeadlineExceeded if that is late."""
     with trio.move_on_after(deadline_s) as scope:
         pause_s = 0.01
         while True:
@@ -201,7 +206,7 @@ async def wait_for_actor(
 async def query_actor(
     name: str, regaddr: Addr | None = None
 ) -> AsyncIterator[tuple[Addr | None, tractor.Portal | None]]:
-    """Yield ``(address, portal)`` of the living actor *name*, ``(None, None)`` if none."""
+    """Yield ``(address, portal)`` of the living actor *name*; two None if none."""
     async with find_actor(name, regaddr) as portal:
         addr = None
         if portal is not None:

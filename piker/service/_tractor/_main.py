@@ -124,7 +124,7 @@ async def probe(addr: Addr, uid: Uid) -> Uid:
 
 
 def registry_rows(answer: dict[str, Any]) -> list[tuple[Uid, Addr]]:
-    rows = []
+    rows: list[tuple[Uid, Addr]] = []
     for key, addrs in answer.items():
         name, _, unique = key.rpartition(".")
         rows.extend(((name, unique), _plain(addr)) for addr in addrs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,10 +59,8 @@ class _Watch:
             _watches.pop(trio.lowlevel.current_root_task(), None)
 
     def _forget(self, fd: int) -> None:
-        try:
+        with suppress(OSError, ValueError):  # closed: the kernel forgot it by itself
             self._epoll.unregister(fd)
-        except (OSError, ValueError):
-            pass  # closed meanwhile: the kernel forgot it by itself
 
     def _enter(self, sock: socket.socket) -> _Watched:
         fd = sock.fileno()
@@ -95,7 +94,7 @@ class _Watch:
             self._leave(fd, entry)
 
 
-# trio gives each run a root task of its own: an embedded tree may be run twice in a process
+# by root task: a process may run trio twice, one tree after the other
 _watches: dict[Any, _Watch] = {}
 
 
@@ -130,7 +129,7 @@ async def wait_gone(chan: Any) -> None:
         watch = _watches[root] = _Watch()
     await watch.wait_gone(sock)
     with trio.move_on_after(_DRAIN_S):
-        while sock.fileno() >= 0 and not _at_eof(sock):
+        while sock.fileno() >= 0 and not _at_eof(sock):  # noqa: ASYNC110 - no event
             await trio.sleep(0.005)
     await trio.sleep(_SETTLE_S)
 
@@ -139,7 +138,5 @@ def abort(chan: Any) -> None:
     """Break a channel's connection now: no wait, no farewell; both ends notice."""
     sock = raw_socket(chan)
     if sock is not None and sock.fileno() >= 0:
-        try:
+        with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass

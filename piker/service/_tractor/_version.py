@@ -39,9 +39,8 @@ def silence() -> None:
 
             # tractor asks this of every error; trio's public spelling of it warns
             impl = _multierror._filter_impl  # noqa: SLF001
-            trio.MultiError.filter = classmethod(
-                lambda _, handler, root: impl(handler, root)
-            )
+            plain = classmethod(lambda _, handler, root: impl(handler, root))
+            setattr(trio.MultiError, "filter", plain)  # noqa: B010 - typed as final
     with warnings.catch_warnings():
         # main's platformdirs speaks up where XDG_RUNTIME_DIR is unset
         warnings.simplefilter("ignore")
