@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import brokers, debug, doctor, init, services
+from . import brokers, debug, demo, doctor, init, quotes, search, services
 from ._run import Options, RootGroup, print_version
 
 app = typer.Typer(
@@ -42,6 +42,9 @@ def root(
     ctx.obj = Options(registry, config_dir, verbose)
 
 
+app.command(name="demo")(demo.demo)
+app.command(name="search")(search.search)
+app.command(name="quotes")(quotes.quotes)
 app.add_typer(services.app, name="services")
 app.command(name="brokers")(brokers.brokers)
 app.command(name="init")(init.init)

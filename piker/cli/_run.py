@@ -8,6 +8,7 @@ Nothing heavy is imported here: every command pays for it, ``piker --help`` too.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -82,6 +83,8 @@ def guarded(*, verbose: bool = False) -> Iterator[None]:
         found = _flat(err)
         if is_usage_error(err):
             raise
+        if exits := [e for e in found if isinstance(e, typer.Exit)]:
+            raise exits[0] from None
         if any(isinstance(e, KeyboardInterrupt) for e in found):
             raise typer.Exit(INTERRUPTED) from None
         if any(isinstance(e, BrokenPipeError) for e in found):
@@ -209,7 +212,34 @@ def run_async(
     """Run ``work(addr, *args, **kwargs)``; *addr* is where the registry is."""
     import trio
 
-    return trio.run(partial(work, settle(options), *args, **kwargs))
+    return trio.run(until_told, partial(work, settle(options), *args, **kwargs))
+
+
+async def until_told(work: Callable[[], Awaitable[T]]) -> T:
+    """Do *work*; SIGTERM and SIGHUP end it in order, with what it holds given back."""
+    import trio
+
+    got = 0
+
+    async def watch(task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        nonlocal got
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                got = number
+                tasks.cancel_scope.cancel()
+
+    async with trio.open_nursery() as tasks:
+        await tasks.start(watch)
+        result = await work()
+        tasks.cancel_scope.cancel()
+        return result
+    raise typer.Exit(128 + got)
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not part of the output."""
+    typer.echo(text, err=True)
 
 
 def print_version(wanted: bool) -> None:

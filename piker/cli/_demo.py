@@ -1,0 +1,191 @@
+"""A tree of its own for a look around: made, shown, and removed without a trace.
+
+temporary folders > pikerd (this process) > datad.sim, samplerd > a feed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import trio
+
+from piker import config
+from piker.brokers.sim import DEMO_FQME
+from piker.data import Feed, open_feed
+from piker.errors import DeadlineExceeded, UsageError
+from piker.log import setup_logging
+from piker.msgs import Ended, FeedMsg, Quote, ServiceInfo
+from piker.service import Addr, current_pikerd, open_pikerd, shm_dir
+from piker.types import Struct
+
+FIRST_QUOTE_DEADLINE_S = 30.0
+_ORDERS = "brokerd"
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """How a demo went.
+
+    Attributes:
+      ok: quotes came, bars were made, no order daemon ran, and nothing is left.
+      actors: of the tree, pikerd first.
+      brokerd_processes: order daemons there were; a demo needs none.
+      time_to_first_quote_s: since the command was typed.
+      quotes: received.
+      bars: 1 s bars begun while it ran.
+      fqme: the market.
+    """
+
+    ok: bool
+    actors: tuple[str, ...]
+    brokerd_processes: int
+    time_to_first_quote_s: float
+    quotes: int
+    bars: int
+    fqme: str
+
+
+@dataclass
+class Demo:
+    """A running demo, as its screen sees it."""
+
+    addr: Addr
+    feed: Feed
+    fqme: str
+    first_quote_s: float = 0.0
+    quotes: int = 0
+    ended: str = ""
+    listeners: list[Callable[[FeedMsg], None]] = field(default_factory=list)
+
+    async def infos(self) -> list[ServiceInfo]:
+        """Return pikerd and its services."""
+        return await current_pikerd().infos()
+
+
+Screen = Callable[[Demo], Awaitable[None]]
+
+
+@contextmanager
+def private_folders(session: Path | None, speed: float) -> Iterator[Path]:
+    """Use temporary folders for everything; yield the one above them.
+
+    Args:
+      session: a recorded session that the sim is to play.
+      speed: of it, market seconds a second; 0 is full speed.
+
+    Raises UsageError if there is no such file.
+    """
+    if session is not None and not session.is_file():
+        raise UsageError(f"no session file {str(session)!r}")
+    with tempfile.TemporaryDirectory(prefix="piker-demo-") as name:
+        folder = Path(name)
+        dirs = config.Dirs.under(folder)
+        with config.use_dirs(dirs):
+            Path(dirs.config).mkdir(mode=0o700)
+            if session is not None:
+                path = json.dumps(str(session.absolute()))
+                text = f"[sim]\nspeed = {speed!r}\nsessions = [{path}]\n"
+                (Path(dirs.config) / config.CONF_NAME).write_text(text)
+            yield folder
+
+
+def free_addr() -> Addr:
+    """Return an address of this machine that nobody listens at."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return ("127.0.0.1", int(sock.getsockname()[1]))
+
+
+def demo_fqme(session: Path | None) -> str:
+    """Return the market to show; SessionFileError if *session* can't be played."""
+    if session is None:
+        return DEMO_FQME
+    from piker.brokers.sim._sessions import open_session
+
+    return open_session(session).fqmes[0]
+
+
+async def run_demo(
+    fqme: str, seconds: float | None, screen: Screen, *, verbose: bool
+) -> Report:
+    """Run a tree of its own until its market ends, or for *seconds* of quotes.
+
+    Args:
+      fqme: the market to show.
+      seconds: None for until it is cancelled.
+      screen: shows it, in a task of its own.
+      verbose: log to stderr.
+
+    Raises:
+      DeadlineExceeded: no quote came.
+      PikerError: the tree could not be started.
+    """
+    addr = free_addr()
+    log_file = config.make_private(config.state_dir() / "log") / "pikerd.log"
+    setup_logging("pikerd", "info", console=verbose, file=log_file)
+    async with open_pikerd(addr), open_feed([fqme]) as feed:
+        demo = Demo(addr, feed, next(iter(feed.flumes)))
+        before = _bars_begun(demo)
+        shm = shm_dir()
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(screen, demo)
+            await _take_quotes(demo, seconds)
+            tasks.cancel_scope.cancel()
+        actors = tuple(info.name for info in await demo.infos())
+        orders = _order_daemons()
+        bars = _bars_begun(demo) - before
+    left = bool(psutil.Process().children(recursive=True)) or shm.exists()
+    return Report(
+        ok=demo.quotes > 0 and bars > 0 and not orders and not left,
+        actors=actors,
+        brokerd_processes=orders,
+        time_to_first_quote_s=round(demo.first_quote_s, 3),
+        quotes=demo.quotes,
+        bars=bars,
+        fqme=demo.fqme,
+    )
+
+
+async def _take_quotes(demo: Demo, seconds: float | None) -> None:
+    """Hand the feed's messages to the screen until it is time to end."""
+    with trio.CancelScope() as scope:
+        scope.deadline = trio.current_time() + FIRST_QUOTE_DEADLINE_S
+        async for item in demo.feed.messages:
+            if isinstance(item, Quote):
+                if not demo.quotes:
+                    demo.first_quote_s = _since_typed()
+                    left = float("inf") if seconds is None else seconds
+                    scope.deadline = trio.current_time() + left
+                demo.quotes += 1
+            for listener in demo.listeners:
+                listener(item)
+            if isinstance(item, Ended):
+                demo.ended = item.reason
+                return
+    if not demo.quotes and scope.cancelled_caught:
+        raise DeadlineExceeded(
+            f"no quote of {demo.fqme!r} in {FIRST_QUOTE_DEADLINE_S:g} s; -v shows logs"
+        )
+
+
+def _since_typed() -> float:
+    """Return seconds since this process was started, the interpreter's start too."""
+    return time.time() - float(psutil.Process(os.getpid()).create_time())
+
+
+def _bars_begun(demo: Demo) -> int:
+    return demo.feed.flumes[demo.fqme].rt_shm.bounds()[1]
+
+
+def _order_daemons() -> int:
+    """Count the processes of this tree that are an order daemon."""
+    found = psutil.Process().children(recursive=True)
+    return sum(any(_ORDERS in word for word in each.cmdline()) for each in found)

@@ -1,0 +1,113 @@
+"""``piker demo``: a tree of its own, live, with no network, no key and no trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ._run import Options, options_of, say, until_told
+
+if TYPE_CHECKING:
+    from ._demo import Demo, Report
+
+HEADLESS_S = 5.0
+REFRESH_S = 0.2
+SERVICES_EVERY = 5  # refreshes: what the cpu did in between can be told then
+CHART_ROWS = 8
+
+
+def demo(
+    ctx: typer.Context,
+    session: Annotated[
+        Path | None,
+        typer.Option("--session", metavar="FILE", help="Play a recorded session."),
+    ] = None,
+    speed: Annotated[
+        float, typer.Option("--speed", min=0, help="Of the session; 0 is full speed.")
+    ] = 1.0,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Show nothing, tell how it went.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", min=0.1, help="End after so many."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="End with a line of JSON on how it went.")
+    ] = False,
+) -> None:
+    """Show a live market on a tree of its own; nothing of it is left afterwards."""
+    from ._demo import private_folders
+    from ._show import bare_fields, put_json
+
+    if headless and seconds is None:
+        seconds = HEADLESS_S
+    try:
+        with private_folders(session, speed):
+            report = _run(options_of(ctx), session, seconds, headless=headless)
+    except* KeyboardInterrupt:
+        say("the private tree ended, its files are removed")
+        raise
+    if as_json:
+        put_json(bare_fields(report))
+    else:
+        say(_sentence(report))
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _run(
+    options: Options, session: Path | None, seconds: float | None, *, headless: bool
+) -> Report:
+    from functools import partial
+
+    import trio
+
+    from ._demo import demo_fqme, run_demo
+
+    screen = _no_screen if headless else _screen
+    work = partial(
+        run_demo, demo_fqme(session), seconds, screen, verbose=options.verbose
+    )
+    return trio.run(until_told, work)
+
+
+def _sentence(report: Report) -> str:
+    return (
+        f"{report.fqme}: first quote after {report.time_to_first_quote_s:.2f} s, "
+        f"{report.quotes:,} quotes, {report.bars:,} bars; "
+        f"{', '.join(report.actors)} ended, nothing is left"
+    )
+
+
+async def _no_screen(demo: Demo) -> None:
+    """Show nothing."""
+
+
+async def _screen(demo: Demo) -> None:
+    """Draw the tree, the market and its last closes until cancelled."""
+    from itertools import count
+
+    import trio
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    from ._board import Board
+    from ._show import open_console, services_view
+
+    console = open_console()
+    board = Board(demo.feed)
+    demo.listeners.append(board.take)
+    where = f"{demo.addr[0]}:{demo.addr[1]}"
+    foot = Text(f"a private tree at {where}; Ctrl-C ends it and removes it all", "dim")
+    with Live(console=console, auto_refresh=False) as live:
+        for turn in count():
+            if not turn % SERVICES_EVERY:
+                tree = services_view(await demo.infos())
+            market = board.view(console.width)
+            chart = board.chart(demo.fqme, console.width, CHART_ROWS)
+            live.update(Group(tree, market, chart, foot), refresh=True)
+            await trio.sleep(REFRESH_S)

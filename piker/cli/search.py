@@ -1,0 +1,63 @@
+"""``piker search``: markets by a part of their name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ._run import options_of, run_async, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from piker.msgs import Match
+    from piker.service import Addr
+
+
+def search(
+    ctx: typer.Context,
+    pattern: Annotated[str, typer.Argument(help="Letters of a name, e.g. btc.")],
+    broker: Annotated[
+        list[str] | None,
+        typer.Option("--broker", "-b", help="Ask this one; more than once for more."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", "-k", help="E.g. future, option, stock.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False,
+) -> None:
+    """Find markets by a part of their name, best first; exit code 1 if none fits."""
+    from ._show import bare_fields, open_console, put_json
+
+    found = run_async(options_of(ctx), _search, pattern, broker, kind, limit)
+    if as_json:
+        put_json([bare_fields(match) for match in found])
+    elif found:
+        open_console().print(_table(found))
+    if not found:
+        say(f"no market fits {pattern!r}")
+        raise typer.Exit(1)
+
+
+async def _search(
+    addr: Addr, pattern: str, brokers: list[str] | None, kind: str | None, limit: int
+) -> list[Match]:
+    from piker.brokers import get_brokermod
+    from piker.data import search_symbols
+    from piker.service import maybe_open_pikerd
+
+    for name in brokers or ():
+        get_brokermod(name)
+    async with maybe_open_pikerd("search", addr, on_start=say):
+        return await search_symbols(pattern, brokers, kind=kind, limit=limit)
+
+
+def _table(found: list[Match]) -> Table:
+    from ._show import new_table
+
+    table = new_table("market", "kind", "fits", "description", right=("fits",))
+    for match in found:
+        table.add_row(match.fqme, match.kind, f"{match.score:.0f}", match.description)
+    return table
