@@ -205,7 +205,7 @@ async def test_whatever_a_caller_waits_for_ends_with_the_callee(open_kid, how, d
                             await trio.sleep(0)
                     elif do == "result":
                         await ctx.wait_for_result()
-        assert trio.current_time() - began < 0.4
+        assert trio.current_time() - began < (0.4 if t.A5 else 1.5)
 
 
 @PORTALS
