@@ -30,6 +30,7 @@ from ._tractor import (  # isort: skip - first: it silences tractor
     wait_for_actor as wait_for_actor,
     wrap_address as wrap_address,
 )
+from ._address import running_info as running_info
 from ._daemon import Found as Found, maybe_spawn_daemon as maybe_spawn_daemon
 from ._lifetime import (
     adopt_tree_vars as _adopt_tree_vars,
@@ -63,7 +64,6 @@ from ._spec import (
 )
 from ._tree import (
     publish_once as publish_once,
-    running_info as running_info,
     shm_dir as shm_dir,
     stale_folders as stale_folders,
     sweep as sweep,

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
-from piker.errors import RegistryUnreachable, ServiceError, TransportClosed
+from piker.errors import (
+    DeadlineExceeded,
+    RegistryUnreachable,
+    ServiceError,
+    TransportClosed,
+)
 from piker.types import Struct
 
 from . import _tractor as tr
-from ._mngr import current_services, has_services
+from ._address import unanswered
+from ._mngr import Services, current_services, has_services
 from ._spec import SPAWNERS, kind_of
 
+#: For pikerd's answer; pikerd itself gives up, and says why, before that.
 SPAWN_DEADLINE_S = 45.0
+UP_DEADLINE_S = 40.0
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
-class Found(Struct, kw_only=True):
+class Found(Struct, frozen=True, kw_only=True):
     """A running daemon: its uuid and where it listens."""
 
     name: str
@@ -34,23 +44,35 @@ async def find_or_spawn_here(name: str, spawn_args: dict[str, Any]) -> Found:
     Callers for one name wait for each other, so there is one process however many.
     """
     spawner = SPAWNERS.get(kind_of(name))
-    if spawner is None:
+    if spawner is None or not _NAME.fullmatch(name):
         kinds = ", ".join(sorted(SPAWNERS))
         raise ServiceError(f"no kind of daemon for {name!r}; kinds: {kinds}")
     services = current_services()
-    async with services.locks[name]:
-        if name not in services.service_tasks:
-            module, _, function = spawner.partition(":")
-            await getattr(importlib.import_module(module), function)(**spawn_args)
-        service = await services.wait_up(name)
+    with trio.move_on_after(UP_DEADLINE_S):
+        async with services.locks[name]:
+            if name not in services.service_tasks:
+                module, _, function = spawner.partition(":")
+                await getattr(importlib.import_module(module), function)(**spawn_args)
+        return await _where(services, name)
+    raise DeadlineExceeded(f"{name!r} was not up in {UP_DEADLINE_S:g} s: {_why(name)}")
+
+
+async def _where(services: Services, name: str) -> Found:
     while True:
+        service = await services.wait_up(name)
         if service.child is not None and service.child.portal is not None:
             uid = tr.uid_of(service.child.portal.channel)
             addr = dict(await tr.registered()).get(uid)
             if addr is not None:
                 return Found(name=name, uuid=uid[1], host=addr[0], port=addr[1])
         await trio.sleep(0.01)  # it registers a moment after it is up
-        service = await services.wait_up(name)
+
+
+def _why(name: str) -> str:
+    service = current_services().service_tasks.get(name)
+    if service is None:
+        return "it is gone"
+    return f"it is {service.state}" + (f", {service.reason}" if service.reason else "")
 
 
 async def _ask_pikerd(name: str, spawn_args: dict[str, Any]) -> Found:
@@ -59,8 +81,10 @@ async def _ask_pikerd(name: str, spawn_args: dict[str, Any]) -> Found:
     addr = tr.registry_addr()
     if addr is None:
         raise RegistryUnreachable("this process belongs to no tree")
+    asked = False
     try:
         async with tr.open_portal_to(addr) as portal:
+            asked = True
             return await tr.call_endpoint(
                 portal,
                 find_or_spawn,
@@ -72,6 +96,10 @@ async def _ask_pikerd(name: str, spawn_args: dict[str, Any]) -> Found:
         raise RegistryUnreachable(
             f"no pikerd answers at {addr[0]}:{addr[1]}: {err}"
         ) from None
+    except DeadlineExceeded:
+        if asked:
+            raise
+        raise RegistryUnreachable(unanswered(addr)) from None
 
 
 @asynccontextmanager
@@ -84,10 +112,12 @@ async def maybe_spawn_daemon(
 
     Raises:
       ServiceQuarantined, ServiceStopped: it isn't to run now.
+      PikerError: its setup refused to run, with its own error.
       RegistryUnreachable: no pikerd.
       TransportClosed, DeadlineExceeded: it died or hung just now; try again.
     """
-    ask = find_or_spawn_here if has_services() else _ask_pikerd
+    here = has_services() and current_services().owns(name)
+    ask = find_or_spawn_here if here else _ask_pikerd
     found = await ask(name, spawn_args or {})
     async with tr.open_portal_to((found.host, found.port)) as portal:
         if tr.uid_of(portal.channel)[1] != found.uuid:

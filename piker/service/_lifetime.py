@@ -54,7 +54,8 @@ async def daemon_life(ctx: tr.Context, started: Any = None) -> AsyncIterator[Non
     """Be a supervised daemon for the length of the block.
 
     Sets up the log, says ``started()`` once the block's caller is ready for it, then
-    beats on the lifetime stream each second until cancelled. Usage::
+    beats on the lifetime stream as often as the tree's policy says, until cancelled.
+    Usage::
 
         async with daemon_life(ctx):
             await trio.sleep_forever()
@@ -67,7 +68,8 @@ async def daemon_life(ctx: tr.Context, started: Any = None) -> AsyncIterator[Non
 
 
 async def _beat(stream: tr.MsgStream[Any]) -> None:
+    beat_s = tr.piker_vars().get("beat_s", BEAT_S)
     while True:
         await stream.send(None)
-        await trio.sleep(BEAT_S)
+        await trio.sleep(beat_s)
         tr.sweep_contexts()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from piker.log import get_logger
 from piker.msgs import ServiceInfo
 
 from . import _tractor as tr
-from ._mngr import Services, measure
+from ._mngr import Services
+from ._service import measure
 from ._tree import Tree
 
 log = get_logger(__name__)
@@ -30,11 +32,16 @@ class Pikerd:
     services: Services
     scope: trio.CancelScope
     since: float = field(default_factory=time.time)
-    clients: set[str] = field(default_factory=set)
     why_ended: str = ""
-    _client_left: trio.Event = field(default_factory=trio.Event)
+    _attached: Counter[str] = field(default_factory=Counter)
+    _changed: trio.Event = field(default_factory=trio.Event)
     _proc: psutil.Process = field(default_factory=psutil.Process)
     _up_at: float = field(default_factory=trio.current_time)
+
+    @property
+    def clients(self) -> set[str]:
+        """Those attached now, as ``name:pid``."""
+        return set(self._attached)
 
     def end(self, why: str) -> None:
         """Begin the tree's end."""
@@ -44,28 +51,35 @@ class Pikerd:
 
     @contextmanager
     def client(self, name: str) -> Iterator[None]:
-        """Count a client for the length of the block."""
-        self.clients.add(name)
+        """Count a client for the length of the block.
+
+        One may be counted twice for a moment: it is back before its loss was noticed.
+        """
+        self._attached[name] += 1
+        self._note_change()
         log.info("client attached name=%s", name)
         try:
             yield
         finally:
-            self.clients.discard(name)
-            self._client_left.set()
+            self._attached[name] -= 1
+            self._attached += Counter()  # drops the zeros
+            self._note_change()
             log.info("client left name=%s", name)
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
 
     async def end_when_idle(self, idle_s: float) -> None:
         """End the tree once it had no client for *idle_s* seconds."""
         while True:
-            self._client_left = trio.Event()
-            if not self.clients:
-                with trio.move_on_after(idle_s):
-                    while not self.clients:
-                        await trio.sleep(min(1.0, idle_s / 4))
-                if not self.clients:
-                    self.end(f"no client for {idle_s:g} s")
-                    return
-            await self._client_left.wait()
+            changed = self._changed
+            wait_s = float("inf") if self._attached else idle_s
+            with trio.move_on_after(wait_s) as scope:
+                await changed.wait()
+            if scope.cancelled_caught:
+                self.end(f"no client for {idle_s:g} s")
+                return
 
     def own_info(self) -> ServiceInfo:
         """Return pikerd itself as a service."""
@@ -104,6 +118,11 @@ def current_pikerd() -> Pikerd:
     """Return this process's pikerd; ServiceError elsewhere."""
     if _pikerd is None:
         raise ServiceError("this process is not pikerd")
+    return _pikerd
+
+
+def maybe_pikerd() -> Pikerd | None:
+    """Return this process's pikerd, None elsewhere and while it boots."""
     return _pikerd
 
 

@@ -1,8 +1,8 @@
 """When a daemon is restarted, and when it isn't: pure rules, one table.
 
-    starting -> running <-> unresponsive     a death, a hang   -> backoff -> starting
-                                             too many deaths   -> quarantined
-                                             a command         -> stopping -> stopped
+starting -> running <-> unresponsive     a death, a hang   -> backoff -> starting
+                                         too many deaths   -> quarantined
+                                         a command         -> stopping -> stopped
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ NEXT: Final[dict[State, dict[Event, State]]] = {
         "died": "backoff",
         "stop": "stopping",
         "restart": "stopping",
+        "ended": "stopped",
     },
     "running": {
         "missed": "unresponsive",

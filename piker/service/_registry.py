@@ -26,3 +26,13 @@ async def check_for_service(
     """Return where the running service *name* listens, None if it isn't there."""
     async with tr.query_actor(name, registry_addr) as (addr, _):
         return addr
+
+
+async def forget(name: str) -> None:
+    """Take all actors called *name* out of the registry; RegistryUnreachable.
+
+    For who knows them dead: a killed actor takes nothing back by itself.
+    """
+    for uid, _ in await tr.registered():
+        if uid[0] == name:
+            await tr.evict(uid)

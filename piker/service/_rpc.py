@@ -42,7 +42,7 @@ async def stream_service_events(ctx: tr.Context) -> None:
     """
     services = current_services()
     async with services.subscribe() as events:
-        await ctx.started(list(services.history))
+        await ctx.started(services.history)
         async with ctx.open_stream() as stream:
             async for event in events:
                 await stream.send(event)
@@ -74,11 +74,18 @@ async def attach_client(ctx: tr.Context, name: str, pid: int) -> None:
     Started: ``pid`` and ``since`` (epoch s) of pikerd, ``shm``: its shm folder.
     """
     pikerd = current_pikerd()
-    with pikerd.client(f"{name}:{pid}"):
-        await ctx.started(
-            {"pid": os.getpid(), "since": pikerd.since, "shm": str(pikerd.tree.shm)}
-        )
-        await trio.sleep_forever()
+    client = f"{name}:{pid}"
+    try:
+        with pikerd.client(client):
+            await ctx.started(
+                {"pid": os.getpid(), "since": pikerd.since, "shm": str(pikerd.tree.shm)}
+            )
+            await trio.sleep_forever()
+    finally:
+        if client not in pikerd.clients:
+            with trio.move_on_after(1.0) as scope:
+                scope.shield = True  # the call is cancelled; the list is at hand
+                await tr.evict(ctx.peer)
 
 
 @tr.endpoint(started=str)

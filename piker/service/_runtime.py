@@ -1,15 +1,17 @@
 """Actor runtimes: pikerd's, and a client's.
 
-    open_pikerd()            this process is the root of a tree
-    open_piker_runtime()     this process is a client of a running tree
-    maybe_open_pikerd()      a client; a pikerd is started if none runs
+open_pikerd()            this process is the root of a tree
+open_piker_runtime()     this process is a client of a running tree
+maybe_open_pikerd()      a client; a pikerd is started if none runs
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,15 +31,18 @@ from piker.errors import (
 from piker.log import get_logger
 
 from . import _tractor as tr
+from ._address import address_file, holder_pid, running_info, unanswered
 from ._mngr import Services, has_services, open_services
-from ._pikerd import Pikerd, current_pikerd, set_pikerd
+from ._pikerd import Pikerd, current_pikerd, maybe_pikerd, set_pikerd
 from ._policy import Policy
 from ._spec import PIKERD_MODULES
-from ._tree import address_file, check_free, open_tree, running_info
+from ._tree import Tree, open_tree
 
 log = get_logger(__name__)
 
 BOOT_DEADLINE_S = 20.0
+#: All that ends with pikerd is bounded by itself; this is for what nobody thought of.
+END_DEADLINE_S = 10.0
 REATTACH_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -76,34 +81,51 @@ async def open_pikerd(
 
     Raises:
       AddressInUse: another pikerd, or something else, has the address.
+      ConfigError: the runtime folder isn't private, or can't be written.
       ShmFull: no room for the tree's folder.
     """
     addr = registry_addr or config.registry_addr()
-    await check_free(addr)
-    with open_tree(addr) as tree:
-        async with tr.open_root_actor(
+    policy = policy or Policy()
+    async with (
+        open_tree(addr) as tree,
+        tr.open_root_actor(
             name="pikerd",
             registry_addr=addr,
             enable_modules=PIKERD_MODULES,
             be_registry=True,
-        ):
-            _set_vars(
-                addr,
-                shm=str(tree.shm),
-                embedded=embedded,
-                log={"level": log_level, "console": log_console},
-                **(extra_vars or {}),
-            )
-            with trio.CancelScope() as scope:
-                async with open_services(policy) as services:
-                    pikerd = Pikerd(tree, services, scope)
-                    set_pikerd(pikerd)
-                    if idle_exit_s is not None:
-                        services.service_n.start_soon(pikerd.end_when_idle, idle_exit_s)
-                    try:
-                        yield services
-                    finally:
-                        set_pikerd(None)
+        ),
+    ):
+        _set_vars(
+            addr,
+            shm=str(tree.shm),
+            embedded=embedded,
+            beat_s=policy.beat_s,
+            log={"level": log_level, "console": log_console},
+            **(extra_vars or {}),
+        )
+        try:
+            async with _serve(tree, policy, idle_exit_s) as services:
+                yield services
+        finally:
+            if not embedded:
+                tr.exit_by(END_DEADLINE_S, 1)
+
+
+@asynccontextmanager
+async def _serve(
+    tree: Tree, policy: Policy, idle_exit_s: float | None
+) -> AsyncIterator[Services]:
+    """Supervise until the block ends, or pikerd is told to end."""
+    with trio.CancelScope() as scope:
+        try:
+            async with open_services(policy) as services:
+                pikerd = Pikerd(tree, services, scope)
+                set_pikerd(pikerd)
+                if idle_exit_s is not None:
+                    services.service_n.start_soon(pikerd.end_when_idle, idle_exit_s)
+                yield services
+        finally:
+            set_pikerd(None)
 
 
 @asynccontextmanager
@@ -136,10 +158,7 @@ async def _check_pikerd(addr: tr.Addr) -> None:
             "address with --registry HOST:PORT"
         )
     if found == "foreign" or found[0] != "pikerd":
-        raise RegistryUnreachable(
-            f"what listens at {where} is not a pikerd, or it hangs; name another "
-            "address with --registry HOST:PORT"
-        )
+        raise RegistryUnreachable(unanswered(addr))
 
 
 async def _stay_attached(
@@ -234,15 +253,7 @@ async def start_pikerd(addr: tr.Addr) -> str:
         "PIKER_CACHE_DIR": dirs.cache,
         "PIKER_RUNTIME_DIR": dirs.runtime,
     }
-    with errors.open("wb") as sink:
-        proc = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=sink,
-            start_new_session=True,
-            env=env,
-        )
+    proc = _start_detached(argv, env, errors)
     deadline = time.monotonic() + BOOT_DEADLINE_S
     while time.monotonic() < deadline:
         found = await tr.probe(addr)
@@ -252,12 +263,34 @@ async def start_pikerd(addr: tr.Addr) -> str:
                 f"started pikerd (pid {pid}) in the background; it leaves by itself "
                 "when it has no clients, `piker services stop pikerd` ends it now"
             )
-        if proc.poll() is not None and proc.returncode:
-            said = errors.read_text(encoding="utf-8", errors="replace").strip()
-            last = said.splitlines()[-1] if said else f"exit code {proc.returncode}"
-            raise RegistryUnreachable(f"could not start pikerd: {last}")
+        # one that lost the address to another's, started at the same time, is no loss
+        if proc.poll() is not None and holder_pid(addr) in (None, proc.pid):
+            raise RegistryUnreachable(_why_not_started(proc, errors))
         await trio.sleep(0.02)
     raise RegistryUnreachable(f"pikerd was not up in {BOOT_DEADLINE_S:g} s")
+
+
+def _start_detached(
+    argv: list[str], env: dict[str, str], errors: Path
+) -> subprocess.Popen[bytes]:
+    with errors.open("wb") as sink:
+        proc = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=sink,
+            start_new_session=True,
+            env=env,
+        )
+    # It may end while this process lives, which is to leave no zombie.
+    threading.Thread(target=proc.wait, daemon=True, name="pikerd-reaper").start()
+    return proc
+
+
+def _why_not_started(proc: subprocess.Popen[bytes], errors: Path) -> str:
+    said = errors.read_text(encoding="utf-8", errors="replace").strip()
+    last = said.splitlines()[-1] if said else f"exit code {proc.returncode}"
+    return f"could not start pikerd: {last.removeprefix('error: ')}"
 
 
 async def run_pikerd(
@@ -267,24 +300,49 @@ async def run_pikerd(
     log_level: str,
     on_up: Callable[[], None],
 ) -> str:
-    """Be a pikerd process until SIGTERM or idleness; return why it ended."""
+    """Be a pikerd process until a signal, a command or idleness; return which.
+
+    Raises KeyboardInterrupt after an orderly end by Ctrl-C, besides what
+    :func:`open_pikerd` raises.
+    """
+    ends: list[signal.Signals] = []
     why = ""
-
-    def note() -> None:
-        nonlocal why
-        why = "SIGTERM"
-        tr.exit_by(BOOT_DEADLINE_S, 1)
-
-    async with open_pikerd(
-        registry_addr,
-        idle_exit_s=idle_exit_s,
-        embedded=False,
-        log_level=log_level,
-    ):
-        pikerd = current_pikerd()
-        async with tr.sigterm_cancels(note):
+    async with tr.collapse_eg(), trio.open_nursery() as tasks:
+        await tasks.start(_end_on_signal, ends, tasks.cancel_scope)
+        async with open_pikerd(
+            registry_addr,
+            idle_exit_s=idle_exit_s,
+            embedded=False,
+            log_level=log_level,
+        ):
+            pikerd = current_pikerd()
             on_up()
             await trio.sleep_forever()
-    return why or pikerd.why_ended
+        why = pikerd.why_ended
+        tasks.cancel_scope.cancel()
+    if signal.SIGINT in ends:
+        raise KeyboardInterrupt
+    return why or ends[0].name
 
 
+async def _end_on_signal(
+    ends: list[signal.Signals],
+    booting: trio.CancelScope,
+    task_status: Any = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """End this pikerd in order on SIGTERM, Ctrl-C or the terminal's end.
+
+    Ctrl-C as an exception would come up in any task, tractor's own too. A signal that
+    is ignored, as under nohup or in a shell's background, stays so.
+    """
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    heard = [sig for sig in wanted if signal.getsignal(sig) is not signal.SIG_IGN]
+    with trio.open_signal_receiver(*heard) as signals:
+        task_status.started()
+        async for number in signals:
+            ends.append(signal.Signals(number))
+            pikerd = maybe_pikerd()
+            if pikerd is not None:
+                pikerd.end(ends[-1].name)
+            else:
+                booting.cancel()

@@ -1,31 +1,28 @@
-"""A tree's places on this machine: its lock, cookie, shared-memory folder.
+"""A tree's places on this machine: its address's files, its shared-memory folder.
 
-``<runtime>/<host>-<port>.lock|cookie|json`` belong to a registry address; one pikerd
-holds the lock. ``/dev/shm/piker.<uid>.<tree id>/`` holds the tree's buffers; pikerd
-holds a lock file in it, so a folder whose lock can be taken belongs to the dead.
+``/dev/shm/piker.<uid>.<tree id>/`` holds the tree's buffers; pikerd holds a lock file
+in it, so a folder whose lock can be taken belongs to the dead.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from piker import config
-from piker.errors import AddressInUse, ShmFull
+from piker.errors import ShmFull
 from piker.log import get_logger
 
 from . import _tractor as tr
+from ._address import address_file, check_free, claim, take_lock, writing
 
 log = get_logger(__name__)
 
@@ -44,31 +41,6 @@ class Tree:
     info: Path
 
 
-def address_file(addr: tr.Addr, suffix: str) -> Path:
-    """Return the runtime file of a registry address."""
-    host = addr[0].replace(":", "_")
-    return Path(config.runtime_dir()) / f"{host}-{addr[1]}.{suffix}"
-
-
-def running_info(addr: tr.Addr) -> dict[str, Any]:
-    """Return what the pikerd at *addr* wrote of itself, empty if nothing."""
-    try:
-        return msgspec.json.decode(address_file(addr, "json").read_bytes(), type=dict)
-    except (OSError, msgspec.DecodeError):
-        return {}
-
-
-def _flock(path: Path) -> int | None:
-    """Return a descriptor that holds *path*'s lock, None if somebody else does."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        return None
-    return fd
-
-
 def stale_folders() -> list[Path]:
     """Return this user's shared-memory folders that no living tree holds."""
     return [p for p in _own_folders() if (fd := _try_lock(p)) is not None and _drop(fd)]
@@ -85,7 +57,7 @@ def _own_folders() -> list[Path]:
 
 def _try_lock(folder: Path) -> int | None:
     try:
-        return _flock(folder / _LOCK)
+        return take_lock(folder / _LOCK)
     except OSError:
         return None
 
@@ -108,74 +80,71 @@ def sweep() -> list[Path]:
     return gone
 
 
+@contextmanager
+def _shm_folder() -> Iterator[Path]:
+    """Make and hold the tree's shared-memory folder; removed at the end."""
+    folder, fd = _make_shm_folder()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(fd)
+
+
 def _make_shm_folder() -> tuple[Path, int]:
     while True:
         folder = SHM_ROOT / f"piker.{os.getuid()}.{secrets.token_hex(4)}"
         try:
             folder.mkdir(mode=0o700)
-            fd = _flock(folder / _LOCK)
-        except FileExistsError:
-            continue
+            fd = take_lock(folder / _LOCK)
+            if fd is not None and _is_at(fd, folder / _LOCK):
+                return folder, fd
+        except (FileExistsError, FileNotFoundError) as err:
+            if not SHM_ROOT.is_dir():
+                raise _no_room(err) from None
+            continue  # a sweep by another tree, just now, took it for a dead one
         except OSError as err:
-            raise ShmFull(
-                f"can't make a folder for bars in {SHM_ROOT}: {err.strerror}; free "
-                "some space there (piker doctor lists what is stale)"
-            ) from None
+            shutil.rmtree(folder, ignore_errors=True)
+            raise _no_room(err) from None
         if fd is not None:
-            return folder, fd
+            os.close(fd)
 
 
-def _refusal(addr: tr.Addr) -> AddressInUse:
-    info = running_info(addr)
-    who = f"pid {info['pid']}" if "pid" in info else "its pid is unknown"
-    return AddressInUse(
-        f"a pikerd runs at {addr[0]}:{addr[1]} already ({who}); attach to it, or give "
-        "this one another address with --registry HOST:PORT"
+def _is_at(fd: int, path: Path) -> bool:
+    """Tell whether *fd* is still the file at *path*, and not one removed meanwhile."""
+    return os.path.samestat(os.fstat(fd), path.stat())
+
+
+def _no_room(err: OSError) -> ShmFull:
+    return ShmFull(
+        f"can't make a folder for bars in {SHM_ROOT}: {err.strerror}; free some space "
+        "there (`piker doctor` lists what is stale)"
     )
 
 
-async def check_free(addr: tr.Addr) -> None:
-    """Raise AddressInUse if somebody listens at *addr*, and say who."""
-    found = await tr.probe(addr)
-    if found is None:
-        return
-    if found == "foreign" or found[0] != "pikerd":
-        raise AddressInUse(
-            f"{addr[0]}:{addr[1]} is held by something that is not pikerd; give "
-            "another address with --registry HOST:PORT, or end what holds it"
-        )
-    raise _refusal(addr)
-
-
-@contextmanager
-def open_tree(addr: tr.Addr) -> Iterator[Tree]:
+@asynccontextmanager
+async def open_tree(addr: tr.Addr) -> AsyncIterator[Tree]:
     """Claim *addr* on this machine, sweep the dead, make the tree's places.
 
-    Raises AddressInUse if another pikerd of this user has it; ShmFull.
+    Raises:
+      AddressInUse: another pikerd, or something else, has it.
+      ConfigError: the runtime folder can't be written.
+      ShmFull: no room for the tree's folder.
     """
-    lock_path = address_file(addr, "lock")
-    lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    claim = _flock(lock_path)
-    if claim is None:
-        raise _refusal(addr)
-    try:
+    with claim(addr):
+        await check_free(addr)
         sweep()
-        shm, held = _make_shm_folder()
-        tree = Tree(
-            addr, shm, address_file(addr, "cookie"), address_file(addr, "json")
-        )
-        try:
-            tr.write_cookie(tree.cookie)
+        with _shm_folder() as shm:
+            cookie, info = (address_file(addr, kind) for kind in ("cookie", "json"))
             told = {"pid": os.getpid(), "since": time.time(), "shm": str(shm)}
-            tree.info.write_bytes(msgspec.json.encode(told))
-            yield tree
-        finally:
-            for path in (tree.cookie, tree.info):
-                path.unlink(missing_ok=True)
-            shutil.rmtree(shm, ignore_errors=True)
-            os.close(held)
-    finally:
-        os.close(claim)
+            try:
+                with writing(info):
+                    tr.write_cookie(cookie)
+                    info.write_bytes(msgspec.json.encode(told))
+                yield Tree(addr, shm, cookie, info)
+            finally:
+                for path in (cookie, info):
+                    path.unlink(missing_ok=True)
 
 
 def shm_dir() -> Path:

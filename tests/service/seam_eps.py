@@ -11,7 +11,12 @@ import trio
 
 from piker.errors import SymbolNotFound
 from piker.msgs import Tick
-from piker.service._tractor import Context, endpoint, piker_vars
+from piker.service._tractor import (
+    Context,
+    endpoint,
+    open_channel_from,
+    piker_vars,
+)
 
 alive: set[str] = set()
 
@@ -146,3 +151,32 @@ async def parting_burst(ctx: Context, n: int) -> None:
 
 async def not_an_endpoint() -> str:
     return "called"
+
+
+async def aio_echo(chan, factor: int) -> None:
+    """Runs on the asyncio loop: multiply what comes."""
+    import asyncio
+
+    alive.add("aio")
+    try:
+        chan.started_nowait("hello")
+        while True:
+            item = await chan.get()
+            await asyncio.sleep(0)
+            if item == "fail":
+                raise ValueError("asked to")
+            chan.send_nowait(item * factor)
+    finally:
+        alive.discard("aio")
+
+
+@endpoint(started=str, sends=int, receives=int | str)
+async def through_asyncio(ctx: Context, factor: int) -> None:
+    async with open_channel_from(aio_echo, factor=factor) as (chan, first):
+        await ctx.started(first)
+        async with ctx.open_stream() as stream:
+            async for item in stream:
+                if item == "leave":
+                    return
+                await chan.send(item)
+                await stream.send(await chan.receive())

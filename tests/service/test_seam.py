@@ -594,3 +594,114 @@ async def test_only_endpoints_can_be_called(open_kid):
             assert "ModuleNotExposed" in repr(caught.value) or "not an endpoint" in str(
                 caught.value
             )
+
+
+# -- asyncio inside an actor ----------------------------------------------------
+
+
+async def test_asyncio_code_is_reached_and_left_cleanly(open_kid):
+    async with open_kid(infect_asyncio=True) as (child, portal):
+        for how in ("leave", "cancel", "outer"):
+            with trio.move_on_after(0.4 if how == "outer" else 10):
+                async with t.open_context(portal, eps.through_asyncio, factor=3) as (
+                    ctx,
+                    first,
+                ):
+                    assert first == "hello"
+                    async with ctx.open_stream() as stream:
+                        for i in range(20):
+                            await stream.send(i)
+                            assert await stream.receive() == 3 * i
+                        if how == "outer":
+                            await trio.sleep_forever()
+                        if how == "leave":
+                            await stream.send("leave")
+                            await ctx.wait_for_result()
+                    if how == "cancel":
+                        await ctx.cancel()
+            await trio.sleep(0.1)
+            assert await t.call_endpoint(portal, eps.who_is_alive) == []
+        with pytest.raises(RemoteFailure, match="ValueError"):
+            async with t.open_context(portal, eps.through_asyncio, factor=3) as (
+                ctx,
+                _,
+            ):
+                async with ctx.open_stream() as stream:
+                    await stream.send("fail")
+                    await stream.receive()
+        assert await t.call_endpoint(portal, eps.hold) == child.pid
+
+
+# -- what a child is spared -------------------------------------------------------
+
+UNGUARDED = """
+import sys, trio
+from piker.service import _tractor as t
+from tests.service import seam_eps as eps
+
+sys.stderr.write("main ran\\n")
+
+async def main(port, cookie):
+    async with t.open_root_actor(
+        name="top", registry_addr=("127.0.0.1", port), be_registry=True
+    ):
+        t.piker_vars().update(cookie=cookie)
+        async with t.open_child("a", enable_modules=("tests.service.seam_eps",)) as a:
+            await t.call_endpoint(a.portal, eps.hold)
+
+if __name__ == "__main__":
+    trio.run(main, int(sys.argv[1]), sys.argv[2])
+"""
+
+
+async def test_a_tree_is_quiet_and_runs_main_once(tmp_path):
+    """No warning of the engine's on stderr, and no child imports its parent's main."""
+    import subprocess
+    import sys
+
+    script = tmp_path / "unguarded.py"
+    script.write_text(UNGUARDED)
+    t.write_cookie(tmp_path / "cookie")
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
+    env.update(PYTHONPATH=os.getcwd(), XDG_RUNTIME_DIR=str(tmp_path))
+    done = await trio.run_process(
+        [sys.executable, str(script), str(free_port()), str(tmp_path / "cookie")],
+        capture_stderr=True,
+        stderr=None,
+        env=env,
+    )
+    assert done.stderr == b"main ran\n"
+    assert subprocess  # noqa: B018
+
+
+async def test_a_child_that_dies_while_it_starts_is_an_error_at_once(open_root):
+    async with open_root():
+        began = trio.current_time()
+
+        async def kill_it():
+            while True:
+                for proc in psutil.Process().children():
+                    proc.kill()
+                    return
+                await trio.sleep(0.002)
+
+        with pytest.raises(ServiceError, match="exited with -9 before it was up"):
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(kill_it)
+                async with t.open_child("kid", enable_modules=EPS):
+                    pass
+        assert trio.current_time() - began < 3
+
+
+async def test_streams_and_calls_leave_nothing_in_the_actor(open_kid):
+    async with open_kid() as (_, portal):
+        for _ in range(10):
+            async with t.open_context(portal, eps.count, period_s=0.001, upto=3) as (
+                ctx,
+                _,
+            ):
+                async with ctx.open_stream() as stream:
+                    assert [i async for i in stream] == [0, 1, 2]
+        t.sweep_contexts()
+        assert len(t.current_actor()._contexts) <= 2
+        assert not getattr(portal, "_streams", ())

@@ -7,7 +7,7 @@ import time
 
 import trio
 
-from piker.errors import ConfigError
+from piker.errors import ConfigError, ServiceError
 from piker.service import (
     Context,
     DaemonSpec,
@@ -23,6 +23,10 @@ async def _setup_persistent_toyd(ctx: Context, name: str, how: str = "") -> None
     setup_actor_log(name)
     if how == "refuse":
         raise ConfigError("conf.toml: toy.speed: expected a number, got 'fast'")
+    if how == "busy":
+        raise ServiceError("the toy box is locked by pid 1")
+    if how == "slow":
+        await trio.sleep(2)
     if how == "crash":
         raise ZeroDivisionError("by a bug")
     if how == "exit":
@@ -31,7 +35,12 @@ async def _setup_persistent_toyd(ctx: Context, name: str, how: str = "") -> None
         if how == "finish":
             await trio.sleep(0.3)
             return
-        await trio.sleep_forever()
+        try:
+            await trio.sleep_forever()
+        finally:
+            if how == "deaf":
+                with trio.CancelScope(shield=True):
+                    await trio.sleep_forever()
 
 
 @endpoint(started=int)
@@ -58,6 +67,7 @@ async def hang(ctx: Context, seconds: float) -> None:
 
 def toyd_init(name: str, how: str = "") -> DaemonSpec:
     return DaemonSpec(
+        spawn_kwargs={"nonsense": 1} if how == "nonsense" else {},
         name=name,
         enable_modules=("tests.service.toyd",),
         setup=_setup_persistent_toyd,

@@ -8,7 +8,7 @@ from typing import Any
 
 import tractor
 import trio
-from tractor import _actor, _mp_fixup_main, _state
+from tractor import _actor, _mp_fixup_main, _spawn, _state
 from tractor._exceptions import ModuleNotExposed
 from tractor._ipc import Channel
 from tractor._portal import open_portal
@@ -26,8 +26,24 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
     _actor.Actor._get_rpc_func = guarded  # noqa: SLF001
     _actor.Actor.msg_buffer_size = buffer_size
+    _actor.Arbiter.unregister_actor = _unregister
+    _spawn.do_hard_kill = _hard_kill
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
+
+
+async def _unregister(registry: Any, uid: Uid) -> None:
+    """Forget an actor; it is no error, as it was to tractor, if it is forgotten already.
+
+    The registry may be a later one than it registered with, or had it found dead.
+    """
+    registry._registry.pop((str(uid[0]), str(uid[1])), None)  # noqa: SLF001
+
+
+async def _hard_kill(proc: trio.Process, terminate_after: int = 0) -> None:  # noqa: ARG001
+    """End a child that never came up; tractor's own wants a deprecated part of trio."""
+    proc.kill()
+    await proc.wait()
 
 
 def runtime_vars() -> dict[str, Any]:
