@@ -39,4 +39,4 @@ def _task_lines(task: trio.lowlevel.Task, depth: int) -> list[str]:
 def task_tree() -> str:
     """Return all tasks of this trio run, nested by nursery, with where each waits."""
     root = trio.lowlevel.current_root_task()
-    return "\n".join(_task_lines(root, 0)) if root is not None else ""
+    return "\n".join(_task_lines(root, 0))

@@ -33,14 +33,14 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
 
 async def _unregister(registry: Any, uid: Uid) -> None:
-    """Forget an actor; it is no error, as it was to tractor, if it is forgotten already.
+    """Forget an actor; unlike tractor's own it may be forgotten already.
 
     The registry may be a later one than it registered with, or had it found dead.
     """
     registry._registry.pop((str(uid[0]), str(uid[1])), None)  # noqa: SLF001
 
 
-async def _hard_kill(proc: trio.Process, terminate_after: int = 0) -> None:  # noqa: ARG001
+async def _hard_kill(proc: trio.Process, terminate_after: int = 0) -> None:
     """End a child that never came up; tractor's own wants a deprecated part of trio."""
     proc.kill()
     await proc.wait()
