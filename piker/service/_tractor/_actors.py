@@ -250,6 +250,8 @@ async def _host(
                         infect_asyncio=infect_asyncio,
                     )
                     spawn.cancel_scope.cancel()
+                if child.portal is None:
+                    raise child.failure or ServiceError("it never called home")
                 # From here on all is bounded by deadlines of ours; and a cancelled
                 # nursery of tractor's would ask the dead to cancel, for 0.5 s.
                 keep.shield = True

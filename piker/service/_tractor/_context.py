@@ -31,6 +31,7 @@ from ._vars import check_cookie, own_cookie
 
 START_DEADLINE_S = 15.0
 EXIT_DEADLINE_S = 3.0
+END_REASON_S = 0.25
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,10 +51,11 @@ class EndpointSpec:
 class MsgStream(Generic[T]):
     """One end of a two-way stream of typed messages."""
 
-    def __init__(self, stream: Any, kind: Any, peer: str) -> None:
+    def __init__(self, stream: Any, kind: Any, ctx: Context) -> None:
         self._stream = stream
         self._kind = kind
-        self._peer = peer
+        self._ctx = ctx
+        self._peer = ctx.peer[0]
 
     async def send(self, value: Any) -> None:
         """Send *value*; TransportClosed if the far end is gone."""
@@ -72,7 +74,8 @@ class MsgStream(Generic[T]):
             raw = await self._stream.receive()
         except tractor.RemoteActorError as err:
             raise unbox(err, self._peer) from None
-        except trio.ClosedResourceError:
+        except (trio.ClosedResourceError, trio.EndOfChannel):
+            await self._ctx.raise_why_ended()
             raise trio.EndOfChannel from None
         return decode(raw, self._kind)
 
@@ -112,7 +115,7 @@ class Context:
         kind = spec.sends if self._caller else spec.receives
         async with engine.open_stream(self._ctx, BUFFER_SIZE) as stream:
             try:
-                yield MsgStream(stream, kind, self.peer[0])
+                yield MsgStream(stream, kind, self)
             finally:
                 engine.forget_stream(self._ctx, stream)
 
@@ -130,6 +133,15 @@ class Context:
         except tractor.RemoteActorError as err:
             raise unbox(err, self.peer[0]) from None
         return decode(raw, self._spec.returns)
+
+    async def raise_why_ended(self) -> None:
+        """Raise the error that ended the endpoint, if one did.
+
+        The end of its stream arrives before its error; a caller is to see the error.
+        """
+        if self._caller and not self.cancel_called:
+            with trio.move_on_after(END_REASON_S):
+                await self.wait_for_result()
 
     def abort(self) -> None:
         """Break the connection this call runs over, now."""
@@ -253,7 +265,12 @@ class _Call:
     def verdict(self, err: BaseException | None) -> BaseException | None:
         """Return what the caller is to see instead of *err*; None for success."""
         mine = self.body_error
-        noise = (trio.Cancelled, tractor.RemoteActorError, *TRANSPORT_ERRORS)
+        noise = (
+            trio.Cancelled,
+            trio.EndOfChannel,
+            tractor.RemoteActorError,
+            *TRANSPORT_ERRORS,
+        )
         if mine is not None and any(
             not isinstance(e, noise) or isinstance(e, PikerError) for e in leaves(mine)
         ):
