@@ -21,8 +21,26 @@ from piker.service import Context
 
 #: Ticks of one market in order of arrival: full name, ticks.
 TickBatch = tuple[str, list[Tick]]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a stream has come: every trade before it has been sent.
+
+    A backend that plays data by a clock of its own sends it, so that bars are opened as
+    far as the data goes, and no further however late the data is.
+
+    Attributes:
+      fqme: the market.
+      time_ns: by the venue's stamps, ns since the epoch.
+    """
+
+    fqme: str
+    time_ns: int
+
+
 #: What a backend's stream sends to datad.
-FeedItem = TickBatch | FeedEvent
+FeedItem = TickBatch | FeedEvent | Reached
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,8 @@ class StreamQuotes(Protocol):
 
     First ``task_status.started((inits, first_quotes))``, a FeedInit and a Quote by
     full name; then sends FeedItems, trades in order by market. ``feed_is_live`` is set
-    once what was missed has been sent and the rest is news.
+    once what was missed has been sent and the rest is news. Markets on a session clock
+    get bars as far as their trades, or a Reached, say; nothing else opens them.
 
     Raises: VenueUnreachable and the like; datad opens it again.
     """

@@ -683,7 +683,7 @@ async def test_a_child_that_dies_while_it_starts_is_an_error_at_once(open_root):
                 await trio.sleep(0.002)
 
         with pytest.raises(ServiceError, match="exited with -9 before it was up"):
-            async with trio.open_nursery() as tasks:
+            async with t.collapse_eg(), trio.open_nursery() as tasks:
                 tasks.start_soon(kill_it)
                 async with t.open_child("kid", enable_modules=EPS):
                     pass
