@@ -104,7 +104,7 @@ class Board:
 
     def view(self, width: int) -> RenderableType:
         """Return all markets as a table *width* wide, the newest events below it."""
-        longest = max(map(len, self._rows))
+        longest = max(len(_label(*item)) for item in self._rows.items())
         room = width - longest - _NUMBERS_WIDTH
         spark_width = min(_SPARK_WIDTH, room) if room >= _SPARK_MIN_WIDTH else 0
         table = new_board_table(spark_width)
@@ -128,7 +128,7 @@ class Board:
         flume = self.feed.flumes[fqme]
         digits = flume.mkt.price_digits
         cells = [
-            Text.assemble(fqme, (f" {row.trouble}", "red") if row.trouble else ""),
+            Text(_label(fqme, row), style="red" if row.trouble else ""),
             Text(_price(row.last, digits), style=_way(row.last - row.before)),
             Text(_percent(row.first, row.last), style=_way(row.last - row.first)),
             Text(_price(row.bid[0], digits)),
@@ -198,6 +198,10 @@ def _closes(flume: Flume, n: int) -> list[float]:
         return [float(close) for close in flume.rt_shm.last(n).close]
     except ShmError:
         return []  # its writer is just being replaced: the next look has them
+
+
+def _label(fqme: str, row: _Row) -> str:
+    return f"{fqme} {row.trouble}" if row.trouble else fqme
 
 
 def _trouble(event: FeedEvent) -> str:

@@ -31,6 +31,15 @@ USAGE = 2
 
 T = TypeVar("T")
 
+
+class OutputClosed(Exception):
+    """Who read our output has left.
+
+    Not a BrokenPipeError: within a call to another actor that would read as the end
+    of the connection to it.
+    """
+
+
 #: Options of ``piker`` itself, which people also write behind the command.
 _ROOT_OPTIONS = ("--registry", "-r", "--config-dir", "-c", "--verbose", "-v")
 
@@ -87,7 +96,7 @@ def guarded(*, verbose: bool = False) -> Iterator[None]:
             raise exits[0] from None
         if any(isinstance(e, KeyboardInterrupt) for e in found):
             raise typer.Exit(INTERRUPTED) from None
-        if any(isinstance(e, BrokenPipeError) for e in found):
+        if any(isinstance(e, BrokenPipeError | OutputClosed) for e in found):
             let_go_of_stdout()
             raise typer.Exit(0) from None
         if verbose:
@@ -162,8 +171,8 @@ def _exit_code(run: Callable[[], Any]) -> int:
 
 
 def _usage_sentence(err: Any) -> str:
-    text = " ".join(err.format_message().split()).rstrip(".")
-    text = text[:1].lower() + text[1:]
+    text = " ".join(err.format_message().split()).rstrip(".?")
+    text = text[:1].lower() + text[1:].replace(". Did you", "; did you")
     if getattr(err, "option_name", None) in _ROOT_OPTIONS and "no such" in text:
         return f"{text}; it goes before the command: piker {err.option_name} ..."
     ctx = getattr(err, "ctx", None)

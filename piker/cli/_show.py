@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ._run import OutputClosed
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -34,7 +36,7 @@ def open_console() -> Console:
 
     class Pipeable(Console):
         def on_broken_pipe(self) -> None:
-            raise  # noqa: PLE0704 - called while BrokenPipeError is handled
+            raise OutputClosed
 
     console = Pipeable(highlight=False)
     if console.is_terminal or "COLUMNS" in os.environ:
@@ -46,7 +48,10 @@ def put_json(value: Any) -> None:
     """Print *value*, which may hold structs, as one line of JSON."""
     import msgspec
 
-    typer.echo(msgspec.json.encode(value).decode())
+    try:
+        typer.echo(msgspec.json.encode(value).decode())
+    except BrokenPipeError:
+        raise OutputClosed from None
 
 
 def bare_fields(struct: Any) -> dict[str, Any]:

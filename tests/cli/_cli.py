@@ -1,0 +1,112 @@
+"""Commands run as a user runs them: in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+DEADLINE_S = 40.0
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its output, which is to be one line of JSON."""
+        assert self.out.endswith("\n"), self
+        assert self.out.count("\n") == 1, self
+        return json.loads(self.out)
+
+    def refused(self, code: int, *words: str) -> None:
+        """Check that it printed nothing but one sentence with *words* on stderr."""
+        assert self.code == code, self
+        assert not self.out, self
+        assert self.err.startswith("error: "), self
+        assert self.err.count("\n") == 1, self
+        assert all(word in self.err for word in words), self
+
+
+def argv(*args: object, module: str = "piker") -> list[str]:
+    return [sys.executable, "-m", module, *map(str, args)]
+
+
+async def run(*args: object, env: dict[str, str], module: str = "piker") -> Said:
+    """Run ``piker ARGS`` to its end."""
+    with trio.fail_after(DEADLINE_S):
+        done = await trio.run_process(
+            argv(*args, module=module),
+            env=env,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+    return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+class Running:
+    """A command that goes on."""
+
+    def __init__(self, proc: trio.Process) -> None:
+        self.proc = proc
+        self._rest = b""
+
+    async def line(self) -> str:
+        """Return its next line of output."""
+        with trio.fail_after(DEADLINE_S):
+            while b"\n" not in self._rest:
+                more = await self.proc.stdout.receive_some(65536)
+                assert more, f"it ended: {await self.errors()}"
+                self._rest += more
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode()
+
+    async def errors(self) -> str:
+        """Return all it said on stderr; waits for its end."""
+        text = b""
+        async for chunk in self.proc.stderr:
+            text += chunk
+        return text.decode()
+
+    async def end(self, sign: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Signal it; return its exit code and what it said on stderr."""
+        self.proc.send_signal(sign)
+        with trio.fail_after(DEADLINE_S):
+            errors = await self.errors()
+            return await self.proc.wait(), errors
+
+
+@asynccontextmanager
+async def start(
+    *args: object, env: dict[str, str], module: str = "piker"
+) -> AsyncIterator[Running]:
+    """Run ``piker ARGS`` for the length of the block; it is killed if it goes on."""
+    proc = await trio.lowlevel.open_process(
+        argv(*args, module=module),
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield Running(proc)
+    finally:
+        if proc.poll() is None:
+            proc.kill()
+        with trio.CancelScope(shield=True):
+            await proc.wait()
+            await proc.stdout.aclose()
+            await proc.stderr.aclose()

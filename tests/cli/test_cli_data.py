@@ -1,0 +1,181 @@
+"""``piker search``, ``piker quotes`` and ``piker demo``, with the sim."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from piker.testing import TestTree, free_port, private_dirs
+from tests._data import binance_session
+from tests.cli import _cli
+
+pytestmark = pytest.mark.tree
+
+FQME = "btcusdt.spot.sim"
+QUOTE_KEYS = ["type", "fqme", "last", "ticks", "time_ns", "missed"]
+TICK_KEYS = ["type", "price", "size", "time_ns", "tid", "side", "count"]
+REPORT_KEYS = [
+    "ok", "actors", "brokerd_processes", "time_to_first_quote_s", "quotes", "bars",
+    "fqme",
+]  # fmt: skip
+
+
+async def test_search(open_test_pikerd):
+    async with open_test_pikerd() as tree:
+        said = await _cli.run("search", "btcusdt", "--json", "-n", "3", env=tree.env)
+        assert said.code == 0, said
+        assert len(said.json) == 3
+        assert all(
+            list(match) == ["fqme", "kind", "score", "description"]
+            for match in said.json
+        )
+        assert FQME in [match["fqme"] for match in said.json]
+        shown = await _cli.run("search", "btcusdt", "-b", "sim", env=tree.env)
+        assert FQME in shown.out
+        none = await _cli.run("search", "qqqqzzzz", "--json", env=tree.env)
+        assert (none.code, none.out) == (1, "[]\n")
+        assert none.err == "no market fits 'qqqqzzzz'\n"
+        broker = await _cli.run("search", "btc", "-b", "nope", env=tree.env)
+        broker.refused(2, "no broker 'nope'", "sim")
+
+
+async def test_quotes_json_is_an_object_a_line(open_test_pikerd):
+    async with open_test_pikerd() as tree:
+        said = await _cli.run("quotes", FQME, "--json", "--count", "3", env=tree.env)
+        assert said.code == 0, said
+        lines = [json.loads(line) for line in said.out.splitlines()]
+        assert len(lines) == 3
+        for line in lines:
+            assert list(line) == QUOTE_KEYS
+            assert (line["type"], line["fqme"]) == ("quote", FQME)
+            assert all(list(tick) == TICK_KEYS for tick in line["ticks"])
+
+
+async def test_quotes_tell_of_a_lost_source(open_test_pikerd):
+    async with open_test_pikerd() as tree:
+        async with _cli.start("quotes", FQME, "--json", env=tree.env) as quotes:
+            assert json.loads(await quotes.line())["type"] == "quote"
+            os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
+            kinds = set()
+            with trio.fail_after(20):
+                while "reconnected" not in kinds:
+                    kinds.add(json.loads(await quotes.line())["type"])
+            assert "disconnected" in kinds
+            assert await quotes.end() == (130, "")
+
+
+async def test_quotes_table(open_test_pikerd):
+    async with open_test_pikerd() as tree:
+        said = await _cli.run("quotes", FQME, "-n", "3", "--hz", "5", env=tree.env)
+        assert said.code == 0, said
+        row = next(line for line in said.out.splitlines() if FQME in line)
+        assert len(row.split()) >= 6
+
+
+@pytest.mark.parametrize(
+    ("fqme", "words"),
+    [
+        ("nope.spot.sim", ("nope.spot.sim",)),
+        ("btcusdt.spot.nope", ("no broker 'nope'",)),
+        ("bad..sim", ("bad..sim", "empty part")),
+    ],
+)
+async def test_names_that_lead_nowhere(open_test_pikerd, fqme, words):
+    async with open_test_pikerd() as tree:
+        said = await _cli.run("quotes", fqme, "--json", "-n", "1", env=tree.env)
+        said.refused(2, *words)
+
+
+async def test_quotes_start_a_pikerd_and_say_so(tmp_path):
+    with private_dirs(tmp_path / "dirs"):
+        tree = TestTree(("127.0.0.1", free_port()), tmp_path / "dirs")
+        try:
+            said = await _cli.run("quotes", FQME, "--json", "-n", "1", env=tree.env)
+            assert said.code == 0, said
+            assert said.err.startswith("started pikerd (pid ")
+            services = await _cli.run("services", "--json", env=tree.env)
+            names = [info["name"] for info in services.json]
+            assert names == ["pikerd", "datad.sim", "samplerd"]
+        finally:
+            ended = await _cli.run("services", "stop", "pikerd", env=tree.env)
+        assert ended.code == 0
+
+
+# -- demo ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def env(tmp_path, monkeypatch):
+    """An environment whose temporary and own folders are the test's."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with private_dirs(tmp_path / "dirs"):
+        tree = TestTree(("127.0.0.1", free_port()), tmp_path / "dirs")
+        yield {**tree.env, "TMPDIR": str(folder)}
+
+
+def nothing_left(env):
+    assert not list(Path(env["TMPDIR"]).iterdir())
+    assert not list(Path(env["PIKER_STATE_DIR"]).iterdir())
+    assert not list(Path(env["PIKER_CONFIG_DIR"]).iterdir())
+    mine = psutil.Process().children(recursive=True)
+    assert not [p for p in mine if "piker" in " ".join(p.cmdline())]
+
+
+async def test_headless_demo_reports_and_leaves_nothing(env):
+    args = ("demo", "--headless", "--seconds", "3", "--json")
+    said = await _cli.run(*args, env=env)
+    assert said.code == 0, said
+    assert list(said.json) == REPORT_KEYS
+    assert said.json["ok"] is True
+    assert said.json["actors"] == ["pikerd", "datad.sim", "samplerd"]
+    assert said.json["brokerd_processes"] == 0
+    assert 0 < said.json["time_to_first_quote_s"] < 15
+    assert said.json["quotes"] > 0
+    assert said.json["bars"] >= 2
+    assert said.json["fqme"] == FQME
+    nothing_left(env)
+
+
+async def test_demo_plays_a_recorded_session_to_its_end(env):
+    path = binance_session("usdm_hft/btcusdt_20240808.gz")
+    args = ("demo", "--session", path, "--speed", "0", "--headless", "--json")
+    said = await _cli.run(*args, "--seconds", "30", env=env)
+    assert said.code == 0, said
+    assert said.json["fqme"] == "btcusdt.usdtm.perp.binance.sim"
+    assert said.json["bars"] > 100
+    nothing_left(env)
+
+
+@pytest.mark.parametrize(
+    ("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+async def test_a_demo_that_is_ended_leaves_nothing(env, sign, code):
+    args = ("demo", "--headless", "--seconds", "100")
+    async with _cli.start(*args, env=env) as demo:
+        with trio.fail_after(20):
+            while not (notes := list(Path(env["TMPDIR"]).glob("*/runtime/*.json"))):
+                assert demo.proc.poll() is None, await demo.errors()
+                await trio.sleep(0.01)
+        shm = Path(json.loads(notes[0].read_text())["shm"])
+        await trio.sleep(1.0)
+        assert shm.is_dir()
+        ended, said = await demo.end(sign)
+    assert not shm.exists()
+    assert ended == code, said
+    assert "Traceback" not in said
+    nothing_left(env)
+
+
+async def test_a_file_that_is_no_session_is_refused(env, tmp_path):
+    (tmp_path / "x.gz").write_text("nothing of the kind")
+    said = await _cli.run("demo", "--session", tmp_path / "x.gz", env=env)
+    said.refused(2, "x.gz")

@@ -1,0 +1,220 @@
+"""``piker`` itself: its options, its help, and what it refuses, in this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from piker.cli import _run, pikerd
+from piker.cli._app import app
+from piker.errors import ConfigError, SymbolNotFound
+from piker.testing import free_port, private_dirs
+
+COMMANDS = (
+    "brokers",
+    "debug",
+    "demo",
+    "doctor",
+    "init",
+    "quotes",
+    "search",
+    "services",
+)
+
+
+@pytest.fixture(autouse=True)
+def dirs(tmp_path, monkeypatch):
+    """No test sees the user's config, or a tree of theirs."""
+    monkeypatch.setenv("PIKER_REGISTRY", f"127.0.0.1:{free_port()}")
+    with private_dirs(tmp_path / "dirs") as dirs:
+        yield dirs
+
+
+def piker(*args):
+    return CliRunner().invoke(app, list(args), prog_name="piker")
+
+
+def refused(result, code, *words):
+    assert result.exit_code == code, result.output
+    assert not result.stdout
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+@pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
+def test_help_names_every_command(args):
+    result = piker(*args)
+    assert result.exit_code == 0
+    assert all(name in result.stdout for name in COMMANDS)
+    assert not result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name):
+    result = piker(name, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: piker {name}" in result.stdout
+
+
+def test_version():
+    result = piker("--version")
+    assert (result.exit_code, result.stdout) == (0, "piker 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("frobnicate",), ("no such command 'frobnicate'",)),
+        (("servces",), ("; did you mean 'services'",)),
+        (("services", "restrat", "x"), ("no such command 'restrat'",)),
+        (("--frob",), ("no such option: --frob", "`piker --help`")),
+        (("doctor", "--frob"), ("--frob", "`piker doctor --help`")),
+        (("services", "restart"), ("missing argument",)),
+        (("services", "--registry", "a:1"), ("--registry", "before the command")),
+        (("debug",), ("missing command", "`piker debug --help`")),
+        (("debug", "dump", "--deadline", "x"), ("'--deadline'", "number")),
+        (("quotes",), ("missing argument", "`piker quotes --help`")),
+        (("quotes", "a.sim", "--count", "0"), ("--count",)),
+        (("quotes", "a.sim", "--hz", "nan"), ("--hz",)),
+        (("search",), ("missing argument",)),
+        (("-r", "nonsense", "services"), ("HOST:PORT", "'nonsense'")),
+        (("-r", "127.0.0.1:99999", "services"), ("99999",)),
+        (("services", "restart", "pikerd"), ("pikerd", "root")),
+        (("demo", "--session", "/no/such.gz"), ("no session file", "such.gz")),
+        (("demo", "--seconds", "0"), ("--seconds",)),
+    ],
+)
+def test_usage_errors_are_one_sentence(args, words):
+    refused(piker(*args), 2, *words)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("services",),
+        ("services", "--json"),
+        ("services", "--watch"),
+        ("services", "--watch", "--json"),
+        ("services", "restart", "datad.sim"),
+        ("services", "stop", "pikerd"),
+        ("debug", "dump"),
+    ],
+)
+def test_reading_commands_start_no_pikerd(args):
+    started = time.monotonic()
+    refused(piker(*args), 1, "no pikerd answers at 127.0.0.1:", "start one with")
+    assert time.monotonic() - started < 5
+
+
+def test_bad_conf_is_named(dirs, monkeypatch):
+    with open(f"{dirs.config}/conf.toml", "w") as file:
+        file.write("[pikerd]\nregstry = 1\n")
+    monkeypatch.delenv("PIKER_REGISTRY")
+    refused(piker("services"), 1, "conf.toml", "regstry", "did you mean")
+
+
+def test_config_dir_is_used(tmp_path, monkeypatch):
+    monkeypatch.delenv("PIKER_REGISTRY")
+    (tmp_path / "conf.toml").write_text("nonsense")
+    refused(piker("-c", str(tmp_path), "services"), 1, str(tmp_path / "conf.toml"))
+
+
+# -- what guarded() makes of errors -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (SymbolNotFound("no market 'x'"), 2, "error: no market 'x'\n"),
+        (ConfigError("conf.toml: a.b: wrong"), 1, "error: conf.toml: a.b: wrong\n"),
+        (
+            ExceptionGroup("g", [ValueError("x"), ConfigError("said")]),
+            1,
+            "error: said\n",
+        ),
+        (BaseExceptionGroup("g", [KeyboardInterrupt()]), 130, ""),
+        (KeyboardInterrupt(), 130, ""),
+        (ExceptionGroup("g", [typer.Exit(7)]), 7, ""),
+        (
+            ValueError("oops"),
+            1,
+            "error: a fault of piker itself: ValueError('oops'); -v shows the "
+            "traceback\n",
+        ),
+    ],
+)
+def test_errors_become_sentences_and_codes(error, code, text, capsys):
+    with pytest.raises(typer.Exit) as caught, _run.guarded():
+        raise error
+    assert caught.value.exit_code == code
+    assert capsys.readouterr().err == text
+
+
+def test_verbose_shows_the_traceback(capsys):
+    with pytest.raises(typer.Exit), _run.guarded(verbose=True):
+        raise ConfigError("said")
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("error: said\n")
+
+
+# -- pikerd's own -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("--frob",), 2, ("--frob", "`pikerd --help`")),
+        (("-r", "x"), 2, ("HOST:PORT", "'x'")),
+        (("-l", "loud"), 2, ("no log level 'loud'", "info")),
+    ],
+)
+def test_pikerd_refuses_before_it_boots(args, code, words):
+    result = CliRunner().invoke(pikerd.app, list(args), prog_name="pikerd")
+    refused(result, code, *words)
+
+
+@pytest.mark.parametrize("args", [["--version"], ["--help"]])
+def test_pikerd_tells_of_itself(args):
+    result = CliRunner().invoke(pikerd.app, args, prog_name="pikerd")
+    assert result.exit_code == 0
+    assert "pikerd" in result.stdout or "piker 0.1.0" in result.stdout
+
+
+def test_pikerd_checks_the_config_first(dirs):
+    with open(f"{dirs.config}/conf.toml", "w") as file:
+        file.write("[log]\nlevel = 'loud'\n")
+    result = CliRunner().invoke(pikerd.app, [], prog_name="pikerd")
+    refused(result, 1, "conf.toml", "log.level", "loud")
+
+
+def test_pikerd_checks_the_secrets_first(dirs):
+    path = f"{dirs.config}/brokers.toml"
+    with open(path, "w") as file:
+        file.write("")
+    os.chmod(path, 0o644)
+    result = CliRunner().invoke(pikerd.app, [], prog_name="pikerd")
+    refused(result, 1, "brokers.toml", "chmod 600")
+
+
+# -- weight -------------------------------------------------------------------
+
+HEAVY = ("trio", "tractor", "numpy", "psutil", "msgspec", "rich.live", "piker.service")
+
+
+def test_commands_import_nothing_heavy():
+    code = (
+        "import sys, piker.cli._app, piker.cli.pikerd\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
