@@ -18,6 +18,7 @@ import numpy as np
 from piker.data._shm import Marks, ShmArray
 from piker.tsp import OHLCV
 
+from ._report import Report, compared
 from ._shm_series import PERIOD_S
 from ._shm_torture import (
     Result,
@@ -29,6 +30,34 @@ from ._shm_torture import (
     torture_here,
 )
 
+FLOOR = "the same done with plain numpy arrays"
+#: A bar's append and a tick in it, to the same in a numpy array.
+ROW_TARGET = 2.0
+
+
+def run(rounds: int = 5, scale: float = 1.0) -> Report:
+    """Measure writes and snapshots, microseconds; *scale* makes it shorter."""
+    us = _measure(rounds, scale)
+
+    def both(first: str, second: str) -> list[float]:
+        return [a + b for a, b in zip(us[first], us[second], strict=True)]
+
+    rows = [
+        compared(
+            "append and one tick",
+            "us",
+            both("append", "tick"),
+            both("numpy_append", "numpy_tick"),
+            target=ROW_TARGET,
+        )
+    ]
+    rows += [
+        compared(name.replace("_", " "), "us", us[name], us.get(f"numpy_{name}", ()))
+        for name in us
+        if not name.startswith("numpy_")
+    ]
+    return Report("shm", FLOOR, tuple(rows))
+
 
 def bench(rounds: int = 5) -> Result:
     """Measure writes and reads against the same done with plain numpy arrays.
@@ -37,19 +66,23 @@ def bench(rounds: int = 5) -> Result:
 
     Returns: microseconds by name; ``x_..`` are ratios to plain numpy.
     """
-    with shm_folder() as folder:
-        cases = {**_write_cases(folder), **_read_cases(folder)}
-        times: dict[str, list[float]] = {name: [] for name in cases}
-        for _ in range(rounds):
-            for name, case in cases.items():
-                times[name].append(case())
-    us = {name: median(of) for name, of in times.items()}
+    us = {name: median(of) for name, of in _measure(rounds, 1.0).items()}
     ratios = {
         f"x_{name}": round(us[name] / us[f"numpy_{name}"], 2)
         for name in us
         if f"numpy_{name}" in us
     }
     return {**{name: round(took, 3) for name, took in us.items()}, **ratios}
+
+
+def _measure(rounds: int, scale: float) -> dict[str, list[float]]:
+    with shm_folder() as folder:
+        cases = {**_write_cases(folder, scale), **_read_cases(folder, scale)}
+        times: dict[str, list[float]] = {name: [] for name in cases}
+        for _ in range(rounds):
+            for name, case in cases.items():
+                times[name].append(case())
+    return times
 
 
 def _us(count: int, call: Callable[[], object]) -> float:
@@ -59,8 +92,8 @@ def _us(count: int, call: Callable[[], object]) -> float:
     return (time.perf_counter() - began) / count * 1e6
 
 
-def _write_cases(folder: Path) -> dict[str, Callable[[], float]]:
-    n = 50_000
+def _write_cases(folder: Path, scale: float) -> dict[str, Callable[[], float]]:
+    n = int(50_000 * scale)
     writer = open_ring(folder / "writes", 4096)
     plain = np.zeros(4096, OHLCV)
     bars = iter(range(1 << 40))
@@ -105,8 +138,9 @@ def _write_cases(folder: Path) -> dict[str, Callable[[], float]]:
     }
 
 
-def _read_cases(folder: Path) -> dict[str, Callable[[], float]]:
+def _read_cases(folder: Path, scale: float) -> dict[str, Callable[[], float]]:
     rows = 1_000_000
+    often = int(5000 * scale)
     writer = open_ring(folder / "reads", rows)
     rng = np.random.default_rng(1)
     columns = [
@@ -117,16 +151,16 @@ def _read_cases(folder: Path) -> dict[str, Callable[[], float]]:
     writer.extend(columns)
     array = ShmArray.attach(writer.token)
     cases: dict[str, Callable[[], float]] = {}
-    for n, count in ((100, 5000), (1000, 5000), (100_000, 50)):
+    for n, count in ((100, often), (1000, often), (100_000, int(50 * scale) + 1)):
         cases[f"last_{n}"] = lambda n=n, count=count: _us(count, lambda: array.last(n))
         cases[f"numpy_last_{n}"] = lambda n=n, count=count: _us(
             count, lambda: [column[-n:].copy() for column in columns]
         )
     half_s = rows // 2 * PERIOD_S
-    cases["view"] = lambda: _us(5000, lambda: array.view(1000))
-    cases["forming"] = lambda: _us(5000, array.forming)
+    cases["view"] = lambda: _us(often, lambda: array.view(1000))
+    cases["forming"] = lambda: _us(often, array.forming)
     cases["slice_100"] = lambda: _us(
-        5000, lambda: array.slice(half_s, half_s + 100 * PERIOD_S)
+        often, lambda: array.slice(half_s, half_s + 100 * PERIOD_S)
     )
     fills = iter(range(1000))
 

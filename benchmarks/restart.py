@@ -1,0 +1,60 @@
+"""SIGKILL datad: how long until a client that stays attached has a fresh quote."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from ._procs import Program, Tree, bare_tree, piker_tree
+from ._report import Report, compared
+
+FQME = "btcusdt.spot.sim"
+FLOOR = "bare tractor: a loop of nursery, actor and context around each child"
+#: A kill a minute or so is nothing to back off from; more in a row would be.
+SETTLE_S = 1.0
+
+
+def run(rounds: int = 5) -> Report:
+    """Measure the time from SIGKILL to a fresh quote, seconds.
+
+    Each round has trees of its own: several deaths in a row are backed off from.
+    """
+    ours: list[dict[str, float]] = []
+    floor: list[float] = []
+    for _ in range(rounds):
+        with piker_tree() as tree, tree.client("watch", fqmes=[FQME]) as client:
+            ours.append(_piker_once(tree, client))
+        with bare_tree("supervised") as tree:
+            with tree.client("watch", name="datad.sim") as client:
+                floor.append(_bare_once(tree, client))
+    fresh, lost = ([one[key] for one in ours] for key in ("fresh", "lost"))
+    rows = (
+        compared("to a fresh quote", "s", fresh, floor, target=1.5),
+        compared("to the client's being told", "s", lost),
+    )
+    return Report("restart", FLOOR, rows)
+
+
+def _piker_once(tree: Tree, client: Program) -> dict[str, float]:
+    client.hear_key("fresh")
+    time.sleep(SETTLE_S)
+    pid = tree.root.child("datad.sim").pid
+    killed_ns = _kill(pid)
+    lost_ns, fresh_ns = client.hear_key("lost"), client.hear_key("fresh")
+    return {"lost": (lost_ns - killed_ns) / 1e9, "fresh": (fresh_ns - killed_ns) / 1e9}
+
+
+def _bare_once(tree: Tree, client: Program) -> float:
+    pid = client.hear_key("pid")
+    time.sleep(SETTLE_S)
+    killed_ns = _kill(pid)
+    said = client.hear()
+    assert said["pid"] != pid
+    return (said["fresh"] - killed_ns) / 1e9
+
+
+def _kill(pid: int) -> int:
+    killed_ns = time.monotonic_ns()
+    os.kill(pid, signal.SIGKILL)
+    return killed_ns

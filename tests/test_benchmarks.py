@@ -1,0 +1,81 @@
+"""Each benchmark runs, with tiny counts; what it measures is not judged here."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from benchmarks import (
+    __main__ as command,
+    _report,
+    attach,
+    boot,
+    fanout,
+    replay,
+    restart,
+    shm,
+)
+
+TINY = {
+    "boot": lambda: boot.run(1, warm=False),
+    "fanout": lambda: fanout.run(1, clients=(2,), seconds=0.5),
+    "restart": lambda: restart.run(1),
+    "shm": lambda: shm.run(1, scale=0.01),
+    "replay": lambda: replay.run(1, frames=3000),
+    "attach": lambda: attach.run(1, viewers=2),
+}
+
+
+def test_every_benchmark_is_tried_here():
+    assert set(TINY) == set(command.NAMES)
+    assert all(name in command.list_all() for name in TINY)
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("name", TINY)
+def test_runs(name):
+    report = TINY[name]()
+    assert report.name == name
+    assert any(measure.target is not None for measure in report.measures)
+    for measure in report.measures:
+        assert math.isfinite(measure.ours), measure.name
+        assert measure.floor is None or measure.floor > 0, measure.name
+    told = json.loads(json.dumps(report.as_dict()))
+    assert len(told["measures"]) == len(report.table().splitlines()) - 2 - len(
+        report.notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "target", "ok"),
+    [
+        ("x<=", 2.0, True),
+        ("x<=", 1.9, False),
+        (">=", 4.0, True),
+        (">=", 4.1, False),
+        ("<=", 4.0, True),
+        ("<=", 3.9, False),
+        ("x<=", None, None),
+    ],
+)
+def test_a_target_is_met_or_missed(rule, target, ok):
+    row = _report.compared("it", "s", [3.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+    measure = _report.Measure(
+        name=row.name,
+        unit=row.unit,
+        ours=row.ours,
+        floor=row.floor,
+        rule=rule,
+        target=target,
+    )
+    assert measure.ok is ok
+    assert measure.ratio == 2.0
+    assert _report.Report("it", "bare", (measure,)).ok is (ok is not False)
+
+
+def test_p99_is_of_all_samples_and_the_worst_of_few():
+    assert _report.quantile(range(1000), 0.99) == 990
+    assert _report.quantile([1.0, 5.0, 2.0], 0.99) == 5.0
+    assert math.isnan(_report.quantile([], 0.99))
