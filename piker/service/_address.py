@@ -37,12 +37,13 @@ def running_info(addr: tr.Addr) -> dict[str, Any]:
 
 
 def holder_pid(addr: tr.Addr) -> int | None:
-    """Return the living process that last claimed *addr* here, None if none does."""
+    """Return the other living process that last claimed *addr* here, None if none."""
     try:
         pid = int(address_file(addr, "lock").read_text())
     except (OSError, ValueError):
         return None
-    return pid if pid > 0 and psutil.pid_exists(pid) else None
+    others = pid > 0 and pid != os.getpid()
+    return pid if others and psutil.pid_exists(pid) else None
 
 
 def take_lock(path: Path) -> int | None:

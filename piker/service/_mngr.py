@@ -360,10 +360,25 @@ async def open_services(
       kinds: of daemons that are this process's own; others are left to pikerd.
     """
     global _services  # noqa: PLW0603 - one table per process
-    async with tr.collapse_eg(), trio.open_nursery() as nursery:
-        services = _services = Services(nursery, policy, kinds)
+    async with tr.collapse_eg(), trio.open_nursery() as host:
+        services = _services = await host.start(_host, policy, kinds)
         try:
             yield services
         finally:
             await services.close()
             _services = None
+
+
+async def _host(
+    policy: Policy | None,
+    kinds: frozenset[str] | None,
+    task_status: Any = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Hold the supervisors out of reach of what cancels the block they serve.
+
+    Else all daemons were cut off at once, in no order, instead of told to end.
+    """
+    with trio.CancelScope(shield=True):  # close() ends it, within a deadline
+        async with trio.open_nursery() as nursery:
+            task_status.started(Services(nursery, policy, kinds))
+            await trio.sleep_forever()

@@ -8,7 +8,7 @@ from typing import Any
 
 import tractor
 import trio
-from tractor import _actor, _mp_fixup_main, _spawn, _state
+from tractor import _actor, _discovery, _mp_fixup_main, _root, _spawn, _state
 from tractor._exceptions import ModuleNotExposed
 from tractor._ipc import Channel
 from tractor._portal import open_portal
@@ -28,6 +28,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _actor.Actor.msg_buffer_size = buffer_size
     _actor.Arbiter.unregister_actor = _unregister
     _spawn.do_hard_kill = _hard_kill
+    _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
 
@@ -38,6 +39,17 @@ async def _unregister(registry: Any, uid: Uid) -> None:
     The registry may be a later one than it registered with, or had it found dead.
     """
     registry._registry.pop((str(uid[0]), str(uid[1])), None)  # noqa: SLF001
+
+
+@asynccontextmanager
+async def _connected(host: str, port: int) -> AsyncIterator[Channel]:
+    """Yield a channel that is closed however the block ends; tractor's own leaked."""
+    chan = Channel((host, port))
+    try:
+        await chan.connect()
+        yield chan
+    finally:
+        await close_channel(chan)
 
 
 async def _hard_kill(proc: trio.Process, terminate_after: int = 0) -> None:
