@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Final
 
 import numpy as np
 
 from piker.msgs import NS, Calendar, MktPair, Tick
-from piker.tsp import OHLCV
+from piker.tsp import OHLCV, open_mask
 
 from ._shm import MUTABLE, SEEN_BITS, Keys, Marks, ShmWriter
 
 _FULL: Final = (1 << SEEN_BITS) - 1
 _BULK: Final = 64  # flat bars from which on numpy is faster than one by one
+_CHUNK: Final = 1 << 16  # flat bars made at once
 
 
 @dataclass(slots=True)
@@ -51,12 +53,14 @@ class BarStats:
       known: trades that were in already.
       too_late: trades older than the rows that may still change; left out.
       early: trades from before the buffer's first bar or its history; left out.
+      odd: trades without a time, or whose price or size is no number; left out.
     """
 
     applied: int = 0
     known: int = 0
     too_late: int = 0
     early: int = 0
+    odd: int = 0
 
 
 @dataclass(eq=False)
@@ -88,14 +92,17 @@ class BarBuilder:
         self.reload()
 
     def reload(self) -> None:
-        """Take up the buffer as it is: after it was opened, or filled from elsewhere."""
-        first, last = self.writer.bounds
+        """Take up the buffer as it is: once opened, or filled from elsewhere."""
         marks = self.writer.marks
-        self._tail.clear()
         self._dirty = None
         self._last_tid, self._last_ns = marks.last_tid, marks.last_time_ns
-        self._seen = marks.seen if marks.last_tid >= 0 else _FULL
+        self._seen = marks.seen
         self._resumed_ns = marks.last_time_ns
+        self._load_tail()
+
+    def _load_tail(self) -> None:
+        first, last = self.writer.bounds
+        self._tail.clear()
         for index in range(max(first, last - MUTABLE), last):
             row, keys = self.writer.row(index), self.writer.keys(index)
             self._tail.append(
@@ -143,19 +150,20 @@ class BarBuilder:
         target = time_s - time_s % self.period_s
         if target <= newest.time:
             return 0
-        opened = 0
         if (target - newest.time) // self.period_s > _BULK:
-            opened = self._append_many(newest, target)
-            newest = self._tail[-1]
-        step = self.period_s
-        at = self.calendar.next_open(newest.time + step)
-        at += -at % step
+            return self._append_many(newest, target)
+        opened = 0
+        at = self._next_bar(newest.time)
         while at <= target:
             self._append(at, newest.close)
             opened += 1
-            at = self.calendar.next_open(at + step)
-            at += -at % step
+            at = self._next_bar(at)
         return opened
+
+    def _next_bar(self, after_s: int) -> int:
+        """Return the next bar's time: one in which the market is open at all."""
+        open_s = self.calendar.next_open(after_s + self.period_s)
+        return open_s - open_s % self.period_s
 
     def _append(self, time_s: int, price: float) -> _Bar:
         index = self.writer.append((time_s, price, price, price, price, 0.0, 0))
@@ -165,19 +173,22 @@ class BarBuilder:
 
     def _append_many(self, newest: _Bar, target: int) -> int:
         """Append the flat bars after *newest* up to *target* by the thousand."""
-        step = self.period_s
-        times = np.arange(newest.time + step, target + step, step, dtype=np.int64)
-        times = times[-self.writer.token.capacity :]
-        if self.calendar.weekly:
-            is_open = self.calendar.is_open
-            times = times[np.fromiter(map(is_open, times.tolist()), bool, len(times))]
-        bars = np.zeros(len(times), OHLCV)
-        bars["time"] = times
-        for name in ("open", "high", "low", "close"):
-            bars[name] = newest.close
-        self.writer.extend(bars)
-        self.reload()
-        return len(times)
+        step, stop = self.period_s, target + self.period_s
+        start = newest.time + step
+        if not self.calendar.weekly:
+            # more than the buffer holds would only push each other out
+            start = max(start, stop - self.writer.token.capacity * step)
+        opened = 0
+        for at in range(start, stop, _CHUNK * step):
+            times = np.arange(at, min(at + _CHUNK * step, stop), step, dtype=np.int64)
+            times = times[open_mask(self.calendar, times, step)]
+            bars = np.zeros(len(times), OHLCV)
+            bars["time"] = times
+            for name in ("open", "high", "low", "close"):
+                bars[name] = newest.close
+            opened += self.writer.extend(bars)
+        self._load_tail()
+        return opened
 
     # -- trades -----------------------------------------------------------------
 
@@ -187,6 +198,9 @@ class BarBuilder:
         period_ns, to_lots = self._period_ns, self.mkt.to_size_ticks
         for tick in ticks:
             if tick.type != "trade":
+                continue
+            if is_odd(tick):
+                self.stats.odd += 1
                 continue
             opens_s = tick.time_ns // period_ns * self.period_s
             if self._dirty is not None and self._dirty.time != opens_s:
@@ -209,34 +223,32 @@ class BarBuilder:
         if time_ns < self.since_ns:
             self.stats.early += 1
             return False
-        if tid < 0:
-            if time_ns <= self._resumed_ns:
-                self.stats.known += 1  # without ids, time is all there is to go by
-                return False
+        if tid > self._last_tid:
+            self._see(tid)
             return True
+        if tid < 0:  # without ids, time is all there is to go by
+            is_new = time_ns > self._resumed_ns
+        else:
+            bit = self._last_tid - tid - 1
+            is_new = 0 <= bit < SEEN_BITS and not self._seen >> bit & 1
+            if is_new:
+                self._seen |= 1 << bit
+        self.stats.known += not is_new
+        return is_new
+
+    def _see(self, tid: int) -> None:
+        """Note a trade whose id is the highest so far.
+
+        Ids that were skipped, or come before the first, stay open: they may come late.
+        """
         ahead = tid - self._last_tid
-        if ahead == 1 and self._seen == _FULL:
-            self._last_tid = tid
-            return True
-        if ahead > 0:
-            # ids the venue skipped so far stay open: they may come late
-            if self._last_tid < 0:
-                self._seen = _FULL
-            elif ahead > SEEN_BITS:
-                self._seen = 0
-            else:
-                self._seen = ((self._seen << 1 | 1) << (ahead - 1)) & _FULL
-            self._last_tid = tid
-            return True
-        bit = -ahead - 1
-        if ahead == 0 or bit >= SEEN_BITS or self._seen >> bit & 1:
-            self.stats.known += 1
-            return False
-        self._seen |= 1 << bit
-        return True
+        if ahead > 1 or self._seen != _FULL:
+            known = self._last_tid >= 0 and ahead <= SEEN_BITS
+            self._seen = ((self._seen << 1 | 1) << ahead - 1) & _FULL if known else 0
+        self._last_tid = tid
 
     def _bar_at(self, opens_s: int, price: float) -> _Bar | None:
-        """Make the bar that opens at *opens_s* the one being changed; None if it can't."""
+        """Make the bar of *opens_s* the one being changed; None if it can't be."""
         tail = self._tail
         if not tail:
             bar = self._append(opens_s, price)
@@ -273,8 +285,7 @@ class BarBuilder:
                 bar.open, bar.first = price, key
         bar.lots += lots
         bar.count += tick.count
-        if tick.time_ns > self._last_ns:
-            self._last_ns = tick.time_ns
+        self._last_ns = max(self._last_ns, tick.time_ns)
         self.stats.applied += 1
 
     def _flush(self) -> None:
@@ -301,3 +312,8 @@ class BarBuilder:
             Keys(*bar.first, *bar.last),
             marks,
         )
+
+
+def is_odd(tick: Tick) -> bool:
+    """Tell whether a trade can't be in any bar."""
+    return tick.time_ns <= 0 or tick.size < 0 or not isfinite(tick.price + tick.size)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import trio
-
 from piker.brokers import get_brokermod
 from piker.service import (
     Context,
@@ -33,20 +31,11 @@ _MODULES = ("piker.data._daemon", "piker.data._rpc", "piker.service._actor_rpc")
 @endpoint()
 async def _setup_persistent_datad(ctx: Context, brokername: str) -> None:
     """Be the datad of a broker until cancelled, or until nobody wants anything."""
-    from ._bus import FeedsBus, set_bus
+    from ._bus import open_bus
 
     setup_actor_log(f"{KIND}.{brokername}")
-    mod = get_brokermod(brokername)
-    async with trio.open_nursery() as nursery:
-        bus = FeedsBus(mod, nursery)
-        set_bus(bus)
-        try:
-            async with daemon_life(ctx):
-                await bus.end_when_idle()
-        finally:
-            bus.close()
-            set_bus(None)
-            nursery.cancel_scope.cancel()
+    async with open_bus(get_brokermod(brokername)) as bus, daemon_life(ctx):
+        await bus.end_when_idle()
 
 
 def datad_init(brokername: str) -> DaemonSpec:

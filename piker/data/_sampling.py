@@ -10,7 +10,7 @@ can die and be started again at will, and no buffer needs it to be read.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import trio
@@ -41,6 +41,7 @@ NAME = "samplerd"
 #: Steps a second at most, however fast a clock runs; a step says the newest time.
 MAX_STEPS_HZ = 50.0
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_LOST = (TransportClosed, DeadlineExceeded, RegistryUnreachable, ServiceError)
 
 
 # -- the daemon: runs in samplerd -----------------------------------------------
@@ -127,10 +128,9 @@ async def _run_ticker(sampler: _Sampler, ticker: _Ticker) -> None:
                 continue  # woken early, or the wall clock was set back: wait
             ticker.newest_s = now_s
             for listener in ticker.listeners:
-                try:
+                # one that is full has a wake-up pending, and will see the newest
+                with suppress(trio.WouldBlock):
                     listener.send_nowait(now_s)
-                except trio.WouldBlock:
-                    pass  # it has a wake-up pending and will see the newest
 
 
 def _until_next_step_s(clock: Clock, newest_s: int) -> float:
@@ -192,25 +192,25 @@ async def _follow(
     """Relay a clock's steps; find samplerd again whenever it is lost."""
     tries = 0
     done_s = 0
+
+    async def relay() -> None:
+        nonlocal tries, done_s
+        async with (
+            maybe_spawn_samplerd() as portal,
+            open_context(portal, stream_steps, clock=clock) as (ctx, _),
+            ctx.open_stream() as steps,
+        ):
+            async for step_s in steps:
+                tries = 0
+                at_s = step_s - step_s % period_s
+                if at_s > done_s:
+                    done_s = at_s
+                    await send.send(at_s)
+
     while True:
         try:
-            async with (
-                maybe_spawn_samplerd() as portal,
-                open_context(portal, stream_steps, clock=clock) as (ctx, _),
-                ctx.open_stream() as steps,
-            ):
-                async for step_s in steps:
-                    tries = 0
-                    at_s = step_s - step_s % period_s
-                    if at_s > done_s:
-                        done_s = at_s
-                        await send.send(at_s)
-        except (
-            TransportClosed,
-            DeadlineExceeded,
-            RegistryUnreachable,
-            ServiceError,
-        ) as err:
+            await relay()
+        except _LOST as err:
             level = log.warning if not tries else log.debug
             level("lost samplerd: %s", err)
         await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])

@@ -1,7 +1,7 @@
 """Subscribers: how quotes reach one client without anybody waiting for it.
 
-    market --push--> queue --> [sender task] --window of credit--> client
-                     (full: conflated)
+    market --push--> mailbox --> [sender task] --window of credit--> client
+                     (full: merged)
 
 A client acknowledges what it consumed; no more than a window is ever under way, so a
 stuck client fills neither a socket nor anybody's memory. What it was too slow for is
@@ -10,56 +10,22 @@ merged: trades are kept up to a bound, of bids and asks the newest.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import trio
 
-from piker.msgs import Credit, FeedCommand, FeedEvent, Pause, Quote, Resume, Tick
+from piker.msgs import Credit, FeedCommand, FeedEvent, Pause, Quote, Resume
 from piker.service import MsgStream, encode
+
+from ._mailbox import Mailbox
 
 #: Messages under way to a client that it hasn't acknowledged.
 WINDOW: Final = 128
 #: How often a client acknowledges, messages.
 ACK_EVERY: Final = 32
-#: Quotes waiting for a client before they are conflated.
+#: Quotes waiting for a client before they are merged.
 QUEUE_MAX: Final = 64
-#: Trades a conflated quote keeps, the newest.
-TRADES_KEPT: Final = 2000
-
-
-@dataclass(eq=False)
-class _Pending:
-    """Quotes of one market merged into one to be."""
-
-    trades: deque[Tick] = field(default_factory=lambda: deque(maxlen=TRADES_KEPT))
-    newest: dict[str, Tick] = field(default_factory=dict)
-    last: float = float("nan")
-    time_ns: int = 0
-    missed: int = 0
-
-    def add(self, quote: Quote) -> None:
-        self.last, self.time_ns = quote.last, quote.time_ns
-        self.missed += quote.missed
-        trades = self.trades
-        for tick in quote.ticks:
-            if tick.type in ("trade", "utrade", "dark_trade"):
-                if len(trades) == TRADES_KEPT:
-                    self.missed += trades[0].count
-                trades.append(tick)
-            else:
-                self.newest[tick.type] = tick
-
-    def quote(self, fqme: str) -> Quote:
-        ticks = [*self.trades, *self.newest.values()]
-        return Quote(
-            fqme=fqme,
-            last=self.last,
-            ticks=ticks,
-            time_ns=self.time_ns,
-            missed=self.missed,
-        )
 
 
 @dataclass(eq=False)
@@ -69,75 +35,74 @@ class Sub:
     Attributes:
       fqmes: the markets.
       throttle_hz: quotes a second and market at most, None for all.
+      paused: it wants no quotes for now.
+      told_down: markets of which it was last told that their source is lost.
     """
 
     fqmes: tuple[str, ...]
     throttle_hz: float | None = None
     paused: bool = False
-    _queue: deque[tuple[Quote | FeedEvent, bytes]] = field(default_factory=deque)
-    _pending: dict[str, _Pending] = field(default_factory=dict)
+    told_down: set[str] = field(default_factory=set)
+    _box: Mailbox = field(init=False)
     _under_way: int = 0
     _wake: trio.Event = field(default_factory=trio.Event)
+
+    def __post_init__(self) -> None:
+        self._box = Mailbox(0 if self.throttle_hz else QUEUE_MAX)
 
     @property
     def backlog(self) -> int:
         """Messages that wait for this client."""
-        return len(self._queue) + len(self._pending)
+        return len(self._box)
 
-    def push(self, quote: Quote, raw: bytes | None) -> None:
+    def push(self, quote: Quote, raw: bytes | None = None) -> None:
         """Take a quote for this client; never blocks.
 
         Args:
           quote: the news.
           raw: it, encoded, if somebody did that already.
         """
-        if self.paused:
-            return
-        if self.throttle_hz or self._pending or len(self._queue) >= QUEUE_MAX:
-            self._pending.setdefault(quote.fqme, _Pending()).add(quote)
-        else:
-            self._queue.append((quote, raw or encode(quote)))
-        self._wake.set()
+        if not self.paused:
+            self._box.put(quote, raw)
+            self._wake.set()
 
     def push_event(self, event: FeedEvent) -> None:
-        """Take an event; it is never conflated and keeps its place among the quotes."""
-        self._release()
-        self._queue.append((event, encode(event)))
+        """Take an event; it is never merged and keeps its place among the quotes."""
+        self._box.put(event)
         self._wake.set()
 
-    def _release(self) -> None:
-        """Make the merged quotes ordinary ones."""
-        for fqme, pending in self._pending.items():
-            quote = pending.quote(fqme)
-            self._queue.append((quote, encode(quote)))
-        self._pending.clear()
-
     async def send_to(self, stream: MsgStream[Any]) -> None:
-        """Send what is pushed, for ever."""
-        next_at = 0.0
+        """Send what is pushed, for ever; events at once, quotes at most so often."""
+        next_at = -float("inf")
         while True:
-            while self._under_way >= WINDOW or not (self._queue or self._pending):
-                await self._wake.wait()
-                self._wake = trio.Event()
-            if not self._queue:
-                if self.throttle_hz:
-                    await trio.sleep_until(next_at)
-                    next_at = trio.current_time() + 1 / self.throttle_hz
-                self._release()
-            while self._queue and self._under_way < WINDOW:
-                _, raw = self._queue.popleft()
+            if self._under_way >= WINDOW or not len(self._box):
+                await self._woken()
+                continue
+            if not self._box.has_letters and self.throttle_hz:
+                if trio.current_time() < next_at:
+                    with trio.move_on_at(next_at):
+                        await self._woken()
+                    continue
+                next_at = trio.current_time() + 1 / self.throttle_hz
+            letter = self._box.take()
+            if letter is not None:
                 self._under_way += 1
-                await stream.send_encoded(raw)
+                message, raw = letter
+                await stream.send_encoded(raw or encode(message))
+
+    async def _woken(self) -> None:
+        await self._wake.wait()
+        self._wake = trio.Event()
 
     async def obey(self, stream: MsgStream[FeedCommand]) -> None:
         """Do what the client says, until it leaves."""
         async for command in stream:
             match command:
                 case Credit(n=n):
-                    self._under_way -= n
+                    self._under_way = max(0, self._under_way - n)
                 case Pause():
                     self.paused = True
-                    self._pending.clear()
+                    self._box.drop_quotes()
                 case Resume():
                     self.paused = False
             self._wake.set()

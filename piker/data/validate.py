@@ -47,10 +47,8 @@ def missing_eps(mod: ModuleType, kind: str) -> list[str]:
 
 def rpc_modules(mod: ModuleType, kind: str) -> tuple[str, ...]:
     """Return the backend's modules whose endpoints the daemon *kind* exposes."""
-    told = getattr(mod, f"_{kind}_mods", None)
-    if told is None:
-        told = getattr(mod, "__enable_modules__", ())
-    return tuple(told)
+    fallback: tuple[str, ...] = getattr(mod, "__enable_modules__", ())
+    return tuple(getattr(mod, f"_{kind}_mods", fallback))
 
 
 def spawn_kwargs(mod: ModuleType) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def test_a_reader_starts_no_resource_tracker_and_leaves_the_file():
             " capacity=384)\n"
             "array = ShmArray.attach(token)\n"
             "assert array.writer_alive()\n"
-            "print(array.last(10).time.sum(), 'multiprocessing' in sys.modules)\n"
+            "tracker = sys.modules.get('multiprocessing.resource_tracker')\n"
+            "pid = tracker and tracker._resource_tracker._pid\n"
+            "print(array.last(10).time.sum(), pid is not None)\n"
         )
         command = [sys.executable, "-c", code, writer.token.path]
         root = Path(__file__).resolve().parents[2]

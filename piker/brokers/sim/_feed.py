@@ -4,42 +4,33 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import partial
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import trio
 
-from piker.brokers._backend import FeedItem, GetBars, HistoryConf, ResumePoint
-from piker.errors import NoData, SymbolNotFound
-from piker.msgs import (
-    NS,
-    FeedInit,
-    MktPair,
-    Quote,
-    SessionClock,
-    Tick,
-    Warned,
+from piker.brokers._backend import (
+    FeedItem,
+    GetBars,
+    HistoryConf,
+    ResumePoint,
+    Started,
 )
+from piker.errors import NoData, SymbolNotFound
+from piker.msgs import CLEARS, NS, FeedInit, MktPair, Quote, SessionClock, Tick
+from piker.service import collapse_eg
 from piker.tsp import fill_gaps
 
-from ._sessions import PlayReport
-from ._worlds import (
-    BLOCK_NS,
-    Replay,
-    World,
-    find,
-    replay_clock,
-    world_clock,
-    world_end_ns,
-)
+from ._player import play, synthesise
+from ._worlds import BLOCK_NS, Replay, World, find, replay_clock, world_clock
 
-_BATCH_TICKS = 512
-_DUE_S = 0.002  # a batch that is due so soon is due now
-_POLL_S = 0.05
-_LEAP_NS = 600 * NS  # synthetic trades made at once
-_BARS_1S = 1800
-_BARS_MAX = 5000
+_BARS_1S: Final = 1800
+_BARS_MAX: Final = 5000
+_LOOK_AHEAD: Final = (
+    4000  # frames in which a recorded market's first trade is looked for
+)
 
 
 async def get_mkt_info(fqme: str) -> tuple[MktPair, Replay | World]:
@@ -87,34 +78,27 @@ async def stream_quotes(
     feed_is_live: trio.Event,
     *,
     resume: Mapping[str, ResumePoint],
-    task_status: trio.TaskStatus[
-        tuple[list[FeedInit], dict[str, Quote]]
-    ] = trio.TASK_STATUS_IGNORED,
+    task_status: Started = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Stream markets, see :class:`piker.brokers.StreamQuotes`."""
     found = {name: find(name) for name in symbols}
     inits = {name: _init(one, resume.get(name)) for name, one in found.items()}
-    quotes = {name: _first_quote(one, inits[name]) for name, one in found.items()}
+    quotes = {name: await _first_quote(one, inits[name]) for name, one in found.items()}
     task_status.started((list(inits.values()), quotes))
-    waiting = set(found)
+    late = set(found)
 
-    async def run(name: str, one: Replay | World) -> None:
-        is_live = trio.Event()
-        play = _play if isinstance(one, Replay) else _synthesise
-        async with trio.open_nursery() as tasks:
-            tasks.start_soon(note_live, name, is_live)
-            await play(send_chan, one, inits[name], resume.get(name), is_live)  # type: ignore[operator]
-            is_live.set()
-
-    async def note_live(name: str, is_live: trio.Event) -> None:
-        await is_live.wait()
-        waiting.discard(name)
-        if not waiting:
+    def note_live(name: str) -> None:
+        late.discard(name)
+        if not late:
             feed_is_live.set()
 
-    async with trio.open_nursery() as tasks:
+    async with collapse_eg(), trio.open_nursery() as tasks:
         for name, one in found.items():
-            tasks.start_soon(run, name, one)
+            args = (send_chan, inits[name], resume.get(name), partial(note_live, name))
+            if isinstance(one, Replay):
+                tasks.start_soon(play, one, *args)
+            else:
+                tasks.start_soon(synthesise, one, *args)
 
 
 def _init(found: Replay | World, point: ResumePoint | None) -> FeedInit:
@@ -135,113 +119,37 @@ def _init(found: Replay | World, point: ResumePoint | None) -> FeedInit:
     )
 
 
-def _first_quote(found: Replay | World, init: FeedInit) -> Quote:
-    fqme = found.mkt.fqme
-    tick: Tick | None = None
+async def _first_quote(found: Replay | World, init: FeedInit) -> Quote:
     if isinstance(found, Replay):
-        for batch in found.session.batches():
-            trades = [t for t in batch.ticks if t.type == "trade"]
-            if batch.fqme == fqme and trades:
-                tick = trades[0]
-                break
+        ticks = await _opening_ticks(found)
     else:
-        at_ns = init.start_ns
-        for back_ns in (0, 3600 * NS, 86_400 * NS, 4 * 86_400 * NS):
-            seen = found.synthetic.trades(at_ns - back_ns, at_ns + BLOCK_NS)
-            if len(seen):
-                row = seen[0] if not back_ns else seen[-1]
-                price = float(
-                    found.synthetic.ticks(int(row["time_ns"]), int(row["time_ns"]) + 1)[
-                        -1
-                    ].price
-                )
-                tick = Tick("last", price, 0.0, int(row["time_ns"]))
-                break
-    last = tick.price if tick else float("nan")
+        ticks = _last_print(found, init.start_ns)
+    last = next((tick.price for tick in ticks if tick.type in CLEARS), float("nan"))
     return Quote(
-        fqme=fqme,
-        last=last,
-        ticks=[tick] if tick else [],
-        time_ns=init.clock.now_ns(),
+        fqme=found.mkt.fqme, last=last, ticks=ticks, time_ns=init.clock.now_ns()
     )
 
 
-async def _play(
-    send: trio.MemorySendChannel[FeedItem],
-    replay: Replay,
-    init: FeedInit,
-    point: ResumePoint | None,
-    is_live: trio.Event,
-) -> None:
-    """Send a recorded market's ticks as they come due by the session's clock."""
-    clock, fqme = init.clock, replay.mkt.fqme
-    assert isinstance(clock, SessionClock)
-    report = PlayReport()
-    due: list[Tick] = []
-    skip_to = point.tid if point else -1
-    for batch in _reported(replay, report):
-        if batch.fqme != fqme:
-            continue
-        if skip_to >= 0:
-            tids = [t.tid for t in batch.ticks if t.type == "trade"]
-            if not tids or tids[-1] < skip_to:
-                continue
-            skip_to = -1
-        if clock.speed:
-            wait_s = clock.delay_s(batch.receive_ns)
-            if wait_s > _DUE_S:
-                due = await _send_due(send, fqme, due)
-                is_live.set()
-                await trio.sleep(wait_s)
-        elif point is None or batch.ticks[-1].time_ns > point.time_ns:
-            is_live.set()
-        due += batch.ticks
-        if len(due) >= _BATCH_TICKS:
-            due = await _send_due(send, fqme, due)
-    await _send_due(send, fqme, due)
-    if report.bad:
-        text = f"{report.bad} bad frames were left out, the last: {report.last_bad}"
-        await send.send(Warned(fqmes=(fqme,), reason=text, time_ns=clock.now_ns()))
-
-
-def _reported(replay: Replay, report: PlayReport) -> Any:
-    return replay.session.batches(report)
-
-
-async def _send_due(
-    send: trio.MemorySendChannel[FeedItem], fqme: str, due: list[Tick]
-) -> list[Tick]:
-    if due:
-        await send.send((fqme, due))
-    return []
-
-
-async def _synthesise(
-    send: trio.MemorySendChannel[FeedItem],
-    world: World,
-    init: FeedInit,
-    point: ResumePoint | None,
-    is_live: trio.Event,
-) -> None:
-    """Send a synthetic market's ticks as its clock passes them."""
-    clock, fqme = init.clock, world.mkt.fqme
-    full_speed = isinstance(clock, SessionClock) and not clock.speed
-    at_ns = init.start_ns
-    if point is not None:
-        # ids rise by the minute: from the minute before on, all that is asked for
-        at_ns = point.time_ns // BLOCK_NS * BLOCK_NS - BLOCK_NS
-    end_ns = min(world_end_ns(clock), world.expires_s * NS)
-    while at_ns < end_ns:
-        now_ns = end_ns if full_speed else clock.now_ns()
-        to_ns = min(now_ns, at_ns + _LEAP_NS, end_ns)
-        if to_ns > at_ns:
-            ticks = world.synthetic.ticks(at_ns, to_ns)
-            at_ns = to_ns
-            for i in range(0, len(ticks), _BATCH_TICKS):
-                await send.send((fqme, ticks[i : i + _BATCH_TICKS]))
-        if full_speed or at_ns >= now_ns:
-            is_live.set()
-        if at_ns >= now_ns:
-            await trio.sleep(_POLL_S)
-        else:
+async def _opening_ticks(replay: Replay) -> list[Tick]:
+    """Return a recorded market's first trade; other ticks if it has none early on."""
+    first: list[Tick] = []
+    for at, batch in enumerate(replay.session.batches()):
+        if batch.fqme == replay.mkt.fqme:
+            if any(tick.type == "trade" for tick in batch.ticks):
+                return batch.ticks
+            first = first or batch.ticks
+        if at == _LOOK_AHEAD:
+            break
+        if not at % 256:
             await trio.lowlevel.checkpoint()
+    return first
+
+
+def _last_print(world: World, at_ns: int) -> list[Tick]:
+    """Return a synthetic market's price at a time, or the newest within days."""
+    for back_ns in (0, 3600 * NS, 86_400 * NS, 4 * 86_400 * NS):
+        seen = world.synthetic.trades(at_ns - back_ns, at_ns + BLOCK_NS)
+        if len(seen):
+            row = seen[-1] if back_ns else seen[0]
+            return [Tick("last", float(row["price"]), 0.0, int(row["time_ns"]))]
+    return []

@@ -8,11 +8,14 @@ import trio
 from rapidfuzz import fuzz, process, utils
 
 from piker.brokers._backend import serve_search
+from piker.log import get_logger
 from piker.msgs import Match
 from piker.service import Context, endpoint
 
 from ._universe import Listing, iter_universe
 from ._worlds import sessions
+
+log = get_logger(__name__)
 
 _CUTOFF = 50.0
 _RANK_WEIGHT = 1e-4  # of equal matches the more traded comes first
@@ -26,7 +29,10 @@ def _universe() -> dict[str, Listing]:
 async def find_matches(pattern: str, limit: int) -> list[Match]:
     """Return the markets that fit *pattern*, best first."""
     rows = dict(_universe())
-    for session in sessions():
+    good, bad = sessions()
+    for err in bad:
+        log.warning("not searched: %s", err)
+    for session in good:
         for mkt in session.mkts.values():
             text = f"recorded at {session.venue}"
             rows[mkt.fqme] = Listing(mkt.fqme, mkt.atype, text, 1)

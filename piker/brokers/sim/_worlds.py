@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from piker import config
-from piker.errors import ConfigError
+from piker.errors import ConfigError, SessionFileError, SymbolNotFound
 from piker.msgs import NS, Calendar, Clock, Fqme, MktPair, SessionClock, WallClock
 from piker.service import publish_once
 
@@ -46,27 +46,42 @@ def _session(path: str, venue: str, _mtime_ns: int) -> Session:
     return open_session(path, venue or None)
 
 
-def sessions() -> list[Session]:
-    """Return the configured sessions; raises SessionFileError."""
-    found = []
+def sessions() -> tuple[list[Session], list[SessionFileError]]:
+    """Return the configured sessions, and what is wrong with those that can't be.
+
+    Of several recordings of one market the first is played.
+    """
+    good: list[Session] = []
+    bad: list[SessionFileError] = []
     for told in config.load_config().sim.sessions:
         try:
             mtime_ns = Path(told.file).stat().st_mtime_ns
         except OSError:
             mtime_ns = 0  # open_session says what is wrong with it
-        found.append(_session(told.file, told.venue, mtime_ns))
-    return found
+        try:
+            good.append(_session(told.file, told.venue, mtime_ns))
+        except SessionFileError as err:
+            bad.append(err)
+    return good, bad
 
 
 def find(text: str) -> Replay | World:
     """Return the market of that name; BadFqme, SymbolNotFound, SessionFileError."""
     fqme = Fqme.parse(text)
-    if fqme.info and not fqme.strike:
-        for session in sessions():
-            for mkt in session.mkts.values():
-                if mkt.fqme == str(fqme):
-                    return Replay(mkt, session)
-    return _world(str(fqme), config.load_config().sim.seed)
+    if not fqme.info or fqme.strike:
+        return _world(str(fqme), config.load_config().sim.seed)
+    good, bad = sessions()
+    for session in good:
+        for mkt in session.mkts.values():
+            if mkt.fqme == str(fqme):
+                return Replay(mkt, session)
+    if bad:
+        raise bad[0]  # it may well be the one that has this market
+    names = ", ".join(name for session in good for name in session.fqmes)
+    raise SymbolNotFound(
+        f"no recorded market {text!r} in sim; recorded: "
+        + (names or "none, conf.toml's sim.sessions lists the files to offer")
+    )
 
 
 @lru_cache(maxsize=256)
