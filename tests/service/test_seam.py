@@ -218,11 +218,11 @@ async def test_what_was_sent_before_a_death_arrives(open_kid):
     async with open_kid() as (_, portal):
         got = []
         with pytest.raises(TransportClosed):
-            async with t.open_context(portal, eps.parting_burst, n=500) as (ctx, _):
+            async with t.open_context(portal, eps.parting_burst, n=3000) as (ctx, _):
                 async with ctx.open_stream() as stream:
                     async for i in stream:
                         got.append(i)
-        assert got == list(range(500))
+        assert got == list(range(3000))
 
 
 CLIENT = """
@@ -319,6 +319,10 @@ async def test_an_endpoint_that_never_starts_is_a_deadline(open_kid):
                 portal, eps.never_start, start_deadline_s=0.3, tag="n"
             ):
                 pass
+        async with t.wait_for_actor("kid") as other:  # and it isn't left running there
+            with trio.fail_after(3):
+                while await t.call_endpoint(other, eps.who_is_alive):
+                    await trio.sleep(0.02)
 
 
 async def test_a_stopped_peer_never_holds_its_caller(open_kid):
@@ -336,6 +340,37 @@ async def test_a_deaf_endpoint_never_holds_its_caller(open_kid):
         with trio.fail_after(8), trio.move_on_after(0.3):
             async with t.open_context(portal, eps.deaf, exit_deadline_s=0.5):
                 await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+async def test_a_full_pipe_to_a_stopped_peer_never_holds_its_caller(open_kid, how):
+    """tractor says farewell shielded, and the farewell doesn't fit any more."""
+    big = Tick("trade", 1.0, 1.0)
+    async with open_kid(end_deadline_s=0.5) as (child, portal):
+        with trio.fail_after(8):
+            with trio.move_on_after(0.5 if how == "cancelled" else 60):
+                async with t.open_context(portal, eps.echo, exit_deadline_s=0.5) as (
+                    ctx,
+                    _,
+                ):
+                    async with ctx.open_stream() as stream:
+                        os.kill(child.pid, signal.SIGSTOP)
+                        with trio.move_on_after(0.3):
+                            while True:
+                                await stream.send_encoded(t.encode([big] * 20_000))
+                        if how == "cancelled":
+                            await trio.sleep_forever()
+                    await ctx.cancel()
+
+
+async def test_leaving_a_child_under_a_cancel_takes_no_longer(open_root):
+    async with open_root():
+        with trio.CancelScope() as scope:
+            async with t.open_child("kid", enable_modules=EPS):
+                began = trio.current_time()
+                scope.cancel()
+                await trio.sleep_forever()
+        assert trio.current_time() - began < 0.45
 
 
 @pytest.mark.parametrize("how", ["blocked", "deaf", "stopped"])
