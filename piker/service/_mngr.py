@@ -361,7 +361,8 @@ async def open_services(
     """
     global _services  # noqa: PLW0603 - one table per process
     async with tr.collapse_eg(), trio.open_nursery() as host:
-        services = _services = await host.start(_host, policy, kinds)
+        services: Services = await host.start(_host, policy, kinds)
+        _services = services
         try:
             yield services
         finally:

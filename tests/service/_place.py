@@ -55,7 +55,7 @@ class Place:
     async def up(self, proc: Proc) -> None:
         with trio.fail_after(15):
             while await probe(self.addr) is None:
-                assert proc.popen.poll() is None, await proc.wait()
+                assert proc.popen.poll() is None, (await proc.wait(), proc.said)
                 await trio.sleep(0.02)
 
     def client(self, *args: str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -16,11 +15,6 @@ from piker.errors import error_types
 REPO = Path(__file__).parents[2]
 
 
-def heed_signals() -> None:
-    """Undo an ignored Ctrl-C, which a shell's background jobs inherit."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Proc:
     """A running command."""
 
@@ -32,7 +26,6 @@ class Proc:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=heed_signals,
             **kwargs,
         )
         self.pid = self.popen.pid

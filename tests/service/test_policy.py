@@ -10,9 +10,9 @@ from hypothesis import given, strategies as st
 from piker.msgs import State
 from piker.service._policy import NEXT, Backoff, Event, Policy, Pulse, next_state
 
-# state: what each event makes of it, in the order of EVENTS; . is no change
-EVENTS = "up missed beat died retry exhausted stop ended restart".split()
+# What each event makes of a state; . is no change.
 TABLE = """
+-             up missed beat died retry exhausted stop ended restart
 starting      running . . backoff . . stopping stopped stopping
 running       . unresponsive . backoff . . stopping stopped stopping
 unresponsive  . . running backoff . . stopping stopped stopping
@@ -21,7 +21,8 @@ quarantined   . . . . . . stopped . starting
 stopping      . . . stopped . . . stopped .
 stopped       . . . . . . . . starting
 """
-ROWS = [line.split() for line in TABLE.strip().splitlines()]
+HEAD, *ROWS = [line.split() for line in TABLE.strip().splitlines()]
+EVENTS = HEAD[1:]
 PAIRS = [
     (row[0], event, row[0] if cell == "." else cell)
     for row in ROWS

@@ -6,6 +6,7 @@ Reads where its tree is from the environment; says what it does on stdout.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import msgspec
@@ -14,6 +15,7 @@ import trio
 from piker import config
 from piker.errors import PikerError
 from piker.service import (
+    _rpc,
     call_endpoint,
     maybe_open_pikerd,
     maybe_spawn_daemon,
@@ -21,7 +23,6 @@ from piker.service import (
     open_piker_runtime,
     open_portal_to,
 )
-from piker.service import _rpc
 from piker.service._rpc import stream_service_events
 from tests.service import toyd
 
@@ -105,6 +106,8 @@ async def maybe(name: str) -> None:
 
 
 if __name__ == "__main__":
+    # else a Ctrl-C stays ignored where a shell started the tests in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     how, *args = sys.argv[1:]
     trio.run(
         {f.__name__: f for f in (spawn, attach, lazy, listen, calls, maybe)}[how], *args
