@@ -725,6 +725,14 @@ async def test_a_child_that_dies_while_it_starts_is_an_error_at_once(open_root):
         assert trio.current_time() - began < 3
 
 
+async def test_a_late_reader_loses_nothing_within_the_buffer(open_kid):
+    async with open_kid() as (_, portal):
+        async with t.open_context(portal, eps.count, period_s=0, upto=1000) as (ctx, _):
+            await trio.sleep(0.7)
+            async with ctx.open_stream() as stream:
+                assert [i async for i in stream] == list(range(1000))
+
+
 async def test_streams_and_calls_leave_nothing_in_the_actor(open_kid):
     async with open_kid() as (_, portal):
         for _ in range(10):
