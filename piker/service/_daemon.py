@@ -38,6 +38,16 @@ class Found(Struct, frozen=True, kw_only=True):
     port: int
 
 
+def load_spawners() -> None:
+    """Import what starts daemons, so that the first client doesn't wait for it.
+
+    It takes as long as half a daemon's start; a fresh pikerd has that time while its
+    first client is on its way.
+    """
+    for spawner in SPAWNERS.values():
+        importlib.import_module(spawner.partition(":")[0])
+
+
 async def find_or_spawn_here(name: str, spawn_args: dict[str, Any]) -> Found:
     """Find or start *name* under this process's own ``Services``.
 

@@ -32,6 +32,7 @@ from piker.log import get_logger
 
 from . import _tractor as tr
 from ._address import address_file, holder_pid, running_info, unanswered
+from ._daemon import load_spawners
 from ._mngr import Services, has_services, open_services
 from ._pikerd import Pikerd, current_pikerd, maybe_pikerd, set_pikerd
 from ._policy import Policy
@@ -317,6 +318,7 @@ async def run_pikerd(
         ):
             pikerd = current_pikerd()
             on_up()
+            load_spawners()
             await trio.sleep_forever()
         why = pikerd.why_ended
         tasks.cancel_scope.cancel()

@@ -5,7 +5,7 @@ neither version has: liveness, deadlines, true discovery, typed payloads, a cook
 children that neither outlive their parent nor take it down.
 """
 
-from ._version import A5 as A5, VERSION as VERSION  # first: it silences tractor
+from ._version import A5 as A5  # first: it silences tractor
 
 from ._actors import (  # isort: skip
     Child as Child,
