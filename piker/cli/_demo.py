@@ -55,14 +55,24 @@ class Report(Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Demo:
-    """A running demo, as its screen sees it."""
+    """A running demo, as its screen sees it.
+
+    Attributes:
+      addr: of its tree's registry.
+      feed: of its market.
+      fqme: the market's full name.
+      first_quote_s: from the command to the first quote, seconds.
+      quotes: received so far.
+      begun: set with the first quote.
+      listeners: called with each message of the feed.
+    """
 
     addr: Addr
     feed: Feed
     fqme: str
     first_quote_s: float = 0.0
     quotes: int = 0
-    ended: str = ""
+    begun: trio.Event = field(default_factory=trio.Event)
     listeners: list[Callable[[FeedMsg], None]] = field(default_factory=list)
 
     async def infos(self) -> list[ServiceInfo]:
@@ -162,13 +172,13 @@ async def _take_quotes(demo: Demo, seconds: float | None) -> None:
             if isinstance(item, Quote):
                 if not demo.quotes:
                     demo.first_quote_s = _since_typed()
+                    demo.begun.set()
                     left = float("inf") if seconds is None else seconds
                     scope.deadline = trio.current_time() + left
                 demo.quotes += 1
             for listener in demo.listeners:
                 listener(item)
             if isinstance(item, Ended):
-                demo.ended = item.reason
                 return
     if not demo.quotes and scope.cancelled_caught:
         raise DeadlineExceeded(

@@ -238,11 +238,15 @@ async def until_told(work: Callable[[], Awaitable[T]]) -> T:
                 got = number
                 tasks.cancel_scope.cancel()
 
-    async with trio.open_nursery() as tasks:
-        await tasks.start(watch)
-        result = await work()
-        tasks.cancel_scope.cancel()
-        return result
+    try:
+        async with trio.open_nursery() as tasks:
+            await tasks.start(watch)
+            result = await work()
+            tasks.cancel_scope.cancel()
+            return result
+    except (PikerError, ExceptionGroup):
+        if not got:  # else it is about something that was torn down by then
+            raise
     raise typer.Exit(128 + got)
 
 

@@ -83,7 +83,9 @@ def _sentence(report: Report) -> str:
 
 
 async def _no_screen(demo: Demo) -> None:
-    """Show nothing."""
+    """Show nothing but that it runs."""
+    await demo.begun.wait()
+    say(f"{demo.fqme}: first quote after {demo.first_quote_s:.2f} s")
 
 
 async def _screen(demo: Demo) -> None:

@@ -130,6 +130,17 @@ def nothing_left(env):
     assert not [p for p in mine if "piker" in " ".join(p.cmdline())]
 
 
+async def all_up(note, env):
+    """Wait until all daemons of the demo whose pikerd wrote *note* are up."""
+    registry = note.stem.replace("-", ":")
+    env = {**env, "PIKER_RUNTIME_DIR": str(note.parent), "PIKER_REGISTRY": registry}
+    with trio.fail_after(20):
+        states = []
+        while states != ["running"] * 3:
+            said = await _cli.run("services", "--json", env=env)
+            states = [info["state"] for info in said.json] if said.out else []
+
+
 async def test_headless_demo_reports_and_leaves_nothing(env):
     args = ("demo", "--headless", "--seconds", "3", "--json")
     said = await _cli.run(*args, env=env)
@@ -166,8 +177,8 @@ async def test_a_demo_that_is_ended_leaves_nothing(env, sign, code):
                 assert demo.proc.poll() is None, await demo.errors()
                 await trio.sleep(0.01)
         shm = Path(json.loads(notes[0].read_text())["shm"])
-        await trio.sleep(1.0)
         assert shm.is_dir()
+        await all_up(notes[0], env)
         ended, said = await demo.end(sign)
     assert not shm.exists()
     assert ended == code, said
