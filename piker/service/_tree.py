@@ -96,23 +96,35 @@ def _make_shm_folder() -> tuple[Path, int]:
         folder = SHM_ROOT / f"piker.{os.getuid()}.{secrets.token_hex(4)}"
         try:
             folder.mkdir(mode=0o700)
-            fd = take_lock(folder / _LOCK)
-            if fd is not None and _is_at(fd, folder / _LOCK):
-                return folder, fd
-        except (FileExistsError, FileNotFoundError) as err:
-            if not SHM_ROOT.is_dir():
-                raise _no_room(err) from None
-            continue  # a sweep by another tree, just now, took it for a dead one
+            fd = _own(folder)
+        except FileExistsError:
+            continue
         except OSError as err:
             shutil.rmtree(folder, ignore_errors=True)
             raise _no_room(err) from None
         if fd is not None:
-            os.close(fd)
+            return folder, fd
 
 
-def _is_at(fd: int, path: Path) -> bool:
-    """Tell whether *fd* is still the file at *path*, and not one removed meanwhile."""
-    return os.path.samestat(os.fstat(fd), path.stat())
+def _own(folder: Path) -> int | None:
+    """Return a descriptor that holds the new *folder*; None if it was swept away.
+
+    Before it has its lock, another tree that starts just now takes it for a dead one.
+    """
+    lock = folder / _LOCK
+    try:
+        fd = take_lock(lock)
+    except FileNotFoundError:
+        return None
+    if fd is None:
+        return None
+    try:
+        if os.path.samestat(os.fstat(fd), lock.stat()):
+            return fd
+    except FileNotFoundError:
+        pass
+    os.close(fd)
+    return None
 
 
 def _no_room(err: OSError) -> ShmFull:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +17,7 @@ import trio
 
 from piker.errors import RegistryUnreachable, ShmFull
 from piker.service import (
+    _runtime,
     _tractor as tr,
     _tree,
     call_endpoint,
@@ -312,6 +315,27 @@ async def test_a_pikerd_that_can_not_start_says_why_to_the_client(tmp_path):
                 pass
 
 
+async def test_who_lost_the_race_to_start_one_waits_for_the_winner(place, monkeypatch):
+    """The winner holds the address a while before it listens there."""
+    booting = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    lock = Path(place.env["PIKER_RUNTIME_DIR"]) / f"127.0.0.1-{place.addr[1]}.lock"
+    lock.write_text(str(booting.pid))
+    start, lost = _runtime._start_detached, [sys.executable, "-c", "exit(1)"]
+    monkeypatch.setattr(
+        _runtime, "_start_detached", lambda _, *rest: start(lost, *rest)
+    )
+    with trio.fail_after(15), place.dirs():
+        async with place.start() as winner, trio.open_nursery() as tasks:
+            winner.popen.send_signal(signal.SIGSTOP)
+            tasks.start_soon(_runtime.start_pikerd, place.addr)
+            await trio.sleep(0.5)
+            assert tasks.child_tasks  # it neither gave up nor found one
+            winner.popen.send_signal(signal.SIGCONT)
+        booting.communicate(b"\n")
+        with pytest.raises(RegistryUnreachable, match="not start pikerd: exit code 1"):
+            await _runtime.start_pikerd(place.addr)
+
+
 async def test_an_embedded_tree_is_found_by_whoever_is_in_it(open_test_pikerd):
     async with open_test_pikerd() as tree:
         async with maybe_open_pikerd("inner") as services:
@@ -364,24 +388,32 @@ async def test_a_full_shared_memory_is_a_sentence(place, inodes):
     assert not await place.left()
 
 
-def test_a_folder_that_a_sweep_took_is_made_anew(monkeypatch, tmp_path):
+@pytest.mark.parametrize("when", ["before", "during", "after"])
+def test_a_folder_that_a_sweep_took_is_made_anew(monkeypatch, tmp_path, when):
     """Between the making of a folder and its lock another tree may sweep it."""
     monkeypatch.setattr(_tree, "SHM_ROOT", tmp_path)
     take, swept = _tree.take_lock, []
 
-    def take_after_sweep(path):
-        if not swept and path.parent.is_dir():
-            swept.append(None)  # sweep() itself takes locks
-            swept[:] = _tree.sweep()
-            assert swept == [path.parent]
-        return take(path)
+    def take_meanwhile(path):
+        if swept:
+            return take(path)
+        swept.append(path.parent)
+        if when == "during":
+            return None  # the sweep holds it
+        fd = take(path) if when == "after" else None
+        shutil.rmtree(path.parent)
+        return fd or take(path)
 
-    monkeypatch.setattr(_tree, "take_lock", take_after_sweep)
+    monkeypatch.setattr(_tree, "take_lock", take_meanwhile)
+    before = psutil.Process().num_fds()
     with _tree._shm_folder() as folder:
-        assert list(tmp_path.iterdir()) == [folder]
+        assert folder.is_dir()
         assert folder not in swept
-        assert _tree.stale_folders() == []
+        assert folder not in _tree.stale_folders()
+        _tree.sweep()
+        assert list(tmp_path.iterdir()) == [folder]
     assert not list(tmp_path.iterdir())
+    assert psutil.Process().num_fds() == before
 
 
 def test_no_folder_at_all_is_a_sentence(monkeypatch, tmp_path):

@@ -76,4 +76,5 @@ def toyd_init(name: str, how: str = "") -> DaemonSpec:
 
 
 async def spawn_toyd(name: str, how: str = "") -> None:
+    await trio.sleep(0.05)  # as one that looks something up first
     await current_services().start_actor(toyd_init(name, how))
