@@ -17,6 +17,7 @@ import trio
 
 from piker.errors import RegistryUnreachable, ShmFull
 from piker.service import (
+    SPAWNERS,
     _runtime,
     _tractor as tr,
     _tree,
@@ -26,6 +27,7 @@ from piker.service import (
     open_portal_to,
     probe,
 )
+from piker.service._mngr import open_services
 from piker.service._rpc import stop_service
 from piker.testing import is_alive, tree_processes, wait_gone
 from tests.service import toyd
@@ -340,6 +342,27 @@ async def test_an_embedded_tree_is_found_by_whoever_is_in_it(open_test_pikerd):
     async with open_test_pikerd() as tree:
         async with maybe_open_pikerd("inner") as services:
             assert services is tree.services
+
+
+async def test_a_table_of_some_kinds_leaves_the_others_to_pikerd(place, monkeypatch):
+    """A daemon may supervise children of its own, and be a client for the rest."""
+    monkeypatch.setitem(SPAWNERS, "paperboi", "tests.service.toyd:spawn_toyd")
+    kinds = frozenset({"paperboi"})
+    with trio.fail_after(30):
+        async with place.pikerd() as pikerd, place.attached():
+            async with open_services(kinds=kinds) as services:
+                toy, mine = await spawn("toyd.a", "paperboi.b")
+                assert psutil.Process(toy).ppid() == pikerd.pid
+                assert psutil.Process(mine).ppid() == os.getpid()
+                assert list(services.service_tasks) == ["paperboi.b"]
+                os.kill(mine, signal.SIGKILL)
+                while services.service_tasks["paperboi.b"].restarts == 0:
+                    await trio.sleep(0.01)
+                (again,) = await spawn("paperboi.b")
+                rows = [uid[0] for uid, _ in await tr.registered()]
+                assert rows.count("paperboi.b") == 1
+            assert not psutil.pid_exists(again)
+            assert psutil.pid_exists(toy)
 
 
 # -- what it is given ---------------------------------------------------------
