@@ -24,10 +24,16 @@ def _frames(coro: Any) -> list[FrameType]:
     return frames
 
 
+def _telling(frames: list[FrameType]) -> list[FrameType]:
+    """Return the innermost frames that say what a task does: none of trio's traps."""
+    own = [f for f in frames if "/trio/_core/" not in f.f_code.co_filename]
+    return (own or frames)[-2:]
+
+
 def _task_lines(task: trio.lowlevel.Task, depth: int) -> list[str]:
     pad = "  " * depth
     lines = [f"{pad}{task.name}"]
-    for frame in _frames(task.coro)[-2:]:
+    for frame in _telling(_frames(task.coro)):
         at = traceback.extract_stack(frame, 1)[0]
         lines.append(f"{pad}  | {at.filename}:{at.lineno} {at.name}: {at.line}")
     for nursery in task.child_nurseries:

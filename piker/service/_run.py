@@ -6,10 +6,12 @@ process -> lifetime context -> heartbeats     until it dies, hangs or is told to
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import trio
 
+from piker import config
 from piker.errors import PikerError, RegistryUnreachable
 from piker.log import get_logger
 
@@ -38,7 +40,10 @@ async def run_once(service: Service, policy: Policy, change: Change) -> Death:
     try:
         with service.run_scope:
             async with tr.open_child(
-                spec.name, enable_modules=spec.enable_modules, **spec.spawn_kwargs
+                spec.name,
+                enable_modules=spec.enable_modules,
+                stderr=_stderr_file(spec.name),
+                **spec.spawn_kwargs,
             ) as service.child:
                 finished = await _live(service, service.child, policy, change)
     except PikerError as err:
@@ -50,6 +55,13 @@ async def run_once(service: Service, policy: Policy, change: Change) -> Death:
         await forget(spec.name)
     code = service.child.exit_code if service.child is not None else None
     return post_mortem(service, code, error, finished=finished)
+
+
+def _stderr_file(name: str) -> Path | None:
+    """Return where a daemon's last words go; None where they belong on our stderr."""
+    if tr.piker_vars().get("log", {}).get("console"):
+        return None
+    return config.make_private(config.state_dir() / "log") / f"{name}.stderr"
 
 
 async def _live(

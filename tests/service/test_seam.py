@@ -243,11 +243,11 @@ async def main(port, cookie):
                     ("sending", eps.count, {"period_s": 0.001}),
                 ):
                     async def call(tag=tag, ep=ep, kw=kw):
-                        async with t.open_context(portal, ep, tag=tag, **kw) as (ctx, _):
-                            async with ctx.open_stream() as stream:
-                                async for _ in stream:
-                                    pass
-                                await trio.sleep_forever()
+                        call = t.open_context(portal, ep, tag=tag, **kw)
+                        async with call as (ctx, _), ctx.open_stream() as stream:
+                            async for _ in stream:
+                                pass
+                            await trio.sleep_forever()
                     async def held(tag=tag, ep=ep, kw=kw):
                         async with t.open_context(portal, ep, tag=tag, **kw):
                             await trio.sleep_forever()
@@ -468,10 +468,9 @@ async def main(port, cookie):
     ):
         t.piker_vars().update(cookie=cookie)
         async with t.sigterm_cancels(lambda: None):
-            async with t.open_child("a", enable_modules=("tests.service.seam_eps",)) as a:
-                async with t.open_child(
-                    "b", enable_modules=("tests.service.seam_eps",)
-                ) as b:
+            mods = ("tests.service.seam_eps",)
+            async with t.open_child("a", enable_modules=mods) as a:
+                async with t.open_child("b", enable_modules=mods) as b:
                     print(a.pid, b.pid, flush=True)
                     await trio.sleep_forever()
 
@@ -495,13 +494,17 @@ async def test_no_child_outlives_its_root(tmp_path, sig):
         stderr=subprocess.DEVNULL,
         env=env,
     )
-    with trio.fail_after(20):
-        pids = [int(x) for x in (await first_line(proc.stdout)).split()]
-        assert len(pids) == 2
-        kids = [psutil.Process(pid) for pid in pids]
-        os.kill(proc.pid, sig)
-        await proc.wait()
-        await proc.stdout.aclose()
+    try:
+        with trio.fail_after(20):
+            pids = [int(x) for x in (await first_line(proc.stdout)).split()]
+            assert len(pids) == 2
+            kids = [psutil.Process(pid) for pid in pids]
+            os.kill(proc.pid, sig)
+            await proc.wait()
+            await proc.stdout.aclose()
+    finally:
+        if proc.poll() is None:
+            proc.kill()
     with trio.move_on_after(3):
         while any(k.is_running() and k.status() != "zombie" for k in kids):
             await trio.sleep(0.02)

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import tractor
@@ -135,8 +136,12 @@ async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
     tractor waits for ever for a child that dies before it has called home, and tells
     nobody its pid until then.
     """
-    proc = await _open_process(*args, **kwargs)
     child = _spawned.get()
+    if child is not None and child.stderr is not None:
+        with child.stderr.open("ab") as sink:
+            proc = await _open_process(*args, stderr=sink, **kwargs)
+    else:
+        proc = await _open_process(*args, **kwargs)
     if child is not None:
         child.proc = proc
         child.has_process.set()
@@ -154,6 +159,7 @@ class Child:
     portal: Any = None
     proc: trio.Process | None = None
     failure: BaseException | None = None
+    stderr: Path | None = None
     has_process: trio.Event = field(default_factory=trio.Event)
     end: trio.Event = field(default_factory=trio.Event)
     spawn_scope: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -189,15 +195,18 @@ async def open_child(
     infect_asyncio: bool = False,
     spawn_deadline_s: float = SPAWN_DEADLINE_S,
     end_deadline_s: float = END_DEADLINE_S,
+    stderr: Path | None = None,
 ) -> AsyncIterator[Child]:
     """Start a child actor; the block's end ends it, gracefully or by SIGKILL.
 
-    Its death during the block raises nothing: wait for ``child.wait()`` beside it.
+    Its death during the block raises nothing: wait for ``child.wait()`` beside it. What
+    it writes to stderr, before it has a log and where it crashes, goes to the file
+    *stderr*, or to this process's.
 
     Raises:
       ServiceError: it died, failed an import, or took too long, before it was up.
     """
-    child = Child(name, end_deadline_s=end_deadline_s)
+    child = Child(name, end_deadline_s=end_deadline_s, stderr=stderr)
     async with collapse_eg(), trio.open_nursery() as host:
         with trio.move_on_after(spawn_deadline_s):
             await host.start(_host, child, enable_modules, infect_asyncio)

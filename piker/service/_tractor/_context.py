@@ -265,12 +265,13 @@ class _Call:
     def verdict(self, err: BaseException | None) -> BaseException | None:
         """Return what the caller is to see instead of *err*; None for success."""
         mine = self.body_error
-        noise = (
+        noise: tuple[type[BaseException], ...] = (
             trio.Cancelled,
             trio.EndOfChannel,
             tractor.RemoteActorError,
-            *TRANSPORT_ERRORS,
         )
+        if self.gone:
+            noise += TRANSPORT_ERRORS
         if mine is not None and any(
             not isinstance(e, noise) or isinstance(e, PikerError) for e in leaves(mine)
         ):
