@@ -31,7 +31,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _MAX_SHOWN = 60
 
 
-class Wrong(Exception):  # noqa: N818 - never leaves the package
+class Wrong(Exception):
     """What is wrong with the document: a key's path and a sentence about it."""
 
 

@@ -129,7 +129,7 @@ def is_alive(proc: psutil.Process) -> bool:
 async def wait_gone(procs: list[psutil.Process]) -> list[psutil.Process]:
     """Wait a little for *procs* to end; return those that didn't."""
     with trio.move_on_after(GONE_DEADLINE_S):
-        while any(is_alive(p) for p in procs):
+        while any(is_alive(p) for p in procs):  # noqa: ASYNC110 - not our children
             await trio.sleep(0.01)
     return [p for p in procs if is_alive(p)]
 
@@ -222,7 +222,7 @@ async def start_test_pikerd(tree: TestTree) -> None:
     argv = [sys.executable, "-m", "piker.cli.pikerd", "-l", "debug", "-r"]
     said = (tree.folder / "pikerd.stderr").open("ab")
     with said:
-        tree.pikerd = subprocess.Popen(  # noqa: S603 - our own module
+        tree.pikerd = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module
             [*argv, tree.registry],
             env=tree.env,
             stdout=said,
@@ -246,7 +246,7 @@ async def end_test_pikerd(tree: TestTree) -> None:
         if proc.poll() is None:
             proc.send_signal(signal.SIGTERM)
         with trio.move_on_after(12):
-            while proc.poll() is None:
+            while proc.poll() is None:  # noqa: ASYNC110 - a plain Popen
                 await trio.sleep(0.01)
         if proc.poll() is None:
             proc.kill()

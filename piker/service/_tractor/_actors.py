@@ -259,8 +259,7 @@ async def _host(
                         infect_asyncio=infect_asyncio,
                     )
                     spawn.cancel_scope.cancel()
-                if child.portal is None:
-                    raise child.failure or ServiceError("it never called home")
+                _check_up(child)
                 # From here on all is bounded by deadlines of ours; and a cancelled
                 # nursery of tractor's would ask the dead to cancel, for 0.5 s.
                 keep.shield = True
@@ -276,6 +275,11 @@ async def _host(
         child.kill()
         if child.portal is None:
             task_status.started()
+
+
+def _check_up(child: Child) -> None:
+    if child.portal is None:
+        raise child.failure or ServiceError("it never called home")
 
 
 async def _watch_spawn(child: Child, scope: trio.CancelScope) -> None:
