@@ -92,22 +92,17 @@ def compared(
     ours: Sequence[float],
     floor: Sequence[float] = (),
     *,
-    share: float = 0.5,
     rule: Rule = "x<=",
     target: float | None = None,
 ) -> Measure:
-    """Return the row of two lists of samples; *share* is the quantile compared."""
-
-    def middle(samples: Sequence[float]) -> float:
-        return median(samples) if share == 0.5 else quantile(samples, share)
-
+    """Return the row of two lists of samples, one a round."""
     return Measure(
         name=name,
         unit=unit,
-        ours=middle(ours),
-        ours_p99=quantile(ours, 0.99) if share == 0.5 else None,
-        floor=middle(floor) if floor else None,
-        floor_p99=quantile(floor, 0.99) if floor and share == 0.5 else None,
+        ours=median(ours),
+        ours_p99=quantile(ours, 0.99),
+        floor=median(floor) if floor else None,
+        floor_p99=quantile(floor, 0.99) if floor else None,
         rule=rule,
         target=target,
     )

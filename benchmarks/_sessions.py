@@ -5,33 +5,58 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 #: The market of `write_session`.
-SESSION_FQME: Final = "btcusdt.spot.binance.sim"
+SESSION_FQME: Final = "btcusdt.usdtm.perp.binance.sim"
 _ORIGIN_NS: Final = 1_700_000_000_000_000_000
 _BESIDE_THE_PROJECT: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def write_session(path: Path, rate_hz: float, seconds: float) -> None:
-    """Write a spot session of evenly spaced trades, each stamped when it is due."""
+def write_session(
+    path: Path, rate_hz: float, seconds: float, quotes_a_trade: int = 0
+) -> None:
+    """Write a futures session of evenly spaced frames, each stamped when it is due.
+
+    Before each trade stand *quotes_a_trade* frames of bid and ask.
+    """
     step_ms = round(1000 / rate_hz)
     with path.open("w", encoding="ascii") as file:
         for i in range(int(seconds * rate_hz)):
             due_ms = _ORIGIN_NS // 1_000_000 + i * step_ms
-            trade = {
-                "e": "trade",
-                "E": due_ms,
-                "s": "BTCUSDT",
-                "t": i + 1,
-                "p": f"{61000 + i % 50 * 0.01:.2f}",
-                "q": "0.00123",
-                "T": due_ms,
-                "m": bool(i % 2),
-                "M": True,
-            }
-            frame = {"stream": "btcusdt@trade", "data": trade}
+            is_trade = not (i + 1) % (quotes_a_trade + 1)
+            frame = (_trade if is_trade else _book_ticker)(i, due_ms)
             file.write(f"{due_ms * 1_000_000} {json.dumps(frame)}\n")
+
+
+def _trade(i: int, due_ms: int) -> dict[str, Any]:
+    data = {
+        "e": "trade",
+        "E": due_ms,
+        "T": due_ms,
+        "s": "BTCUSDT",
+        "t": i + 1,
+        "p": f"{61000 + i % 50 * 0.1:.1f}",
+        "q": "0.123",
+        "X": "MARKET",
+        "m": bool(i % 2),
+    }
+    return {"stream": "btcusdt@trade", "data": data}
+
+
+def _book_ticker(i: int, due_ms: int) -> dict[str, Any]:
+    data = {
+        "e": "bookTicker",
+        "u": i + 1,
+        "s": "BTCUSDT",
+        "b": f"{60999.9 + i % 50 * 0.1:.1f}",
+        "B": "2.507",
+        "a": f"{61000 + i % 50 * 0.1:.1f}",
+        "A": "2.510",
+        "T": due_ms,
+        "E": due_ms,
+    }
+    return {"stream": "btcusdt@bookTicker", "data": data}
 
 
 def recorded_session() -> Path | None:

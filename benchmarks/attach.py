@@ -16,7 +16,7 @@ GROWTH_MB = 10.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def run(rounds: int = 5, viewers: int = 20) -> Report:
+def run(rounds: int = 5, viewers: int = 20, settle_s: float = 2.0) -> Report:
     """Measure the time from ``open_feed()`` to a first quote, and datad's growth.
 
     A viewer is a process of its own; all stay until the round's end. The first one
@@ -26,7 +26,7 @@ def run(rounds: int = 5, viewers: int = 20) -> Report:
     grew: list[float] = []
     floor: list[float] = []
     for _ in range(rounds):
-        times, growth_mb = _view(viewers)
+        times, growth_mb = _view(viewers, settle_s)
         took.append(times)
         grew.append(growth_mb)
         floor.append(_bare_once())
@@ -45,7 +45,7 @@ def run(rounds: int = 5, viewers: int = 20) -> Report:
     return Report("attach", FLOOR, tuple(rows))
 
 
-def _view(viewers: int) -> tuple[list[float], float]:
+def _view(viewers: int, settle_s: float) -> tuple[list[float], float]:
     took_ms: list[float] = []
     first_rss = 0.0
     with piker_tree() as tree, ExitStack() as stack:
@@ -55,10 +55,10 @@ def _view(viewers: int) -> tuple[list[float], float]:
             took_ms.append((said["first"] - said["began"]) / 1e6)
             client.hear_key("live")
             if n == 0:
-                time.sleep(2.0)  # its steps, its first minutes of bars
+                time.sleep(settle_s)  # samplerd comes up, steps begin
                 pid = tree.root.child("datad.sim").pid
                 first_rss = _rss_mb(pid)
-        time.sleep(1.0)
+        time.sleep(settle_s)
         return took_ms, _rss_mb(pid) - first_rss
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ._procs import Program, Tree, bare_tree, piker_tree
-from ._report import Measure, Report, compared
+from ._report import Measure, Report, compared, quantile
 from ._sessions import SESSION_FQME, write_session
 
 RATE_HZ = 200.0
@@ -20,6 +20,8 @@ FLOOR = "a bare tractor stream to each client, same payload size, same pace"
 SKIP = 100
 #: A replay's clock starts with its first client; the others have so long to join.
 JOIN_S = 12.0
+
+NOTE = "each number is the median over the rounds, beside it the worst round's"
 
 Late = dict[str, list[float]]
 
@@ -33,40 +35,39 @@ def run(
         path = Path(folder) / "quotes.txt"
         write_session(path, RATE_HZ, seconds + JOIN_S + max(clients))
         for count in clients:
-            ours, floor = _alternate(rounds, path, count, seconds)
-            for since, of in (("due", "due"), ("sent", "made")):
-                for name, share, target in (("p50", 0.5, 1.5), ("p99", 0.99, 2.0)):
-                    rows.append(
-                        compared(
-                            f"{count} client{'s' * (count > 1)}, {name} since {since}",
-                            "ms",
-                            ours[of],
-                            floor[of],
-                            share=share,
-                            target=target,
-                        )
-                    )
-    return Report("fanout", FLOOR, tuple(rows))
+            rows += _rows(count, *_alternate(rounds, path, count, seconds))
+    return Report("fanout", FLOOR, tuple(rows), (NOTE,))
+
+
+def _rows(count: int, ours: list[Late], floor: list[Late]) -> list[Measure]:
+    rows = []
+    who = f"{count} client{'s' * (count > 1)}"
+    for since, of in (("due", "due"), ("sent", "made")):
+        for name, share, target in (("p50", 0.5, 1.5), ("p99", 0.99, 2.0)):
+            mine, bare = (
+                [quantile(late[of], share) for late in rounds]
+                for rounds in (ours, floor)
+            )
+            what = f"{who}, {name} since {since}"
+            rows.append(compared(what, "ms", mine, bare, target=target))
+    return rows
 
 
 def _alternate(
     rounds: int, path: Path, count: int, seconds: float
-) -> tuple[Late, Late]:
-    ours: Late = {"due": [], "made": []}
-    floor: Late = {"due": [], "made": []}
-    size = 150
+) -> tuple[list[Late], list[Late]]:
+    ours: list[Late] = []
+    floor: list[Late] = []
     for _ in range(rounds):
         told = _piker_once(path, count, seconds)
-        size = told[0]["size"]
-        _add(ours, told)
-        _add(floor, _bare_once(count, seconds, size))
+        ours.append(_late(told))
+        floor.append(_late(_bare_once(count, seconds, told[0]["size"])))
     return ours, floor
 
 
-def _add(late: Late, told: list[dict[str, Any]]) -> None:
-    for one in told:
-        for name in late:
-            late[name] += [ns / 1e6 for ns in one[name]]
+def _late(told: list[dict[str, Any]]) -> Late:
+    """Return how late the quotes of all clients were, ms."""
+    return {of: [ns / 1e6 for one in told for ns in one[of]] for of in ("due", "made")}
 
 
 def _piker_once(path: Path, count: int, seconds: float) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ FLOOR = "json.loads of the same frames; a bare stream that sends tick by tick"
 #: Bytes of one tick in a quote, roughly.
 _TICK_BYTES = 60
 _FLOOR_TICKS = 20_000
-_MADE_FRAMES = 60_000
+_MADE_FRAMES = 90_000
 
 Frames = list[bytes]
 
@@ -102,7 +102,7 @@ class _Made:
 
     def __enter__(self) -> Path:
         path = Path(self._folder.name) / "made.txt"
-        write_session(path, 200.0, self._frames / 200.0)
+        write_session(path, 200.0, self._frames / 200.0, quotes_a_trade=2)
         return path
 
     def __exit__(self, *_: object) -> None:

@@ -11,23 +11,22 @@ from ._report import Report, compared
 
 FQME = "btcusdt.spot.sim"
 FLOOR = "bare tractor: a loop of nursery, actor and context around each child"
-#: A kill a minute or so is nothing to back off from; more in a row would be.
-SETTLE_S = 1.0
 
 
-def run(rounds: int = 5) -> Report:
+def run(rounds: int = 5, settle_s: float = 1.0) -> Report:
     """Measure the time from SIGKILL to a fresh quote, seconds.
 
-    Each round has trees of its own: several deaths in a row are backed off from.
+    Each round has trees of its own: several deaths in a row are backed off from. A
+    kill comes *settle_s* after the first quote.
     """
     ours: list[dict[str, float]] = []
     floor: list[float] = []
     for _ in range(rounds):
         with piker_tree() as tree, tree.client("watch", fqmes=[FQME]) as client:
-            ours.append(_piker_once(tree, client))
+            ours.append(_piker_once(tree, client, settle_s))
         with bare_tree("supervised") as tree:
             with tree.client("watch", name="datad.sim") as client:
-                floor.append(_bare_once(tree, client))
+                floor.append(_bare_once(client, settle_s))
     fresh, lost = ([one[key] for one in ours] for key in ("fresh", "lost"))
     rows = (
         compared("to a fresh quote", "s", fresh, floor, target=1.5),
@@ -36,18 +35,18 @@ def run(rounds: int = 5) -> Report:
     return Report("restart", FLOOR, rows)
 
 
-def _piker_once(tree: Tree, client: Program) -> dict[str, float]:
+def _piker_once(tree: Tree, client: Program, settle_s: float) -> dict[str, float]:
     client.hear_key("fresh")
-    time.sleep(SETTLE_S)
+    time.sleep(settle_s)
     pid = tree.root.child("datad.sim").pid
     killed_ns = _kill(pid)
     lost_ns, fresh_ns = client.hear_key("lost"), client.hear_key("fresh")
     return {"lost": (lost_ns - killed_ns) / 1e9, "fresh": (fresh_ns - killed_ns) / 1e9}
 
 
-def _bare_once(tree: Tree, client: Program) -> float:
+def _bare_once(client: Program, settle_s: float) -> float:
     pid = client.hear_key("pid")
-    time.sleep(SETTLE_S)
+    time.sleep(settle_s)
     killed_ns = _kill(pid)
     said = client.hear()
     assert said["pid"] != pid

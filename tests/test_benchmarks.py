@@ -20,11 +20,11 @@ from benchmarks import (
 
 TINY = {
     "boot": lambda: boot.run(1, warm=False),
-    "fanout": lambda: fanout.run(1, clients=(2,), seconds=0.5),
-    "restart": lambda: restart.run(1),
+    "fanout": lambda: fanout.run(1, clients=(2,), seconds=0.3),
+    "restart": lambda: restart.run(1, settle_s=0.2),
     "shm": lambda: shm.run(1, scale=0.01),
     "replay": lambda: replay.run(1, frames=3000),
-    "attach": lambda: attach.run(1, viewers=2),
+    "attach": lambda: attach.run(1, viewers=2, settle_s=0.5),
 }
 
 
