@@ -69,6 +69,9 @@ class Mailbox:
     _queue: deque[Letter] = field(default_factory=deque)
     _merged: dict[str, _Merged] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._most = self._merge_at = max(2 * self.size, 64)
+
     def __len__(self) -> int:
         return len(self._queue) + len(self._merged)
 
@@ -95,8 +98,9 @@ class Mailbox:
         self.finish()
         self._queue.append((event, raw))
         # each event may have pushed a merged quote before it: bound those too
-        if len(self._queue) > max(2 * self.size, 64):
+        if len(self._queue) > self._merge_at:
             self._merge_all()
+            self._merge_at = len(self._queue) + self._most
 
     def _merge_all(self) -> None:
         """Merge all quotes into one a market, before the newest events."""
@@ -117,6 +121,7 @@ class Mailbox:
     def take(self) -> Letter | None:
         """Return the next message, None if there is none."""
         if not self._queue:
+            self._merge_at = self._most
             self.finish()
         return self._queue.popleft() if self._queue else None
 

@@ -337,16 +337,17 @@ class Market:
 
     def _on_ticks(self, ticks: list[Tick]) -> None:
         ticks = self._plausible(ticks)
-        new = 0
+        new = odd = 0
         for builder in self.builders.values():
             stats = builder.stats
             late, odd = stats.too_late, stats.odd
             new = max(new, builder.apply(ticks))
+            odd = stats.odd - odd
             if stats.too_late > late and self.live:
                 self._warn(f"a trade came too late for its {builder.period_s} s bar")
-            if stats.odd > odd:
-                self._warn("a trade has no time, or its price or size is no number")
-                ticks = [t for t in ticks if t.type != "trade" or not is_odd(t)]
+        if odd:
+            self._warn("a trade has no time, or its price or size is no number")
+            ticks = [t for t in ticks if t.type != "trade" or not is_odd(t)]
         for tick in ticks:
             if tick.type == "trade":
                 self.last = tick.price

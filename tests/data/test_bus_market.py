@@ -1,0 +1,498 @@
+"""Markets of a bus: opened and closed at every bad moment, faults, order of events."""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from piker.brokers import Reached
+from piker.data import _buffers
+from piker.data._shm import ShmArray, ShmWriter
+from piker.errors import (
+    BadPayload,
+    SessionFileError,
+    ShmFull,
+    SymbolNotFound,
+    VenueRefused,
+    VenueUnreachable,
+)
+from piker.msgs import Ended, Quote, Tick
+from tests.data._scripted import (
+    NS,
+    START_S,
+    Backend,
+    open_bench,
+    replay_clock,
+    settle,
+    taken,
+    trade,
+)
+
+BTC, ETH = "btcusdt.spot.scripted", "ethusdt.spot.scripted"
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    def open_it(backend=None, conf=""):
+        return open_bench(tmp_path, monkeypatch, backend, conf)
+
+    return open_it
+
+
+@pytest.fixture
+def clock(autojump_clock):
+    """Time passes at once when every task waits."""
+    return autojump_clock
+
+
+@asynccontextmanager
+async def watching(bus, *fqmes, hz=None):
+    async with bus.subscribe(list(fqmes), hz) as (sub, flumes):
+        yield sub, flumes
+
+
+def bars(flume, period_s=1):
+    token = flume.rt_shm if period_s == 1 else flume.hist_shm
+    got = ShmArray.attach(token).last(10_000)
+    return dict(zip(got.time.tolist(), got.count.tolist(), strict=True))
+
+
+def kinds(items):
+    return [type(item).__name__ for item in items]
+
+
+async def test_viewers_share_one_upstream(bench, clock):
+    async with bench() as b, watching(b.bus, BTC) as (one, flumes):
+        async with watching(b.bus, BTC, BTC) as (two, both):
+            await b.backend.ups[0].put(trade(1))
+            await settle()
+            assert both[0] == both[1]
+            assert [len(taken(sub)) for sub in (one, two)] == [1, 1]
+            assert b.bus.stats()[BTC]["subs"] == 2
+        assert b.bus.stats()[BTC]["subs"] == 1
+        assert b.bus.stats()[BTC]["upstreams"] == len(b.backend.ups) == 1
+        assert flumes[0].down == ""
+
+
+async def test_upstream_closes_a_linger_after_the_last_left(bench, clock):
+    conf = "[data]\nlinger_s = 60\nidle_s = 900\n"
+    async with bench(conf=conf) as b, trio.open_nursery() as tasks:
+        tasks.start_soon(b.bus.end_when_idle)
+        async with watching(b.bus, BTC):
+            pass
+        await trio.sleep(50)
+        async with watching(b.bus, BTC):
+            pass
+        await trio.sleep(50)
+        assert b.backend.open_now[BTC] == 1, "measured from the first leave"
+        await trio.sleep(12)
+        assert b.backend.open_now[BTC] == 0
+        assert b.bus.stats()[BTC]["upstreams"] == 0
+        tasks.cancel_scope.cancel()
+
+
+async def test_idle_bus_ends_after_the_last_left(bench, clock):
+    async with bench(conf="[data]\nlinger_s = 1\nidle_s = 30\n") as b:
+        began = trio.current_time()
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(b.bus.end_when_idle)
+            async with watching(b.bus, BTC):
+                await trio.sleep(100)
+            left = trio.current_time()
+        assert 30 <= trio.current_time() - left < 32
+        assert left - began > 99
+
+
+async def test_a_viewer_who_comes_while_the_upstream_closes(bench, clock):
+    backend = Backend(close_s=0.5, clock=replay_clock())
+    async with bench(backend, "[data]\nlinger_s = 1\n") as b:
+        async with watching(b.bus, BTC):
+            await backend.ups[0].put(trade(1), trade(2))
+            await settle()
+        market = b.bus.markets[BTC]
+        market.stop()
+        await trio.sleep(0.1)
+        assert backend.open_now[BTC] == 1, "still closing"
+        async with watching(b.bus, BTC) as (sub, flumes):
+            up = await backend.next_up(1)
+            assert up.resume.tid == 0
+            assert backend.most_open == 1
+            await up.put(trade(1), trade(2), trade(3))
+            await settle()
+            assert market.live
+            assert bars(flumes[0]) == {START_S + i: 1 for i in (1, 2, 3)}
+            assert kinds(taken(sub)) == ["Quote"]
+            assert flumes[0].down == ""
+
+
+async def test_closed_between_its_start_and_its_first_quote(bench, clock):
+    """The last viewer leaves, and one comes, before the backend has said a word."""
+    async with bench(Backend(clock=replay_clock())) as b:
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(watching(b.bus, BTC).__aenter__)
+            while BTC not in b.bus.markets:
+                await trio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        assert b.bus.markets[BTC].claims == 0
+        b.bus.markets[BTC].stop()
+        async with watching(b.bus, BTC):
+            assert b.bus.markets[BTC].live
+
+
+async def test_what_was_missed_is_told_and_in_the_bars(bench, clock):
+    backend = Backend(live_at_once=False, clock=replay_clock())
+    async with bench(backend) as b, trio.open_nursery() as tasks:
+        got = []
+
+        async def watch(task_status):
+            async with watching(b.bus, BTC) as pair:
+                got.append(pair)
+                task_status.started()
+                await trio.sleep_forever()
+
+        async def catch_up(at, *ticks):
+            up = await backend.next_up(at)
+            await up.put(*ticks)
+            up.is_live.set()
+
+        tasks.start_soon(catch_up, 0, trade(1))
+        await tasks.start(watch)
+        sub, flumes = got[0]
+        await backend.ups[0].put(trade(2))
+        backend.ups[0].fail(VenueUnreachable("gone"))
+        up = await backend.next_up(1)
+        assert up.resume.tid == 0
+        await up.put(trade(1), trade(2), trade(3), trade(4))
+        await settle()
+        up.is_live.set()
+        await settle()
+        await up.put(trade(5))
+        await settle()
+        said = taken(sub)
+        assert kinds(said) == ["Quote", "Disconnected", "Reconnected", "Quote"]
+        assert said[1].reason == "gone"
+        assert said[2].missed == 2
+        assert [t.tid for q in said if isinstance(q, Quote) for t in q.ticks] == [2, 5]
+        assert bars(flumes[0]) == {START_S + i: 1 for i in (1, 2, 3, 4, 5)}
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_was_sent_before_live_is_no_news(bench, clock):
+    """A burst is still in the channel when the backend says that it is live."""
+    backend = Backend(live_at_once=False, clock=replay_clock())
+    async with bench(backend) as b, trio.open_nursery() as tasks:
+
+        async def burst():
+            up = await backend.next_up(0)
+            await settle()
+            for i in range(1, 41):
+                up.send.send_nowait((BTC, [trade(i)]))
+            up.is_live.set()
+            await trio.lowlevel.checkpoint()
+            await up.put(trade(41))
+
+        tasks.start_soon(burst)
+        async with watching(b.bus, BTC) as (sub, flumes):
+            await settle()
+            assert flumes[0].missed == b.bus.markets[BTC].missed == 40
+            assert [t.tid for quote in taken(sub) for t in quote.ticks] == [41]
+
+
+async def test_who_comes_while_it_is_down_hears_of_its_return(bench, clock):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (early, _):
+        backend.faults[BTC] = [VenueUnreachable("still gone")] * 3
+        backend.ups[0].fail(VenueUnreachable("gone"))
+        await trio.sleep(0.2)
+        async with watching(b.bus, BTC) as (late, flumes):
+            assert flumes[0].down == "still gone"
+            await backend.next_up(1)
+            await settle()
+            assert kinds(taken(early)) == ["Disconnected", "Reconnected"]
+            assert kinds(taken(late)) == ["Reconnected"]
+            async with watching(b.bus, BTC) as (third, fresh):
+                assert fresh[0].down == ""
+                assert taken(third) == []
+
+
+async def test_catching_up_for_long_is_said(bench, clock):
+    backend = Backend(live_at_once=False)
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, flumes):
+        assert "still being fetched" in flumes[0].down
+        backend.ups[0].is_live.set()
+        await settle()
+        assert kinds(taken(sub)) == ["Reconnected"]
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError("a bug"), VenueUnreachable("off")])
+async def test_a_fault_of_one_market_is_its_own(bench, clock, fault):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (btc, _):
+        async with watching(b.bus, ETH) as (eth, _):
+            backend.ups[0].fail(fault)
+            await backend.next_up(2)
+            await backend.ups[1].put(trade(1))
+            await settle()
+            assert kinds(taken(btc)) == ["Disconnected", "Reconnected"]
+            assert kinds(taken(eth)) == ["Quote"]
+            assert b.bus.stats()[ETH]["opened"] == 1
+
+
+@pytest.mark.parametrize("fault", [SessionFileError("cut off"), VenueRefused("banned")])
+async def test_what_was_sent_before_a_fatal_fault_counts(bench, clock, fault):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, flumes):
+        up = backend.ups[0]
+        for i in range(1, 51):
+            up.send.send_nowait((BTC, [trade(i)]))
+        up.fail(fault)
+        await settle()
+        said = taken(sub)
+        assert isinstance(said[-1], Ended)
+        assert said[-1].reason == str(fault)
+        assert len(bars(flumes[0])) == 50
+        assert sum(len(quote.ticks) for quote in said[:-1]) == 50
+
+
+async def test_one_given_up_is_tried_again_for_the_next(bench, clock):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (first, flumes):
+        await backend.ups[0].put(trade(1))
+        backend.ups[0].fail(VenueRefused("banned"))
+        await settle()
+        async with watching(b.bus, BTC) as (second, _):
+            await backend.ups[1].put(trade(2))
+            await settle()
+            assert kinds(taken(first)) == ["Quote", "Ended", "Reconnected", "Quote"]
+            assert kinds(taken(second)) == ["Quote"]
+            assert bars(flumes[0]) == {START_S + 1: 1, START_S + 2: 1}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        VenueRefused("no"),
+        BadPayload("what"),
+        SessionFileError("broken"),
+        ShmFull("full"),
+    ],
+)
+async def test_a_refused_start_reaches_its_opener_only(bench, clock, fault):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, ETH) as (eth, _):
+        for _ in range(2):
+            backend.faults[BTC] = [fault]
+            with pytest.raises(type(fault), match=str(fault)):
+                async with watching(b.bus, ETH, BTC):
+                    pass
+            assert b.bus.markets[ETH].claims == 1
+            assert b.bus.markets[BTC].claims == 0
+        await backend.ups[0].put(trade(1))
+        async with watching(b.bus, BTC) as (btc, _):
+            await backend.ups[1].put(trade(1))
+            await settle()
+            assert kinds(taken(btc)) == kinds(taken(eth)) == ["Quote"]
+
+
+async def test_no_room_for_one_of_two_buffers_leaves_none(
+    bench, clock, monkeypatch, tmp_path
+):
+    real = ShmWriter.open
+
+    def no_room(path, *, fqme, period_s, capacity):
+        if fqme == BTC and period_s == 1:
+            raise ShmFull("no room")
+        return real(path, fqme=fqme, period_s=period_s, capacity=capacity)
+
+    monkeypatch.setattr(_buffers.ShmWriter, "open", no_room)
+    async with bench(Backend(clock=replay_clock())) as b, watching(b.bus, ETH):
+        with pytest.raises(ShmFull, match="no room"):
+            async with watching(b.bus, BTC):
+                pass
+        names = {path.name for path in (tmp_path / "shm").iterdir()}
+        assert names == {f"{ETH}.1s", f"{ETH}.60s"}
+
+
+async def test_a_bad_name_among_good_ones_leaves_nothing_subscribed(bench, clock):
+    backend = Backend(unknown={ETH})
+    async with bench(backend) as b:
+        with pytest.raises(SymbolNotFound, match="ethusdt"):
+            async with watching(b.bus, BTC, ETH):
+                pass
+        assert b.bus.stats() == {}
+        assert backend.ups == []
+
+
+async def test_a_venue_that_never_answers_is_named(bench, clock):
+    backend = Backend()
+    backend.faults[BTC] = [VenueUnreachable("no route to the venue")] * 100
+    async with bench(backend) as b:
+        with pytest.raises(VenueUnreachable, match="no route to the venue"):
+            async with watching(b.bus, BTC):
+                pass
+        assert b.bus.markets[BTC].claims == 0
+
+
+async def test_a_backend_that_says_nothing_is_given_a_deadline(bench, clock):
+    async def silent(*_, **__):
+        await trio.sleep_forever()
+
+    async with bench() as b:
+        b.bus.mod.stream_quotes = silent
+        with pytest.raises(VenueUnreachable, match="said nothing of"):
+            async with watching(b.bus, BTC):
+                pass
+
+
+async def test_who_comes_after_the_end_is_told_of_it(bench, clock):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (first, _):
+        await backend.ups[0].put(trade(1))
+        backend.ups[0].fail()
+        await settle()
+        async with watching(b.bus, BTC) as (second, flumes):
+            assert kinds(taken(first)) == ["Quote", "Ended"]
+            assert kinds(taken(second)) == ["Ended"]
+            assert flumes[0].down == ""
+            assert flumes[0].first_quote.last == 100.0
+            assert len(backend.ups) == 1
+
+
+async def test_an_end_while_catching_up(bench, clock):
+    """A replay that ends before its stream ever was live: back, then ended."""
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, flumes):
+        backend.live_at_once = False
+        backend.ups[0].fail(VenueUnreachable("gone"))
+        up = await backend.next_up(1)
+        await up.put(trade(1))
+        up.fail()
+        await settle()
+        said = taken(sub)
+        assert kinds(said) == ["Disconnected", "Reconnected", "Ended"]
+        assert said[1].missed == 1
+        assert bars(flumes[0]) == {START_S + 1: 1}
+
+
+# -- time -----------------------------------------------------------------------
+
+
+async def test_bars_of_a_replay_follow_its_data(bench, clock):
+    backend = Backend(clock=replay_clock(speed=1000.0))
+    async with bench(backend) as b, watching(b.bus, BTC) as (_, flumes):
+        up = backend.ups[0]
+        await up.put(trade(1))
+        await up.send.send(Reached(BTC, (START_S + 30) * NS))
+        await up.put(trade(29, START_S + 29.5))
+        await settle()
+        got = bars(flumes[0])
+        assert list(got) == list(range(START_S + 1, START_S + 30))
+        assert sum(got.values()) == 2
+        assert b.bus.markets[BTC].builders[1].stats.too_late == 0
+
+
+async def test_wall_steps_open_bars_no_further_than_the_data(bench, clock, monkeypatch):
+    backend = Backend()
+    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    async with bench(backend) as b, watching(b.bus, BTC) as (_, flumes):
+        up = backend.ups[0]
+        await up.put(trade(0))
+        b.step(START_S + 2)
+        await settle()
+        assert list(bars(flumes[0])) == [START_S, START_S + 1, START_S + 2]
+        await up.send.send(Reached(BTC, (START_S + 2) * NS + 1))
+        b.step(START_S + 4)
+        await settle()
+        assert max(bars(flumes[0])) == START_S + 2, "the data isn't there yet"
+        await up.send.send(Reached(BTC, (START_S + 9) * NS))
+        await settle()
+        assert max(bars(flumes[0])) == START_S + 4, "the clock isn't there yet"
+
+
+async def test_a_late_step_lets_the_trades_of_that_time_come_first(
+    bench, clock, monkeypatch
+):
+    """datad was stopped for 15 s: step and trades wait together when it goes on."""
+    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    async with bench() as b, watching(b.bus, BTC) as (_, flumes):
+        up = b.backend.ups[0]
+        await up.put(trade(0))
+        b.step(START_S + 1)
+        await settle()
+        b.step(START_S + 16)
+        for i in range(1, 16):
+            await up.put(trade(i))
+        await trio.sleep(1)
+        assert bars(flumes[0]) == {START_S + i: int(i < 16) for i in range(17)}
+
+
+async def test_a_lost_market_stands_still(bench, clock, monkeypatch):
+    """Else flat bars would lie where the trades belong that are fetched later."""
+    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    backend = Backend()
+    async with bench(backend) as b, watching(b.bus, BTC) as (_, flumes):
+        await backend.ups[0].put(trade(0))
+        b.step(START_S + 1)
+        await settle()
+        backend.faults[BTC] = [VenueUnreachable("gone")] * 3
+        backend.ups[0].fail(VenueUnreachable("gone"))
+        await settle()
+        for i in range(2, 40):
+            b.step(START_S + i)
+        up = await backend.next_up(1)
+        await up.put(*(trade(i) for i in range(40)))
+        await settle()
+        b.step(START_S + 40)
+        await trio.sleep(1)
+        assert bars(flumes[0]) == {START_S + i: int(i < 40) for i in range(41)}
+
+
+# -- oddities -------------------------------------------------------------------
+
+
+async def test_odd_trades_are_left_out_and_told_once(bench, clock):
+    backend = Backend(clock=replay_clock())
+    odd = [
+        Tick("trade", math.nan, 1.0, START_S * NS, 2),
+        Tick("trade", 1.0, math.inf, START_S * NS, 3),
+        Tick("trade", 1.0, -1.0, START_S * NS, 4),
+        Tick("trade", 1.0, 1.0, 0, 5),
+    ]
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, flumes):
+        up = backend.ups[0]
+        await up.put(trade(1), *odd)
+        await up.put(*odd)
+        await up.put(trade(6))
+        await settle()
+        said = taken(sub)
+        assert kinds(said) == ["Warned", "Quote", "Quote"]
+        assert [t.tid for q in said[1:] for t in q.ticks] == [1, 6]
+        assert sum(bars(flumes[0]).values()) == 2
+        assert b.bus.stats()[BTC]["odd"] == 8
+
+
+async def test_stamps_far_ahead_are_warned_about_then_refused(
+    bench, clock, monkeypatch
+):
+    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    async with bench() as b, watching(b.bus, BTC) as (sub, flumes):
+        up = b.backend.ups[0]
+        await up.put(trade(1), trade(20), trade(9999, START_S + 4000))
+        await settle()
+        said = taken(sub)
+        assert kinds(said) == ["Warned", "Quote"]
+        assert "lead the clock by" in said[0].reason
+        assert max(bars(flumes[0])) == START_S + 20
+
+
+async def test_a_trade_too_late_is_told(bench, clock):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, flumes):
+        await backend.ups[0].put(trade(1), trade(30), trade(31, START_S + 5))
+        await settle()
+        assert "too late for its 1 s bar" in taken(sub)[0].reason
+        assert sum(bars(flumes[0]).values()) == 2
+        assert sum(bars(flumes[0], 60).values()) == 3, "the minute still changes"
