@@ -274,6 +274,7 @@ class Services:
         service.forced = False
         service.wake = trio.Event()
         service.child = None
+        service.run_scope = trio.CancelScope()  # here: a stop may come before it runs
         service.restarts += 1
         self._set(service, event, reason=why)
 

@@ -33,7 +33,6 @@ class Change(Protocol):
 async def run_once(service: Service, policy: Policy, change: Change) -> Death:
     """Start the daemon and stay until it is gone; never raises for its faults."""
     spec = service.spec
-    service.run_scope = trio.CancelScope()
     service.was_up, service.wedged = False, ""
     error: Exception | None = None
     finished = False

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 
 if __name__ == "__main__":
-    # else a Ctrl-C stays ignored where a shell started the tests in its background
+    # else they stay ignored where the tests run under nohup or in a shell's background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     from piker.cli.pikerd import main
     from piker.service import SPAWNERS
 
