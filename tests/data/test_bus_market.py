@@ -191,11 +191,10 @@ async def test_what_was_sent_before_live_is_no_news(bench, clock):
             for i in range(1, 41):
                 up.send.send_nowait((BTC, [trade(i)]))
             up.is_live.set()
-            await trio.lowlevel.checkpoint()
-            await up.put(trade(41))
 
         tasks.start_soon(burst)
         async with watching(b.bus, BTC) as (sub, flumes):
+            await backend.ups[0].put(trade(41))
             await settle()
             assert flumes[0].missed == b.bus.markets[BTC].missed == 40
             assert [t.tid for quote in taken(sub) for t in quote.ticks] == [41]
