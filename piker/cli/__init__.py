@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
+#: When this program began to run, by the monotonic clock.
+STARTED_S: Final = time.monotonic()
+
 
 def main() -> None:
     """Be the ``piker`` command."""

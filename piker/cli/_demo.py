@@ -6,7 +6,6 @@ temporary folders > pikerd (this process) > datad.sim, samplerd > a feed
 from __future__ import annotations
 
 import json
-import os
 import socket
 import tempfile
 import time
@@ -20,6 +19,7 @@ import trio
 
 from piker import config
 from piker.brokers.sim import DEMO_FQME
+from piker.cli import STARTED_S
 from piker.data import Feed, open_feed
 from piker.errors import DeadlineExceeded, UsageError
 from piker.log import setup_logging
@@ -38,7 +38,8 @@ class Report(Struct, frozen=True, kw_only=True):
       ok: quotes came, bars were made, no order daemon ran, and nothing is left.
       actors: of the tree, pikerd first.
       brokerd_processes: order daemons there were; a demo needs none.
-      time_to_first_quote_s: since the command was typed.
+      time_to_first_quote_s: since the program began to run; the set-up that `./run`
+        may have done before is not in it.
       quotes: received.
       bars: 1 s bars begun while it ran.
       fqme: the market.
@@ -171,7 +172,7 @@ async def _take_quotes(demo: Demo, seconds: float | None) -> None:
         async for item in demo.feed.messages:
             if isinstance(item, Quote):
                 if not demo.quotes:
-                    demo.first_quote_s = _since_typed()
+                    demo.first_quote_s = time.monotonic() - STARTED_S
                     demo.begun.set()
                     left = float("inf") if seconds is None else seconds
                     scope.deadline = trio.current_time() + left
@@ -184,11 +185,6 @@ async def _take_quotes(demo: Demo, seconds: float | None) -> None:
         raise DeadlineExceeded(
             f"no quote of {demo.fqme!r} in {FIRST_QUOTE_DEADLINE_S:g} s; -v shows logs"
         )
-
-
-def _since_typed() -> float:
-    """Return seconds since this process was started, the interpreter's start too."""
-    return time.time() - float(psutil.Process(os.getpid()).create_time())
 
 
 def _bars_begun(demo: Demo) -> int:
