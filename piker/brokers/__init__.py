@@ -24,11 +24,20 @@ from ._backend import (
 BACKENDS: tuple[str, ...] = ("sim",)
 
 
-def get_brokermod(name: str) -> ModuleType:
-    """Return the backend called *name*; raises BrokerNotFound."""
+def check_broker(name: str) -> None:
+    """Raise BrokerNotFound unless a backend is called *name*.
+
+    Imports none: what a backend is made of is its daemons' affair, and a client that
+    only names it starts that much sooner.
+    """
     if name not in BACKENDS:
         known = ", ".join(BACKENDS)
         raise BrokerNotFound(f"no broker {name!r}; known: {known}")
+
+
+def get_brokermod(name: str) -> ModuleType:
+    """Return the backend called *name*; raises BrokerNotFound."""
+    check_broker(name)
     return importlib.import_module(f"{__name__}.{name}")
 
 

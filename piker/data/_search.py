@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from piker.brokers import BACKENDS, get_brokermod
+from piker.brokers import BACKENDS, check_broker, get_brokermod
 from piker.errors import PikerError, VenueError
 from piker.log import get_logger
 from piker.msgs import Match
@@ -39,7 +39,7 @@ async def search_symbols(
     """
     asked = brokers or list(BACKENDS)
     for name in asked:
-        get_brokermod(name)
+        check_broker(name)
     found: list[Match] = []
     faults: list[PikerError] = []
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import trio
 
-from piker.brokers import get_brokermod
+from piker.brokers import check_broker
 from piker.errors import UsageError
 from piker.msgs import (
     Calendar,
@@ -194,7 +194,7 @@ class Feed:
     def _add(self, name: str, throttle: float | None) -> None:
         """Put a market on its broker's line; raises BadFqme, BrokerNotFound."""
         broker = Fqme.parse(name).broker
-        get_brokermod(broker)
+        check_broker(broker)
         if broker not in self._lines:
             self._lines[broker] = Line(broker, throttle, self._put, self._learn)
         if name not in self._lines[broker].fqmes:

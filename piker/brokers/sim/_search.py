@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import trio
-from rapidfuzz import fuzz, process, utils
 
 from piker.brokers._backend import serve_search
 from piker.log import get_logger
@@ -50,6 +49,8 @@ async def find_matches(pattern: str, limit: int) -> list[Match]:
 
 
 def _score(pattern: str, names: dict[str, str], limit: int) -> list[tuple[str, float]]:
+    from rapidfuzz import fuzz, process, utils
+
     wanted = pattern.strip().lower()
     exact = [(fqme, 100.0) for fqme in names if fqme.startswith(wanted)][:limit]
     found = process.extract(

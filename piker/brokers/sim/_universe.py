@@ -14,8 +14,6 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final, NamedTuple
 
-from rapidfuzz import process
-
 from piker.errors import SymbolNotFound
 from piker.msgs import Asset, AssetType, Calendar, Fqme, MktPair
 
@@ -267,6 +265,8 @@ def _advice(fqme: Fqme) -> str:
             "its options expire on a month's third Friday, strikes are multiples of"
             f" {item.strike_step}, like {fqme.pair}.20270115.200c.cboe.sim"
         )
+    from rapidfuzz import process
+
     close = process.extract(fqme.pair, products().keys(), limit=3)
     names = (product(name) for name, *_ in close)
     return "close to it: " + ", ".join(f"{n.name}.{n.venue}.sim" for n in names if n)
