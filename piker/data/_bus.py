@@ -97,6 +97,8 @@ class FeedsBus:
         if market.claims:
             return
         market.unclaimed_at = self._idle_since = trio.current_time()
+        if market.failure is not None and not market.builders:
+            self.markets.pop(market.fqme, None)  # refused before it had a bar
 
     async def end_when_idle(self) -> None:
         """Close what nobody wants; return once that is so of all for long enough."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -58,6 +59,11 @@ def bars(flume, period_s=1):
     token = flume.rt_shm if period_s == 1 else flume.hist_shm
     got = ShmArray.attach(token).last(10_000)
     return dict(zip(got.time.tolist(), got.count.tolist(), strict=True))
+
+
+def stop_wall_clock(monkeypatch):
+    fake = SimpleNamespace(time_ns=lambda: START_S * NS, monotonic_ns=lambda: 0)
+    monkeypatch.setattr("piker.msgs._clock.time", fake)
 
 
 def kinds(items):
@@ -395,7 +401,7 @@ async def test_bars_of_a_replay_follow_its_data(bench, clock):
 
 async def test_wall_steps_open_bars_no_further_than_the_data(bench, clock, monkeypatch):
     backend = Backend()
-    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    stop_wall_clock(monkeypatch)
     async with bench(backend) as b, watching(b.bus, BTC) as (_, flumes):
         up = backend.ups[0]
         await up.put(trade(0))
@@ -415,7 +421,7 @@ async def test_a_late_step_lets_the_trades_of_that_time_come_first(
     bench, clock, monkeypatch
 ):
     """datad was stopped for 15 s: step and trades wait together when it goes on."""
-    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    stop_wall_clock(monkeypatch)
     async with bench() as b, watching(b.bus, BTC) as (_, flumes):
         up = b.backend.ups[0]
         await up.put(trade(0))
@@ -430,7 +436,7 @@ async def test_a_late_step_lets_the_trades_of_that_time_come_first(
 
 async def test_a_lost_market_stands_still(bench, clock, monkeypatch):
     """Else flat bars would lie where the trades belong that are fetched later."""
-    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    stop_wall_clock(monkeypatch)
     backend = Backend()
     async with bench(backend) as b, watching(b.bus, BTC) as (_, flumes):
         await backend.ups[0].put(trade(0))
@@ -476,7 +482,7 @@ async def test_odd_trades_are_left_out_and_told_once(bench, clock):
 async def test_stamps_far_ahead_are_warned_about_then_refused(
     bench, clock, monkeypatch
 ):
-    monkeypatch.setattr("piker.msgs._clock.time.time_ns", lambda: START_S * NS)
+    stop_wall_clock(monkeypatch)
     async with bench() as b, watching(b.bus, BTC) as (sub, flumes):
         up = b.backend.ups[0]
         await up.put(trade(1), trade(20), trade(9999, START_S + 4000))

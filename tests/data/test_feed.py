@@ -1,0 +1,332 @@
+"""Feeds through a real tree: who asks wrongly is told, who shares gets all of it."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import resource
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import trio
+
+from piker.data import (
+    Disconnected,
+    Ended,
+    Quote,
+    Reconnected,
+    maybe_open_feed,
+    open_feed,
+    search_symbols,
+)
+from piker.errors import (
+    BadFqme,
+    BrokerNotFound,
+    SessionFileError,
+    ShmFull,
+    SymbolNotFound,
+    UsageError,
+)
+from piker.service import Policy
+from tests._data import binance_session
+from tests.data._live import (
+    BTC,
+    ETH,
+    NS,
+    check_live_bars,
+    stats,
+    synthetic,
+    wait_stats,
+    watched,
+)
+
+pytestmark = pytest.mark.tree
+REPLAY = "btcusdt.usdtm.perp.binance.sim"
+
+
+# -- asked wrongly ----------------------------------------------------------------
+
+
+async def test_bad_names_are_refused_and_leave_nothing(open_test_pikerd):
+    cases = [
+        ("nosuch.spot.sim", SymbolNotFound, "no market 'nosuch.spot.sim' in sim"),
+        ("btcusdt.spot.nobroker", BrokerNotFound, "no broker 'nobroker'; known: sim"),
+        ("BTC/USDT", BadFqme, "illegal character"),
+        ("btcusdt", BadFqme, "has no broker"),
+        ("es.cme.20200320.sim", SymbolNotFound, "es.cme.20200320.sim"),
+        ("btcusdt.spot.binance.sim", SymbolNotFound, "no recorded market"),
+    ]
+    async with open_test_pikerd(), open_feed(ETH) as eth:
+        for name, kind, text in cases:
+            for fqmes in ([name], [BTC, name]):
+                with pytest.raises(kind, match=text) as caught:
+                    async with open_feed(fqmes):
+                        pass
+                assert "\n" not in str(caught.value)
+        for fqmes, throttle in (([], None), ([BTC], 0), ([BTC], -1), ([BTC], 1e9)):
+            with pytest.raises(UsageError):
+                async with open_feed(fqmes, tick_throttle=throttle):
+                    pass
+        told = await stats()
+        assert {name for name, one in told.items() if one["subs"]} == {ETH}
+        assert told.keys() == {ETH, BTC}, "what was refused is forgotten"
+        assert isinstance(await eth.stream.receive(), Quote)
+
+
+async def test_no_room_for_bars_reaches_the_opener_only(open_test_pikerd):
+    async with open_test_pikerd() as tree, open_feed(ETH) as eth:
+        datad = tree.services.service_tasks["datad.sim"].pid
+        old = resource.prlimit(datad, resource.RLIMIT_FSIZE)
+        resource.prlimit(datad, resource.RLIMIT_FSIZE, (2**20, old[1]))
+        with pytest.raises(ShmFull, match="no room for the bars of 'btcusdt.spot.sim'"):
+            async with open_feed([ETH, BTC]):
+                pass
+        assert isinstance(await eth.stream.receive(), Quote)
+        assert not [path for path in tree.shm.iterdir() if BTC in path.name]
+        resource.prlimit(datad, resource.RLIMIT_FSIZE, old)
+        async with open_feed([ETH, BTC]) as both:
+            assert len(both.flumes[BTC].rt_shm) > 1000
+        assert (await stats())[ETH]["opened"] == 1
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Recorded sessions with something wrong with them."""
+    raw = gzip.decompress(binance_session("usdm_hft/btcusdt_20240808.gz").read_bytes())
+    lines = raw.split(b"\n")[:12_000]
+    swapped = [*lines[:9_000], lines[100], *lines[9_000:]]
+    files = {
+        "cut": gzip.compress(b"\n".join(lines))[:-20_000],
+        "unsorted": gzip.compress(b"\n".join(swapped)),
+        "empty": b"",
+        "other": gzip.compress(b"\n".join(lines)),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "venue", "text"),
+    [
+        ("cut", "", "is cut off after line"),
+        ("unsorted", "", "line 9001: stamps must not run backwards"),
+        ("empty", "", "is empty"),
+        ("other", "binance.spot", "recorded at binance.usdtm, not at binance.spot"),
+        ("missing", "", "no such file"),
+    ],
+)
+async def test_a_damaged_session_says_so(open_test_pikerd, damaged, file, venue, text):
+    """As an error of the opener, or as the end of what could be played."""
+    good = binance_session("spot_hft/ethusdt_20240808.gz")
+    conf = (
+        f'[sim]\nspeed = 0\nsessions = ["{good}", '
+        f'{{file = "{damaged / file}", venue = "{venue}"}}]\n'
+    )
+    async with open_test_pikerd(conf=conf):
+        async with open_feed("ethusdt.spot.binance.sim") as eth:
+            if file in ("cut", "unsorted"):
+                async with open_feed(REPLAY) as feed:
+                    ended = await feed.events.receive()
+                    assert isinstance(ended, Ended)
+                    assert text in ended.reason
+                    bars = feed.flumes[REPLAY].rt_shm.last(1000)
+                    assert bars.count.sum() > 500, "what can be played is played"
+            else:
+                with pytest.raises(SessionFileError, match=text):
+                    async with open_feed(REPLAY):
+                        pass
+            while not isinstance(event := await eth.events.receive(), Ended):
+                pass
+            assert event.reason == "the source has no more data"
+        assert "ethusdt.spot.binance.sim" in [
+            match.fqme for match in await search_symbols("ethusdt.spot.binance")
+        ]
+
+
+# -- shared -----------------------------------------------------------------------
+
+
+async def test_users_of_one_process_share_a_line(open_test_pikerd):
+    """One of them never reads: the others get every quote, in order."""
+    async with open_test_pikerd(), trio.open_nursery() as nursery:
+        async with (
+            maybe_open_feed([BTC], nursery=nursery) as one,
+            maybe_open_feed([BTC], nursery=nursery) as deaf,
+        ):
+            deaf_tap, seen = deaf.messages, []
+            async with maybe_open_feed([BTC], nursery=nursery) as two:
+                assert one.flumes is two.flumes
+                assert (await stats())[BTC]["subs"] == 1
+                for _ in range(3):
+                    assert isinstance(await two.stream.receive(), Quote)
+            assert all([isinstance(one, Quote) async for one in two.stream])
+            with trio.move_on_after(2):
+                async for quote in one.stream:
+                    seen += [t.tid for t in quote.ticks if t.type == "trade"]
+            assert len(seen) > 3
+            assert seen == sorted(set(seen))
+            assert len(deaf_tap) > 3
+            assert (await stats())[BTC]["subs"] == 1
+        await wait_stats(BTC, subs=0)
+
+
+async def test_paused_and_resumed(open_test_pikerd):
+    async with open_test_pikerd(), open_feed(BTC) as feed:
+        await feed.stream.receive()
+        await feed.pause()
+        await trio.sleep(0.3)
+        quotes = feed.stream
+        while len(quotes):
+            quotes.receive_nowait()
+        rows = len(feed.flumes[BTC].rt_shm)
+        await trio.sleep(1.5)
+        assert len(quotes) == 0
+        assert len(feed.flumes[BTC].rt_shm) > rows, "bars go on"
+        await feed.resume()
+        with trio.fail_after(3):
+            assert isinstance(await quotes.receive(), Quote)
+
+
+async def test_a_throttle_and_several_markets(open_test_pikerd):
+    async with open_test_pikerd(), open_feed([BTC, ETH], tick_throttle=4) as feed:
+        times: dict[str, list[float]] = {BTC: [], ETH: []}
+        tids: list[int] = []
+        with trio.move_on_after(4):
+            async for quote in feed.streams["sim"]:
+                times[quote.fqme].append(time.monotonic())
+                if quote.fqme == BTC:
+                    tids += [t.tid for t in quote.ticks if t.type == "trade"]
+        assert 6 <= len(times[BTC]) <= 18
+        # a quote may be on its way for a moment; over some of them it evens out
+        assert all(
+            c - a > 0.4 for a, c in zip(times[BTC], times[BTC][2:], strict=False)
+        )
+        assert tids == sorted(set(tids))
+
+
+# -- come and gone ------------------------------------------------------------------
+
+
+async def test_closed_after_a_linger_and_exact_for_the_next(open_test_pikerd):
+    conf = "[data]\nlinger_s = 0.5\nrt_bars = 1024\n"
+    async with open_test_pikerd(conf=conf) as tree:
+        began = time.time()
+        async with open_feed(BTC) as feed:
+            await feed.stream.receive()
+        await wait_stats(BTC, upstreams=0, live=False)
+        await trio.sleep(11)  # longer than rows may change: nothing but data makes bars
+        async with open_feed(BTC) as feed:
+            assert not len(feed.events), "nothing was lost, as far as a newcomer knows"
+            assert await check_live_bars(feed.flumes[BTC], began - 900) > 900
+        told = await stats()
+        assert told[BTC]["opened"] == 2
+        assert told[BTC]["too_late"] == 0
+        assert tree.services.service_tasks["datad.sim"].restarts == 0
+
+
+async def test_idle_datad_ends_and_its_bars_are_adopted(open_test_pikerd):
+    conf = "[data]\nlinger_s = 0.1\nidle_s = 0.6\nrt_bars = 1024\n"
+    async with open_test_pikerd(conf=conf) as tree:
+        began = time.time()
+        async with open_feed(BTC) as feed:
+            await feed.stream.receive()
+        with trio.fail_after(5):
+            while "datad.sim" in tree.services.service_tasks:
+                await trio.sleep(0.05)
+        async with open_feed(BTC) as feed:
+            assert await check_live_bars(feed.flumes[BTC], began - 900) > 900
+            assert (await stats())[BTC]["adoptions"] == 2
+
+
+# -- lost and found -----------------------------------------------------------------
+
+
+async def test_stopped_by_command_is_told_and_a_restart_heals(open_test_pikerd):
+    async with open_test_pikerd() as tree, open_feed(BTC) as feed:
+        async with watched(feed) as (watcher,):
+            await watcher.until(Quote)
+            await tree.services.cancel_service("datad.sim")
+            await watcher.until(Disconnected)
+            with trio.fail_after(5):
+                while "stopped by command" not in watcher.said[-1].reason:
+                    await trio.sleep(0.02)
+            told = len(watcher.said)
+            await trio.sleep(1.5)
+            assert len(watcher.said) == told, "told once"
+            await tree.services.restart("datad.sim")
+            with trio.fail_after(10):
+                await watcher.until(Reconnected, told)
+                await watcher.until(Quote, told + 2)
+            assert watcher.check_order() == 1
+
+
+async def test_quarantined_is_told_and_a_restart_heals(open_test_pikerd):
+    policy = Policy(delays_s=(0.0,), max_deaths=2)
+    async with open_test_pikerd(policy=policy) as tree:
+        began = time.time()
+        async with open_feed(BTC) as feed, watched(feed) as (watcher,):
+            service = tree.services.service_tasks["datad.sim"]
+            for _ in range(3):
+                await tree.services.wait_up("datad.sim")
+                os.kill(service.pid, signal.SIGKILL)
+                while service.state == "running":
+                    await service.changed.wait()
+            with trio.fail_after(10):
+                while "quarantined" not in getattr(watcher.said[-1], "reason", ""):
+                    await trio.sleep(0.02)
+            told = len(watcher.said)
+            await tree.services.restart("datad.sim")
+            with trio.fail_after(10):
+                back = await watcher.until(Reconnected, told)
+                await watcher.until(Quote, told + 2)
+            assert back.missed >= 0
+            watcher.check_order()
+            await check_live_bars(feed.flumes[BTC], began - 60)
+
+
+def trade_ids(items: list) -> list[int]:
+    quotes = [item for item in items if isinstance(item, Quote)]
+    return [t.tid for quote in quotes for t in quote.ticks if t.type == "trade"]
+
+
+async def test_missed_is_what_was_refetched(open_test_pikerd):
+    """Trades sent as ticks and those counted as missed are all there were, nearly."""
+    async with open_test_pikerd() as tree, open_feed(BTC) as feed:
+        began_ns = time.time_ns()
+        async with watched(feed) as (watcher,):
+            await watcher.until(Quote)
+            await trio.sleep(1)
+            os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
+            back = await watcher.until(Reconnected)
+            await trio.sleep(1)
+            at = watcher.said.index(back)
+            before, after = (
+                trade_ids(watcher.said[:at]),
+                trade_ids(watcher.said[at + 2 :]),
+            )
+        assert before + after == sorted({*before, *after}), "none twice, none back"
+        made = synthetic(BTC).trades(began_ns - 60 * NS, time.time_ns())["tid"]
+        gap = sum(before[-1] < tid < after[0] for tid in made.tolist())
+        # less those that were in the bars, but not on their way, when datad died
+        assert gap - 10 <= back.missed <= gap
+        assert back.missed > 0
+
+
+async def test_a_buffer_made_anew_is_read_anew(open_test_pikerd):
+    """Its file was lost with the daemon: whoever asks the flume gets the new one."""
+    async with open_test_pikerd() as tree, open_feed(BTC) as feed:
+        old = feed.flumes[BTC].rt_shm
+        async with watched(feed) as (watcher,):
+            for path in tree.shm.glob(f"{BTC}.*"):
+                Path(path).unlink()
+            os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
+            await watcher.until(Reconnected)
+            await trio.sleep(1.5)
+            new = feed.flumes[BTC].rt_shm
+            assert new is not old
+            assert new is feed.flumes[BTC].rt_shm
+            assert new.forming().time > old.forming().time
+            await check_live_bars(feed.flumes[BTC], time.time() - 300)
