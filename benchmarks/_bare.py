@@ -23,7 +23,8 @@ from ._speak import heard, parent_gone, say
 
 #: What actors of piker import, by actor; a bare one imports the same.
 IMPORTS: Final[dict[str, tuple[str, ...]]] = {
-    "pikerd": ("piker.cli.pikerd", "piker.service", "piker.data._daemon"),
+    "pikerd": ("piker.cli.pikerd", "piker.service"),
+    "pikerd, once up": ("piker.data._daemon", "piker.brokers.sim"),
     "datad.sim": (
         "piker.data._daemon",
         "piker.data._rpc",
@@ -95,6 +96,7 @@ async def boot(addr: tuple[str, int]) -> None:
             return where
 
         eps.spawn = spawn
+        _load("pikerd, once up")
         await trio.sleep_forever()
 
 
@@ -163,11 +165,12 @@ async def source(addr: tuple[str, int]) -> None:
 async def first(addr: tuple[str, int]) -> None:
     """Have datad started; say when its first message came."""
     async with _root_actor("client", addr) as eps:
+        began_ns = time.monotonic_ns()
         async with _portal(eps, addr) as root:
             async with root.open_context(eps.want) as (_, where):
                 pass
         async with _first_message(eps, where):
-            say(first=time.monotonic_ns())
+            say(began=began_ns, first=time.monotonic_ns())
             await trio.sleep_forever()
 
 

@@ -5,14 +5,10 @@ pikerd's process -> listens -> client's process -> feed -> datad -> first quote
 
 from __future__ import annotations
 
-import time
-
 from ._procs import bare_tree, piker_tree
 from ._report import Report, alternate, compared
 
 FQME = "btcusdt.spot.sim"
-#: samplerd is still on its way up at the first quote.
-END_AFTER_S = 1.0
 FLOOR = "as many bare tractor actors, started in the same order, with the same imports"
 
 
@@ -40,14 +36,12 @@ def run(rounds: int = 5, *, warm: bool = True) -> Report:
 def piker_once() -> dict[str, float]:
     """Start a piker tree; return when what was reached, s."""
     with piker_tree() as tree, tree.client("first", fqmes=[FQME]) as client:
-        reached = _since(
+        return _since(
             tree.root.began_ns,
             up=tree.up_ns,
             first=client.hear_key("first"),
             live=client.hear_key("live"),
         )
-        time.sleep(END_AFTER_S)
-        return reached
 
 
 def bare_once() -> dict[str, float]:

@@ -21,15 +21,20 @@ def run(rounds: int = 5, settle_s: float = 1.0) -> Report:
     """
     ours: list[dict[str, float]] = []
     floor: list[float] = []
+    spawned: list[float] = []
     for _ in range(rounds):
         with piker_tree() as tree, tree.client("watch", fqmes=[FQME]) as client:
             ours.append(_piker_once(tree, client, settle_s))
         with bare_tree("supervised") as tree:
             with tree.client("watch", name="datad.sim") as client:
                 floor.append(_bare_once(client, settle_s))
+        with bare_tree("boot") as tree, tree.client("first") as client:
+            said = client.hear()
+            spawned.append((said["first"] - said["began"]) / 1e9)
     fresh, lost = ([one[key] for one in ours] for key in ("fresh", "lost"))
     rows = (
         compared("to a fresh quote", "s", fresh, floor, target=1.5),
+        compared("beside a bare actor's mere start", "s", fresh, spawned),
         compared("to the client's being told", "s", lost),
     )
     return Report("restart", FLOOR, rows)
