@@ -1,5 +1,10 @@
 """What tests, of piker and of code built on it, may use."""
 
+from ._conformance import (
+    CHECKS as CHECKS,
+    BackendCase as BackendCase,
+    check_backend as check_backend,
+)
 from ._tree import (
     LeakError as LeakError,
     TestTree as TestTree,
