@@ -87,10 +87,29 @@ async def open_root_actor(
 def sweep_contexts() -> int:
     """Drop what tractor keeps of finished plain calls; return how many."""
     actor = engine.current_actor()
-    stale = engine.stale_contexts(actor) if actor is not None else []
+    stale = _stale_contexts(actor) if actor is not None else []
     for key in stale:
         actor._contexts.pop(key, None)  # noqa: SLF001
     return len(stale)
+
+
+def _stale_contexts(actor: Any) -> list[Any]:
+    """Return keys of contexts nobody uses any more: each plain call leaves one."""
+    live = {cid for (_, cid) in actor._rpc_tasks}  # noqa: SLF001
+    return [
+        key
+        for key, ctx in actor._contexts.items()  # noqa: SLF001
+        if key[1] not in live and not ctx._stream_opened and _is_spent(ctx)  # noqa: SLF001
+    ]
+
+
+def _is_spent(ctx: Any) -> bool:
+    """Tell whether a context is of a plain call and holds no answer to be read."""
+    if not engine.is_caller(ctx):
+        return ctx._scope_nursery is None  # noqa: SLF001
+    seen = engine.feeder_of(ctx).statistics()
+    waited_for = seen.tasks_waiting_receive or seen.current_buffer_used
+    return ctx._remote_func_type == "asyncfunc" and not waited_for  # noqa: SLF001
 
 
 async def _sweep_forever() -> None:

@@ -156,19 +156,6 @@ def end_self() -> None:
     current_actor().cancel_soon()
 
 
-def stale_contexts(actor: Any) -> list[Any]:
-    """Return keys of contexts nobody uses any more: each plain RPC leaves one."""
-    live = {cid for (_, cid) in actor._rpc_tasks}  # noqa: SLF001
-    stale = []
-    for key, ctx in actor._contexts.items():  # noqa: SLF001
-        if key[1] in live or ctx._stream_opened:  # noqa: SLF001
-            continue
-        if ctx._portal is None and ctx._scope_nursery is not None:  # noqa: SLF001
-            continue
-        if ctx._portal is not None and ctx._remote_func_type != "asyncfunc":  # noqa: SLF001
-            continue
-        seen = ctx._rx_chan.statistics()  # noqa: SLF001
-        if seen.tasks_waiting_receive or (ctx._portal and seen.current_buffer_used):  # noqa: SLF001
-            continue
-        stale.append(key)
-    return stale
+def feeder_of(ctx: Any) -> Any:
+    """Return the memory channel that a context's messages come through."""
+    return ctx._rx_chan  # noqa: SLF001
