@@ -1,0 +1,36 @@
+"""What each kind of actor lets others call: the one place where it is written down.
+
+Nothing else can be called. Who adds an endpoint adds it here, and thinks once more
+about who may call it.
+"""
+
+from __future__ import annotations
+
+#: Of every daemon, whatever its kind.
+_ANY = {"piker.service._actor_rpc:dump_tasks"}
+
+#: Kind of actor -> ``module:endpoint``.
+EXPOSED: dict[str, set[str]] = {
+    "pikerd": {
+        "piker.service._rpc:attach_client",
+        "piker.service._rpc:dump_tasks",
+        "piker.service._rpc:find_or_spawn",
+        "piker.service._rpc:list_services",
+        "piker.service._rpc:ping",
+        "piker.service._rpc:restart_service",
+        "piker.service._rpc:stop_service",
+        "piker.service._rpc:stream_service_events",
+    },
+    "datad.sim": _ANY
+    | {
+        "piker.data._daemon:_setup_persistent_datad",
+        "piker.data._rpc:feed_stats",
+        "piker.data._rpc:open_feed_bus",
+        "piker.brokers.sim._search:open_symbol_search",
+    },
+    "samplerd": _ANY
+    | {
+        "piker.data._sampling:_setup_persistent_samplerd",
+        "piker.data._sampling:stream_steps",
+    },
+}
