@@ -123,6 +123,7 @@ class Market:
     _settled: trio.Event = field(default_factory=trio.Event)
     _lock: trio.Lock = field(default_factory=trio.Lock)
     _scope: trio.CancelScope | None = None
+    _current: trio.CancelScope | None = None
     _warned_at: dict[str, float] = field(default_factory=dict)
 
     # -- clients ----------------------------------------------------------------
@@ -223,13 +224,16 @@ class Market:
 
     async def _run(self, scope: trio.CancelScope) -> None:
         """Keep the upstream open until nobody wants it or it ends."""
-        try:
-            async with self._lock:  # the one before may still be closing
+        async with self._lock:  # the one before may still be closing
+            self._current = scope
+            try:
                 with scope:
                     await self._keep_open()
-        finally:
-            if self._scope is scope:
-                self._scope, self.live = None, False
+            except Exception as err:  # noqa: BLE001 - a fault while it was closed
+                log.warning("closing %s: %s", self.fqme, self._as_fault(err))
+            finally:
+                if self._scope is scope:
+                    self._scope, self.live = None, False
 
     async def _keep_open(self) -> None:
         tries = 0
@@ -307,7 +311,7 @@ class Market:
 
     def _go_live(self) -> None:
         """Take what comes from now on as news."""
-        if not self.is_wanted:
+        if self._scope is not self._current:
             return  # closed just now: without data its bars are to stand still
         self.live, self.down = True, ""
         for sub in self.subs:

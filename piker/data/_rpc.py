@@ -37,5 +37,9 @@ async def open_feed_bus(
 
 @endpoint(started=dict[str, Any])
 async def feed_stats(ctx: Context) -> None:
-    """Started: by market its subscribers, backlog, trades applied, known, too late."""
+    """Say what the markets of this daemon are up to.
+
+    Started: by full name what :meth:`Market.stats` tells: subscribers and the longest
+      backlog, upstreams open now and opened ever, trades applied, known, too late, odd.
+    """
     await ctx.started(current_bus().stats())

@@ -15,18 +15,14 @@ from dataclasses import dataclass, field
 
 import trio
 
-from piker.errors import (
-    DeadlineExceeded,
-    RegistryUnreachable,
-    ServiceError,
-    TransportClosed,
-)
+from piker.errors import PikerError, ServiceError
 from piker.log import get_logger
 from piker.msgs import NS, Clock, SessionClock, WallClock
 from piker.service import (
     Context,
     DaemonSpec,
     Portal,
+    collapse_eg,
     current_services,
     daemon_life,
     endpoint,
@@ -41,7 +37,6 @@ NAME = "samplerd"
 #: Steps a second at most, however fast a clock runs; a step says the newest time.
 MAX_STEPS_HZ = 50.0
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-_LOST = (TransportClosed, DeadlineExceeded, RegistryUnreachable, ServiceError)
 
 
 # -- the daemon: runs in samplerd -----------------------------------------------
@@ -180,7 +175,7 @@ async def open_sample_stream(
     """
     clock = clock or WallClock()
     send, receive = trio.open_memory_channel[int](2)
-    async with trio.open_nursery() as tasks:
+    async with collapse_eg(), trio.open_nursery() as tasks:
         tasks.start_soon(_follow, clock, period_s, send)
         yield receive
         tasks.cancel_scope.cancel()
@@ -210,7 +205,7 @@ async def _follow(
     while True:
         try:
             await relay()
-        except _LOST as err:
+        except PikerError as err:
             level = log.warning if not tries else log.debug
             level("lost samplerd: %s", err)
         await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])

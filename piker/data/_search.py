@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Final
+
 import trio
 
 from piker.brokers import BACKENDS, check_broker, get_brokermod
-from piker.errors import PikerError, VenueError
+from piker.errors import PikerError, TransportClosed, VenueError
 from piker.log import get_logger
 from piker.msgs import Match
 from piker.service import open_context
@@ -15,7 +18,8 @@ from .validate import get_eps
 
 log = get_logger(__name__)
 
-DEADLINE_S = 10.0
+DEADLINE_S: Final = 10.0
+_RETRY_S: Final = 0.1
 
 
 async def search_symbols(
@@ -64,15 +68,29 @@ async def _ask(broker: str, pattern: str, kind: str | None, limit: int) -> list[
         return []
     wanted = limit if kind is None else 50 * limit
     with trio.move_on_after(DEADLINE_S):
-        async with (
-            maybe_spawn_datad(broker) as portal,
-            open_context(portal, search) as (ctx, _),
-        ):
-            async with ctx.open_stream() as stream:
-                await stream.send((pattern, wanted))
-                answer = await stream.receive()
-            await ctx.cancel()
+        while True:
+            try:
+                answer = await _answer(broker, search, (pattern, wanted))
+                break
+            except TransportClosed as err:
+                log.debug("search again: %s", err)  # datad left, idle, or died just now
+                await trio.sleep(_RETRY_S)
         if isinstance(answer, str):
             raise VenueError(answer)
         return [m for m in answer if kind is None or m.kind == kind]
     raise VenueError(f"search at {broker!r} took more than {DEADLINE_S:g} s")
+
+
+async def _answer(
+    broker: str, search: Callable[..., Any], asked: tuple[str, int]
+) -> list[Match] | str:
+    answer: list[Match] | str = ""
+    async with (
+        maybe_spawn_datad(broker) as portal,
+        open_context(portal, search) as (ctx, _),
+    ):
+        async with ctx.open_stream() as stream:
+            await stream.send(asked)
+            answer = await stream.receive()
+        await ctx.cancel()
+    return answer

@@ -72,6 +72,7 @@ class Backend:
     start_ns: int = 0
     live_at_once: bool = True
     close_s: float = 0.0
+    close_fault: BaseException | None = None
     faults: dict[str, list[BaseException]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -113,6 +114,8 @@ class Backend:
                 await trio.sleep(self.close_s)
             self.open_now[fqme] -= 1
             up.closed.set()
+            if self.close_fault is not None:
+                raise self.close_fault
 
     async def next_up(self, seen: int) -> Upstream:
         """Wait for opening number *seen*, from 0."""

@@ -294,7 +294,7 @@ async def test_a_refused_start_reaches_its_opener_only(bench, clock, fault):
                 async with watching(b.bus, ETH, BTC):
                     pass
             assert b.bus.markets[ETH].claims == 1
-            assert b.bus.markets[BTC].claims == 0
+            assert BTC not in b.bus.markets
         await backend.ups[0].put(trade(1))
         async with watching(b.bus, BTC) as (btc, _):
             await backend.ups[1].put(trade(1))
@@ -380,6 +380,23 @@ async def test_an_end_while_catching_up(bench, clock):
         assert kinds(said) == ["Disconnected", "Reconnected", "Ended"]
         assert said[1].missed == 1
         assert bars(flumes[0]) == {START_S + 1: 1}
+
+
+async def test_a_fault_while_an_upstream_is_closed(bench, clock):
+    """It came of the cancel, or beside it: the other markets, and datad, go on."""
+    backend = Backend(close_fault=VenueUnreachable("no farewell"))
+    async with bench(backend) as b, watching(b.bus, ETH) as (eth, _):
+        async with watching(b.bus, BTC):
+            pass
+        b.bus.markets[BTC].stop()
+        await backend.ups[1].closed.wait()
+        await settle()
+        await backend.ups[0].put(trade(1))
+        async with watching(b.bus, BTC) as (btc, _):
+            await backend.ups[2].put(trade(1))
+            await settle()
+            assert kinds(taken(eth)) == kinds(taken(btc)) == ["Quote"]
+        backend.close_fault = None
 
 
 # -- time -----------------------------------------------------------------------

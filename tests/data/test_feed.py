@@ -207,6 +207,23 @@ async def test_a_throttle_and_several_markets(open_test_pikerd):
         assert tids == sorted(set(tids))
 
 
+async def test_search(open_test_pikerd):
+    async with open_test_pikerd() as tree:
+        found = await search_symbols("btcusdt", limit=5)
+        assert found[0].fqme.startswith("btcusdt")
+        assert len(found) == 5
+        assert [m.score for m in found] == sorted(
+            (m.score for m in found), reverse=True
+        )
+        perps = await search_symbols("btcusdt", ["sim"], kind="perpetual_future")
+        assert {match.kind for match in perps} == {"perpetual_future"}
+        assert await search_symbols("qqqqzzzzxxxx123") == []
+        with pytest.raises(BrokerNotFound, match="no broker 'nobroker'"):
+            await search_symbols("btc", ["nobroker"])
+        os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
+        assert await search_symbols("btcusdt", limit=5) == found, "asked again"
+
+
 # -- come and gone ------------------------------------------------------------------
 
 
