@@ -25,6 +25,7 @@ from piker.brokers import FeedItem, ResumePoint, get_brokermod
 from piker.data.validate import broker_name, get_eps, missing_eps, validate_backend
 from piker.errors import NoData, UsageError
 from piker.msgs import FeedInit, Fqme, Match, Quote, Tick
+from piker.service import collapse_eg
 from piker.tsp import OHLCV
 
 #: What a datad can't do without.
@@ -232,7 +233,7 @@ async def open_stream(
             send, [case.fqme], is_live, resume=resume, task_status=task_status
         )
 
-    async with trio.open_nursery() as tasks:
+    async with collapse_eg(), trio.open_nursery() as tasks:
         with trio.fail_after(WORD_S):
             inits, quotes = await tasks.start(run)
         validate_backend(case.mod, [case.fqme], inits, quotes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -39,12 +38,12 @@ def expected(fqme: str, start_s: int, end_s: int, period_s: int = 1) -> list[tup
     return rows
 
 
-async def check_live_bars(flume: Flume, since_s: float, late_s: float = 2) -> int:
+async def check_live_bars(flume: Flume, since_s: float, late_s: float = 0.7) -> int:
     """Compare the bars from *since_s* up to now with the generator's; return how many.
 
     The newest are waited for: *late_s* seconds may pass until all of their trades came.
     """
-    now_s = int(time.time())
+    now_s = flume.clock.now_ns() // NS
     await trio.sleep(late_s)
     for period_s, shm in ((1, flume.rt_shm), (60, flume.hist_shm)):
         start_s, end_s = (int(at) // period_s * period_s for at in (since_s, now_s))

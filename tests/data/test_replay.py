@@ -70,6 +70,25 @@ async def test_full_speed(open_test_pikerd, names):
             check_bars(again, names[0])
 
 
+async def test_at_20x(open_test_pikerd):
+    """Three markets of two venues at once, each by its own session's clock."""
+    names = (
+        "usdm_hft/ethusdt_20240808.gz",
+        "spot_hft/btcusdt_20240808.gz",
+        "spot_hft/ethusdt_20240808.gz",
+    )
+    began = trio.current_time()
+    async with open_test_pikerd(conf=conf_of(*names, speed=20)):
+        async with open_feed([SESSIONS[name] for name in names]) as feed:
+            quotes = feed.stream
+            await until_ended(feed)
+            took_s = trio.current_time() - began
+            for name in names:
+                check_bars(feed, name)
+            assert len(quotes) > 200
+    assert 16 < took_s < 25
+
+
 class Watcher:
     """Keeps what a feed said, and looks at the order of it."""
 
