@@ -397,10 +397,12 @@ class Market:
     # -- time -------------------------------------------------------------------
 
     def on_step(self, step_s: int) -> None:
-        """Open bars up to a step of its clock, or as far as its data goes."""
-        if self.live:
-            self._step_s = step_s
-            self._advance()
+        """Open bars up to a step of its clock, or as far as its data goes.
+
+        Only while it is live: else flat bars would take the place of what was missed.
+        """
+        self._step_s = step_s
+        self._advance()
 
     def _advance(self) -> None:
         upto_s = self._reached_s
