@@ -116,6 +116,7 @@ async def _run_ticker(sampler: _Sampler, ticker: _Ticker) -> None:
     with ticker.scope:
         if isinstance(clock, SessionClock) and not clock.speed:
             await trio.sleep_forever()
+        ticker.newest_s = clock.now_ns() // NS  # its step is gone by
         while True:
             await trio.sleep(_until_next_step_s(clock, ticker.newest_s))
             now_s = clock.now_ns() // NS
