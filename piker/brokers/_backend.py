@@ -139,4 +139,3 @@ async def serve_search(
                 await stream.send(await find(pattern, limit))
             except PikerError as err:
                 await stream.send(str(err))
-
