@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
+from piker.brokers import GetBars
 from piker.config import DataConf
-from piker.errors import NoData, ShmError, ShmMismatch
+from piker.errors import NoData, ShmError, ShmMismatch, VenueError
 from piker.log import get_logger
 from piker.msgs import NS, FeedInit, MktPair
 from piker.service import shm_dir
@@ -92,8 +93,7 @@ async def load_history(mod: ModuleType, init: FeedInit, builders: Builders) -> s
     Trades from before ``init.start_ns`` are left out from now on, whether there is
     history or not.
 
-    Returns: what went wrong, in a sentence, empty if nothing.
-    Raises: VenueError but NoData.
+    Returns: what went wrong, in a sentence, empty if nothing: quotes go on without it.
     """
     for builder in builders.values():
         builder.since_ns = init.start_ns
@@ -102,11 +102,12 @@ async def load_history(mod: ModuleType, init: FeedInit, builders: Builders) -> s
         return ""
     found: dict[int, npt.NDArray[np.void]] = {}
     with trio.move_on_after(HISTORY_DEADLINE_S) as scope:
-        async with open_history(init.mkt) as (get_bars, conf):
-            for period in builders.keys() & set(conf.periods_s):
-                # none where it was listed just now, or is a recording
-                with suppress(NoData):
-                    found[period] = await get_bars(period, init.start_ns // NS)
+        try:
+            async with open_history(init.mkt) as (get_bars, conf):
+                for period in builders.keys() & set(conf.periods_s):
+                    found |= await _newest(get_bars, period, init.start_ns // NS)
+        except VenueError as err:
+            return f"no history: {err}"
     for period, builder in builders.items():
         if period in found:
             builder.writer.extend(found[period])
@@ -114,3 +115,12 @@ async def load_history(mod: ModuleType, init: FeedInit, builders: Builders) -> s
     if scope.cancelled_caught:
         return f"no history within {HISTORY_DEADLINE_S:g} s"
     return ""
+
+
+async def _newest(
+    get_bars: GetBars, period_s: int, end_s: int
+) -> dict[int, npt.NDArray[np.void]]:
+    """Return the newest bars of a period by it; nothing where there are none."""
+    with suppress(NoData):  # listed just now, or a recording
+        return {period_s: await get_bars(period_s, end_s)}
+    return {}

@@ -97,7 +97,7 @@ class FeedsBus:
         if market.claims:
             return
         market.unclaimed_at = self._idle_since = trio.current_time()
-        if market.failure is not None and not market.builders:
+        if market.failure is not None and not market.bars.builders:
             self.markets.pop(market.fqme, None)  # refused before it had a bar
 
     async def end_when_idle(self) -> None:
@@ -144,8 +144,8 @@ class FeedsBus:
                     await trio.sleep(_LATE_PAUSE_S)
                 before_s = step_s
                 for market in self.markets.values():
-                    if market.live and market.clock.key == clock.key:
-                        market.on_step(step_s)
+                    if market.live and market.bars.clock.key == clock.key:
+                        market.bars.step(step_s)
 
 
 _bus: FeedsBus | None = None

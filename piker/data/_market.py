@@ -12,12 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isnan
 from types import ModuleType
 from typing import Any, Final
 
 import trio
 
-from piker.brokers import FeedItem, Reached, ResumePoint
+from piker.brokers import FeedItem, Reached
 from piker.config import DataConf
 from piker.errors import (
     BadPayload,
@@ -46,15 +47,8 @@ from piker.msgs import (
 )
 from piker.service import collapse_eg, encode, leaves
 
-from ._bars import is_odd
-from ._buffers import (
-    HIST_S,
-    RT_S,
-    Builders,
-    close_buffers,
-    load_history,
-    open_buffers,
-)
+from ._buffers import HIST_S, RT_S, load_history
+from ._market_bars import MarketBars
 from ._subs import Sub
 from ._upstream import Upstream, open_upstream
 from .validate import broker_name, get_eps
@@ -67,9 +61,6 @@ SETTLE_S: Final = 5.0
 READY_DEADLINE_S: Final = 40.0
 #: Waits before a lost upstream is opened again.
 _RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-#: Venue stamps further ahead of the market's clock are warned about, then refused.
-SKEW_WARN_S: Final = 5
-SKEW_REFUSE_S: Final = 3600
 _WARN_EVERY_S: Final = 60.0
 #: What opening a market again can't mend.
 _FATAL: Final = (UsageError, VenueRefused, BadPayload, ShmError, SessionFileError)
@@ -87,7 +78,7 @@ class Market:
       claims: clients that want it, those who still wait for it too.
       subs: who gets its quotes.
       init: what the backend said of it.
-      builders: of its bars, by period in seconds.
+      bars: of it, and the newest ticks.
       live: what was missed has been caught up with; quotes and steps flow.
       ended: the source has no more data, or was given up.
       down: why it isn't live, empty if it isn't known yet.
@@ -105,9 +96,8 @@ class Market:
     unclaimed_at: float = 0.0
     subs: set[Sub] = field(default_factory=set)
     init: FeedInit | None = None
-    builders: Builders = field(default_factory=dict)
+    bars: MarketBars = field(init=False)
     first_quote: Quote | None = None
-    last: float = float("nan")
     live: bool = False
     ended: bool = False
     down: str = ""
@@ -115,9 +105,6 @@ class Market:
     failure: PikerError | None = None
     opened: int = 0
     upstreams: int = 0
-    _newest: dict[str, Tick] = field(default_factory=dict)
-    _step_s: int = 0
-    _reached_s: int | None = None
     _is_ready: bool = False
     _told: trio.Event = field(default_factory=trio.Event)
     _settled: trio.Event = field(default_factory=trio.Event)
@@ -126,13 +113,10 @@ class Market:
     _current: trio.CancelScope | None = None
     _warned_at: dict[str, float] = field(default_factory=dict)
 
-    # -- clients ----------------------------------------------------------------
+    def __post_init__(self) -> None:
+        self.bars = MarketBars(self._warn)
 
-    @property
-    def clock(self) -> Clock:
-        """The clock it runs on."""
-        assert self.init is not None, "its backend hasn't described it yet"
-        return self.init.clock
+    # -- clients ----------------------------------------------------------------
 
     @property
     def is_wanted(self) -> bool:
@@ -179,8 +163,12 @@ class Market:
         """
         assert self.init is not None
         assert self.first_quote is not None
-        ticks = list(self._newest.values()) or self.first_quote.ticks
-        now_ns = self.clock.now_ns()
+        first_quote = Quote(
+            fqme=self.fqme,
+            last=self.bars.last,
+            ticks=list(self.bars.newest.values()) or self.first_quote.ticks,
+            time_ns=self.bars.clock.now_ns(),
+        )
         down = ""
         if self.ended:
             sub.push_event(self._ended())
@@ -190,18 +178,16 @@ class Market:
         self.subs.add(sub)
         return FlumeMsg(
             init=self.init,
-            first_quote=Quote(
-                fqme=self.fqme, last=self.last, ticks=ticks, time_ns=now_ns
-            ),
-            rt_shm=self.builders[RT_S].writer.token,
-            hist_shm=self.builders[HIST_S].writer.token,
+            first_quote=first_quote,
+            rt_shm=self.bars.token(RT_S),
+            hist_shm=self.bars.token(HIST_S),
             missed=self.missed,
             down=down,
         )
 
     def stats(self) -> dict[str, Any]:
         """Return what its bars and its subscribers are up to."""
-        told = {
+        return {
             "subs": len(self.subs),
             "backlog": max((sub.backlog for sub in self.subs), default=0),
             "live": self.live,
@@ -209,16 +195,12 @@ class Market:
             "down": self.down,
             "upstreams": self.upstreams,
             "opened": self.opened,
+            **self.bars.stats(),
         }
-        if self.builders:
-            writer = self.builders[RT_S].writer
-            told |= vars(self.builders[RT_S].stats)
-            told |= {"adoptions": writer.adoptions, "repairs": writer.repairs}
-        return told
 
     def close(self) -> None:
         """Give the buffers up."""
-        close_buffers(self.builders)
+        self.bars.close()
 
     # -- the upstream -----------------------------------------------------------
 
@@ -243,7 +225,7 @@ class Market:
             except Exception as err:  # noqa: BLE001 - one market's fault is its own
                 fault = self._as_fault(err)
             else:
-                if not self.live:
+                if not (self.live or self.ended):
                     self._go_live()  # who was told of its loss hears of its return
                 self._end("the source has no more data")
                 return
@@ -267,45 +249,32 @@ class Market:
 
     async def _stream(self) -> None:
         """Open the upstream once and handle what it sends until it ends."""
-        if not self.builders:
+        if not self.bars.builders:
             mkt, _ = await get_eps(self.mod, "datad")["get_mkt_info"](self.fqme)
-            self.builders = open_buffers(mkt, self.conf)
-        self._reached_s = None
+            self.bars.open(mkt, self.conf)
+        resume = self.bars.resume_point()
         self.opened += 1
         self.upstreams += 1
         try:
             async with (
                 collapse_eg(),
-                open_upstream(self.mod, self.fqme, self._resume_point()) as upstream,
+                open_upstream(self.mod, self.fqme, resume) as upstream,
             ):
                 await self._prepare(upstream)
                 await upstream.play(self._handle, self._go_live)
         finally:
             self.upstreams -= 1
 
-    def _resume_point(self) -> ResumePoint | None:
-        """Say from where on trades are needed; None for a market seen first."""
-        points = []
-        for builder in self.builders.values():
-            builder.reload()
-            point = builder.resume_point()
-            if point is not None:
-                points.append(point)
-        if not points:
-            return None
-        return ResumePoint(min(p[0] for p in points), min(p[1] for p in points))
-
     async def _prepare(self, upstream: Upstream) -> None:
         """Fill new buffers with history; say what there is to show."""
         self.init, self.first_quote = upstream.init, upstream.first_quote
-        for builder in self.builders.values():
-            builder.calendar = self.init.calendar
-        if all(builder.newest_s is None for builder in self.builders.values()):
-            fault = await load_history(self.mod, self.init, self.builders)
+        self.bars.describe(self.init)
+        if self.bars.is_empty:
+            fault = await load_history(self.mod, self.init, self.bars.builders)
             if fault:
                 self._warn(fault)
-        if self.last != self.last:
-            self.last = self.first_quote.last
+        if isnan(self.bars.last):
+            self.bars.last = self.first_quote.last
         self._is_ready = True
         self._told.set()
 
@@ -323,9 +292,10 @@ class Market:
                     )
                 )
         self._settled.set()
-        self.on_clock(self.clock)
-        if not isinstance(self.clock, SessionClock):
-            self.on_step(self.clock.now_ns() // NS)
+        clock = self.bars.clock
+        self.on_clock(clock)
+        if not isinstance(clock, SessionClock):
+            self.bars.step(clock.now_ns() // NS)
 
     # -- what it sends ----------------------------------------------------------
 
@@ -334,51 +304,25 @@ class Market:
         if isinstance(item, tuple):
             self._on_ticks(item[1])
         elif isinstance(item, Reached):
-            self._reached_s = (item.time_ns - 1) // NS
-            self._advance()
+            self.bars.reach(item.time_ns)
         else:
             self._on_event(item)
 
     def _on_ticks(self, ticks: list[Tick]) -> None:
-        ticks = self._plausible(ticks)
-        new = odd = 0
-        for builder in self.builders.values():
-            stats = builder.stats
-            late, odd = stats.too_late, stats.odd
-            new = max(new, builder.apply(ticks))
-            odd = stats.odd - odd
-            if stats.too_late > late and self.live:
-                self._warn(f"a trade came too late for its {builder.period_s} s bar")
-        if odd:
-            self._warn("a trade has no time, or its price or size is no number")
-            ticks = [t for t in ticks if t.type != "trade" or not is_odd(t)]
-        for tick in ticks:
-            if tick.type == "trade":
-                self.last = tick.price
-            self._newest[tick.type] = tick
+        new, ticks = self.bars.take(ticks, live=self.live)
         if self.live:
             self._publish(ticks)
         else:
             self.missed += new
 
-    def _plausible(self, ticks: list[Tick]) -> list[Tick]:
-        """Leave out trades stamped absurdly far ahead of the market's clock."""
-        if not ticks or _is_full_speed(self.clock):
-            return ticks
-        now_ns = self.clock.now_ns()
-        newest_ns = max(tick.time_ns for tick in ticks)
-        if newest_ns <= now_ns + SKEW_WARN_S * NS:
-            return ticks
-        ahead_s = (newest_ns - now_ns) / NS
-        self._warn(f"its venue's stamps lead the clock by {ahead_s:.0f} s")
-        limit_ns = now_ns + SKEW_REFUSE_S * NS
-        return [tick for tick in ticks if tick.time_ns <= limit_ns]
-
     def _publish(self, ticks: list[Tick]) -> None:
         if not self.subs or not ticks:
             return
         quote = Quote(
-            fqme=self.fqme, last=self.last, ticks=ticks, time_ns=self.clock.now_ns()
+            fqme=self.fqme,
+            last=self.bars.last,
+            ticks=ticks,
+            time_ns=self.bars.clock.now_ns(),
         )
         raw = encode(quote) if len(self.subs) > 1 else None
         for sub in self.subs:
@@ -393,24 +337,6 @@ class Market:
             self._go_live()
         else:
             self._tell(event)
-
-    # -- time -------------------------------------------------------------------
-
-    def on_step(self, step_s: int) -> None:
-        """Open bars up to a step of its clock, or as far as its data goes.
-
-        Only while it is live: else flat bars would take the place of what was missed.
-        """
-        self._step_s = step_s
-        self._advance()
-
-    def _advance(self) -> None:
-        upto_s = self._reached_s
-        if not isinstance(self.clock, SessionClock):
-            upto_s = self._step_s if upto_s is None else min(self._step_s, upto_s)
-        if upto_s is not None:
-            for builder in self.builders.values():
-                builder.advance_to(upto_s)
 
     # -- what goes wrong --------------------------------------------------------
 
@@ -449,8 +375,7 @@ class Market:
         """Give the market up: whoever has it is told, the next claim tries anew."""
         log.error("can't feed %s: %s", self.fqme, err)
         if not self._is_ready:
-            close_buffers(self.builders)
-            self.builders = {}
+            self.bars.close()
         self._end(str(err))
         for sub in self.subs:
             sub.told_down.add(self.fqme)  # to hear of it if it comes back
@@ -467,10 +392,6 @@ class Market:
 
     def _ended(self) -> Ended:
         return Ended(fqmes=(self.fqme,), reason=self.down, time_ns=_wall_ns())
-
-
-def _is_full_speed(clock: Clock) -> bool:
-    return isinstance(clock, SessionClock) and not clock.speed
 
 
 def _wall_ns() -> int:

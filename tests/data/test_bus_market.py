@@ -399,6 +399,40 @@ async def test_a_fault_while_an_upstream_is_closed(bench, clock):
         backend.close_fault = None
 
 
+async def test_an_end_that_the_backend_tells(bench, clock):
+    """Its stream may end later, or never: nothing goes on after the end."""
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, _):
+        up = backend.ups[0]
+        await up.put(trade(1))
+        await up.send.send(Ended(fqmes=(BTC,), reason="delisted", time_ns=0))
+        await settle()
+        up.fail()
+        await settle()
+        assert kinds(taken(sub)) == ["Quote", "Ended"]
+        told = b.bus.stats()[BTC]
+        assert (told["ended"], told["live"], told["down"]) == (True, False, "delisted")
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+async def test_no_history_is_no_reason_for_no_quotes(bench, clock, seconds):
+    backend = Backend(clock=replay_clock(), start_ns=(START_S + 1) * NS)
+
+    @asynccontextmanager
+    async def no_history(mkt):
+        await trio.sleep(seconds)
+        raise VenueUnreachable("try tomorrow")
+        yield
+
+    async with bench(backend) as b:
+        b.bus.mod.open_history_client = no_history
+        async with watching(b.bus, BTC) as (sub, flumes):
+            await backend.ups[0].put(trade(0), trade(1), trade(2))
+            await settle()
+            assert kinds(taken(sub)) == ["Quote"]
+            assert bars(flumes[0]) == {START_S + 1: 1, START_S + 2: 1}, "since start_ns"
+
+
 # -- time -----------------------------------------------------------------------
 
 
@@ -413,7 +447,7 @@ async def test_bars_of_a_replay_follow_its_data(bench, clock):
         got = bars(flumes[0])
         assert list(got) == list(range(START_S + 1, START_S + 30))
         assert sum(got.values()) == 2
-        assert b.bus.markets[BTC].builders[1].stats.too_late == 0
+        assert b.bus.markets[BTC].bars.builders[1].stats.too_late == 0
 
 
 async def test_wall_steps_open_bars_no_further_than_the_data(bench, clock, monkeypatch):

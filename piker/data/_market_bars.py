@@ -1,0 +1,167 @@
+"""The bars of one market, of both periods, and the last of the ticks they came from.
+
+ticks --plausible?--> 60 s bars, 1 s bars
+steps of the clock, how far the data has come --the lesser--> flat bars up to there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from piker.brokers import ResumePoint
+from piker.config import DataConf
+from piker.msgs import (
+    NS,
+    Clock,
+    FeedInit,
+    MktPair,
+    SessionClock,
+    ShmToken,
+    Tick,
+    WallClock,
+)
+
+from ._bars import is_odd
+from ._buffers import RT_S, Builders, close_buffers, open_buffers
+
+#: Venue stamps further ahead of the market's clock are warned about, then refused.
+SKEW_WARN_S: Final = 5
+SKEW_REFUSE_S: Final = 3600
+
+
+@dataclass(eq=False)
+class MarketBars:
+    """The bars of one market.
+
+    Attributes:
+      warn: takes a sentence about an oddity.
+      builders: by period in seconds, empty while there are no buffers.
+      newest: the newest tick of each type.
+      last: price of the newest trade.
+      clock: the market's.
+    """
+
+    warn: Callable[[str], None]
+    builders: Builders = field(default_factory=dict)
+    newest: dict[str, Tick] = field(default_factory=dict)
+    last: float = float("nan")
+    clock: Clock = field(default_factory=WallClock)
+    _step_s: int = 0
+    _reached_s: int | None = None
+
+    def open(self, mkt: MktPair, conf: DataConf) -> None:
+        """Adopt or make the buffers; raises ShmError."""
+        self.builders = open_buffers(mkt, conf)
+
+    def close(self) -> None:
+        """Give the buffers up."""
+        close_buffers(self.builders)
+        self.builders = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no buffer has a bar."""
+        return all(builder.newest_s is None for builder in self.builders.values())
+
+    def token(self, period_s: int) -> ShmToken:
+        """Return where the bars of a period lie."""
+        return self.builders[period_s].writer.token
+
+    def describe(self, init: FeedInit) -> None:
+        """Take what the backend says of the market."""
+        self.clock = init.clock
+        for builder in self.builders.values():
+            builder.calendar = init.calendar
+
+    def resume_point(self) -> ResumePoint | None:
+        """Say from where on trades are needed; None while there are no bars.
+
+        How far the data has come is to be told anew.
+        """
+        self._reached_s = None
+        points = []
+        for builder in self.builders.values():
+            builder.reload()
+            point = builder.resume_point()
+            if point is not None:
+                points.append(point)
+        if not points:
+            return None
+        return ResumePoint(min(p[0] for p in points), min(p[1] for p in points))
+
+    def stats(self) -> dict[str, Any]:
+        """Return what the 1 s bars have met."""
+        if not self.builders:
+            return {}
+        writer = self.builders[RT_S].writer
+        told = {"adoptions": writer.adoptions, "repairs": writer.repairs}
+        return told | vars(self.builders[RT_S].stats)
+
+    # -- what comes in ----------------------------------------------------------
+
+    def take(self, ticks: list[Tick], *, live: bool) -> tuple[int, list[Tick]]:
+        """Put ticks into the bars.
+
+        Args:
+          ticks: of this market, in order.
+          live: whether a trade that comes too late is an oddity.
+
+        Returns: how many trades were new, and the ticks that make sense.
+        """
+        ticks = self._plausible(ticks)
+        new = odd = 0
+        for builder in self.builders.values():
+            stats = builder.stats
+            late, odd = stats.too_late, stats.odd
+            new = max(new, builder.apply(ticks))
+            odd = stats.odd - odd
+            if stats.too_late > late and live:
+                self.warn(f"a trade came too late for its {builder.period_s} s bar")
+        if odd:
+            self.warn("a trade has no time, or its price or size is no number")
+            ticks = [t for t in ticks if t.type != "trade" or not is_odd(t)]
+        for tick in ticks:
+            if tick.type == "trade":
+                self.last = tick.price
+            self.newest[tick.type] = tick
+        return new, ticks
+
+    def _plausible(self, ticks: list[Tick]) -> list[Tick]:
+        """Leave out ticks stamped absurdly far ahead of the market's clock."""
+        is_full_speed = isinstance(self.clock, SessionClock) and not self.clock.speed
+        if not ticks or is_full_speed:
+            return ticks
+        now_ns = self.clock.now_ns()
+        newest_ns = max(tick.time_ns for tick in ticks)
+        if newest_ns <= now_ns + SKEW_WARN_S * NS:
+            return ticks
+        ahead_s = (newest_ns - now_ns) / NS
+        self.warn(f"its venue's stamps lead the clock by {ahead_s:.0f} s")
+        limit_ns = now_ns + SKEW_REFUSE_S * NS
+        return [tick for tick in ticks if tick.time_ns <= limit_ns]
+
+    # -- time -------------------------------------------------------------------
+
+    def step(self, step_s: int) -> None:
+        """Open bars up to a step of the clock, or as far as the data has come.
+
+        Only while the market is live: else flat bars would take the place of trades
+        that are still to be fetched.
+        """
+        self._step_s = step_s
+        self._advance()
+
+    def reach(self, time_ns: int) -> None:
+        """Note that all trades before *time_ns* have come."""
+        self._reached_s = (time_ns - 1) // NS
+        self._advance()
+
+    def _advance(self) -> None:
+        upto_s = self._reached_s
+        if not isinstance(self.clock, SessionClock):
+            upto_s = self._step_s if upto_s is None else min(self._step_s, upto_s)
+        if upto_s is not None:
+            for builder in self.builders.values():
+                builder.advance_to(upto_s)
