@@ -16,7 +16,7 @@ from typing import Any, Final
 import trio
 
 from piker import config
-from piker.errors import ServiceError
+from piker.errors import ServiceError, TransportClosed
 from piker.log import get_logger
 from piker.msgs import Clock, FlumeMsg, SessionClock
 from piker.service import collapse_eg
@@ -149,16 +149,17 @@ class FeedsBus:
 
 
 _bus: FeedsBus | None = None
+_had_bus = False
 
 
 @asynccontextmanager
 async def open_bus(mod: ModuleType) -> AsyncIterator[FeedsBus]:
     """Make a bus this actor's for the length of the block."""
-    global _bus  # noqa: PLW0603 - one bus per actor
+    global _bus, _had_bus  # noqa: PLW0603 - one bus per actor
     bus = FeedsBus(mod)
     try:
         async with collapse_eg(), trio.open_nursery() as bus.nursery:
-            _bus = bus
+            _bus, _had_bus = bus, True
             yield bus
             bus.nursery.cancel_scope.cancel()
     finally:
@@ -167,7 +168,12 @@ async def open_bus(mod: ModuleType) -> AsyncIterator[FeedsBus]:
 
 
 def current_bus() -> FeedsBus:
-    """Return this actor's bus; ServiceError outside datad."""
+    """Return this actor's bus.
+
+    Raises: ServiceError outside datad; TransportClosed in one that is ending.
+    """
+    if _bus is None and _had_bus:
+        raise TransportClosed("this datad is ending; the next one serves")
     if _bus is None:
         raise ServiceError("this process is not datad: it has no feed bus")
     return _bus

@@ -21,6 +21,7 @@ from piker.types import Struct
 from . import _tractor as tr
 from ._address import unanswered
 from ._mngr import Services, current_services, has_services
+from ._service import Service
 from ._spec import SPAWNERS, kind_of
 
 #: For pikerd's answer; pikerd itself gives up, and says why, before that.
@@ -51,7 +52,8 @@ def load_spawners() -> None:
 async def find_or_spawn_here(name: str, spawn_args: dict[str, Any]) -> Found:
     """Find or start *name* under this process's own ``Services``.
 
-    Callers for one name wait for each other, so there is one process however many.
+    Callers for one name wait for each other, so there is one process however many. A
+    daemon that is found on its way out, idle, is started anew.
     """
     spawner = SPAWNERS.get(kind_of(name))
     if spawner is None or not _NAME.fullmatch(name):
@@ -59,11 +61,20 @@ async def find_or_spawn_here(name: str, spawn_args: dict[str, Any]) -> Found:
         raise ServiceError(f"no kind of daemon for {name!r}; kinds: {kinds}")
     services = current_services()
     with trio.move_on_after(UP_DEADLINE_S):
-        async with services.locks[name]:
-            if name not in services.service_tasks:
-                module, _, function = spawner.partition(":")
-                await getattr(importlib.import_module(module), function)(**spawn_args)
-        return await _where(services, name)
+        while True:
+            async with services.locks[name]:
+                is_fresh = name not in services.service_tasks
+                if is_fresh:
+                    module, _, function = spawner.partition(":")
+                    await getattr(importlib.import_module(module), function)(
+                        **spawn_args
+                    )
+            service = services.service_tasks.get(name)
+            try:
+                return await _where(services, name)
+            except ServiceError:
+                if is_fresh or not _ended(services, service):
+                    raise
     raise DeadlineExceeded(f"{name!r} was not up in {UP_DEADLINE_S:g} s: {_why(name)}")
 
 
@@ -76,6 +87,14 @@ async def _where(services: Services, name: str) -> Found:
             if addr is not None:
                 return Found(name=name, uuid=uid[1], host=addr[0], port=addr[1])
         await trio.sleep(0.01)  # it registers a moment after it is up
+
+
+def _ended(services: Services, service: Service | None) -> bool:
+    """Tell whether *service* ended by itself: nobody refused it or stopped it."""
+    if service is None:
+        return True
+    is_there = services.service_tasks.get(service.spec.name) is service
+    return not is_there and service.wanted and service.refusal is None
 
 
 def _why(name: str) -> str:

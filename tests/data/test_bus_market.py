@@ -10,13 +10,14 @@ import pytest
 import trio
 
 from piker.brokers import Reached
-from piker.data import _buffers
+from piker.data import _buffers, _bus
 from piker.data._shm import ShmArray, ShmWriter
 from piker.errors import (
     BadPayload,
     SessionFileError,
     ShmFull,
     SymbolNotFound,
+    TransportClosed,
     VenueRefused,
     VenueUnreachable,
 )
@@ -110,6 +111,13 @@ async def test_idle_bus_ends_after_the_last_left(bench, clock):
             left = trio.current_time()
         assert 30 <= trio.current_time() - left < 32
         assert left - began > 99
+
+
+async def test_who_comes_when_the_bus_is_gone_is_to_come_again(bench, clock):
+    async with bench():
+        pass
+    with pytest.raises(TransportClosed, match="is ending"):
+        _bus.current_bus()
 
 
 async def test_a_viewer_who_comes_while_the_upstream_closes(bench, clock):

@@ -25,6 +25,7 @@ from piker.service import (
     maybe_spawn_daemon,
     open_context,
 )
+from piker.service._daemon import find_or_spawn_here
 from piker.testing import tree_processes
 from tests.service import toyd
 from tests.service._procs import caller, client
@@ -247,6 +248,25 @@ async def test_a_daemon_that_ends_by_itself_leaves_no_row(open_test_pikerd):
         assert (last.state, last.reason) == ("stopped", "it ended by itself")
         assert not tree_processes(os.getpid())
         assert await pid_of("toyd.a") != first
+
+
+async def test_who_asks_for_a_daemon_that_is_just_ending_gets_the_next(
+    open_test_pikerd,
+):
+    async with open_test_pikerd() as tree, trio.open_nursery() as tasks:
+        uuids = set()
+        args = {"name": "toyd.a", "how": "finish"}
+
+        async def ask() -> None:
+            uuids.add((await find_or_spawn_here("toyd.a", args)).uuid)
+
+        with trio.move_on_after(1.5):
+            while True:  # in step with its life: some ask in each moment of its end
+                tasks.start_soon(ask)
+                await trio.sleep(0.005)
+        await ask()
+        assert len(uuids) > 1
+        assert "toyd.a" in tree.services.service_tasks
 
 
 async def test_an_unknown_or_odd_name_is_refused_with_the_kinds(open_test_pikerd):
