@@ -21,14 +21,14 @@ import trio
 
 from piker.brokers import GetBars
 from piker.config import DataConf
-from piker.errors import NoData, ShmError, ShmMismatch, VenueError
+from piker.errors import BadPayload, NoData, ShmMismatch, VenueError
 from piker.log import get_logger
 from piker.msgs import NS, FeedInit, MktPair
-from piker.service import shm_dir
+from piker.service import leaves, shm_dir
 
 from ._bars import BarBuilder
-from ._shm import ShmWriter
-from .validate import get_eps
+from ._shm import FIELDS, ShmWriter
+from .validate import broker_name, get_eps
 
 log = get_logger(__name__)
 
@@ -70,7 +70,7 @@ def _open_all(paths: dict[int, Path], mkt: MktPair, conf: DataConf) -> Builders:
                 path, fqme=mkt.fqme, period_s=period, capacity=rows[period]
             )
             opened[period] = BarBuilder(writer, mkt, period)
-    except ShmError:
+    except Exception:
         close_buffers(opened)
         raise
     return opened
@@ -108,6 +108,9 @@ async def load_history(mod: ModuleType, init: FeedInit, builders: Builders) -> s
                     found |= await _newest(get_bars, period, init.start_ns // NS)
         except VenueError as err:
             return f"no history: {err}"
+        except Exception as err:  # a bug there is no reason for no quotes
+            log.exception("history of %s failed", init.mkt.fqme)
+            return f"no history: {broker_name(mod)!r} failed: {leaves(err)[0]!r}"
     for period, builder in builders.items():
         if period in found:
             builder.writer.extend(found[period])
@@ -122,5 +125,23 @@ async def _newest(
 ) -> dict[int, npt.NDArray[np.void]]:
     """Return the newest bars of a period by it; nothing where there are none."""
     with suppress(NoData):  # listed just now, or a recording
-        return {period_s: await get_bars(period_s, end_s)}
+        bars = await get_bars(period_s, end_s)
+        _check(bars, period_s, end_s)
+        return {period_s: bars}
     return {}
+
+
+def _check(bars: npt.NDArray[np.void], period_s: int, end_s: int) -> None:
+    """Raise BadPayload unless a backend's bars can be gone on with."""
+    if bars.dtype.names != FIELDS:
+        raise BadPayload(f"{period_s} s bars are no OHLCV but {bars.dtype}")
+    times = bars["time"]
+    if np.any(times[1:] <= times[:-1]) or np.any(times % period_s):
+        raise BadPayload(f"{period_s} s bars don't ascend in whole periods")
+    if len(times) and times[-1] >= end_s:
+        raise BadPayload(f"{period_s} s bars go on to {times[-1]} s, asked to {end_s}")
+    for name in FIELDS[1:]:
+        if not np.all(np.isfinite(bars[name])):
+            raise BadPayload(f"{name} of a {period_s} s bar is no number")
+    if np.any(bars["volume"] < 0) or np.any(bars["count"] < 0):
+        raise BadPayload(f"volume or count of a {period_s} s bar is negative")

@@ -112,6 +112,7 @@ class Market:
     _scope: trio.CancelScope | None = None
     _current: trio.CancelScope | None = None
     _warned_at: dict[str, float] = field(default_factory=dict)
+    _no_history: str = ""
 
     def __post_init__(self) -> None:
         self.bars = MarketBars(self._warn)
@@ -159,7 +160,8 @@ class Market:
         """Make *sub* a subscriber; return what it is to know of the market.
 
         From here on it is told of each change. One that finds the source lost is told
-        when it is back; one that finds it at its end is told that again.
+        when it is back; one that finds it at its end, or without its history, is told
+        that again.
         """
         assert self.init is not None
         assert self.first_quote is not None
@@ -175,6 +177,8 @@ class Market:
         elif not self.live:
             down = self.down or "what was missed is still being fetched"
             sub.told_down.add(self.fqme)
+        if self._no_history:
+            sub.push_event(self._warned(self._no_history))
         self.subs.add(sub)
         return FlumeMsg(
             init=self.init,
@@ -271,6 +275,7 @@ class Market:
         self.bars.describe(self.init)
         if self.bars.is_empty:
             fault = await load_history(self.mod, self.init, self.bars.builders)
+            self._no_history = fault
             if fault:
                 self._warn(fault)
         if isnan(self.bars.last):
@@ -352,7 +357,10 @@ class Market:
             return
         self._warned_at[kind] = now
         log.warning("%s: %s", self.fqme, reason)
-        self._tell(Warned(fqmes=(self.fqme,), reason=reason, time_ns=_wall_ns()))
+        self._tell(self._warned(reason))
+
+    def _warned(self, reason: str) -> Warned:
+        return Warned(fqmes=(self.fqme,), reason=reason, time_ns=_wall_ns())
 
     def _lost(self, err: PikerError) -> None:
         log.warning("lost the source of %s: %s", self.fqme, err)

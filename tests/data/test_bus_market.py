@@ -6,10 +6,11 @@ import math
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import trio
 
-from piker.brokers import Reached
+from piker.brokers import HistoryConf, Reached
 from piker.data import _buffers, _bus
 from piker.data._shm import ShmArray, ShmWriter
 from piker.errors import (
@@ -22,6 +23,7 @@ from piker.errors import (
     VenueUnreachable,
 )
 from piker.msgs import Ended, Quote, Tick
+from piker.tsp import OHLCV
 from tests.data._scripted import (
     NS,
     START_S,
@@ -437,8 +439,64 @@ async def test_no_history_is_no_reason_for_no_quotes(bench, clock, seconds):
         async with watching(b.bus, BTC) as (sub, flumes):
             await backend.ups[0].put(trade(0), trade(1), trade(2))
             await settle()
-            assert kinds(taken(sub)) == ["Quote"]
+            said = taken(sub)
+            assert kinds(said) == ["Warned", "Quote"], "its opener is told"
+            assert said[0].reason.startswith("no history")
             assert bars(flumes[0]) == {START_S + 1: 1, START_S + 2: 1}, "since start_ns"
+            async with watching(b.bus, BTC) as (late, _):
+                assert kinds(taken(late)) == ["Warned"]
+
+
+def flat(times, **cells):
+    made = np.zeros(len(times), OHLCV)
+    made["time"] = times
+    for name in ("open", "high", "low", "close", "volume"):
+        made[name] = 1.0
+    for name, values in cells.items():
+        made[name] = values
+    return made
+
+
+LAST_S = START_S - START_S % 60
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        flat([LAST_S - 60, LAST_S - 120]),
+        flat([LAST_S - 90, LAST_S - 30]),
+        flat([LAST_S - 60, LAST_S]),
+        flat([LAST_S - 120, LAST_S - 60], volume=[1.0, math.nan]),
+        flat([LAST_S - 120, LAST_S - 60], close=[math.inf, 1.0]),
+        flat([LAST_S - 120, LAST_S - 60], volume=[-1.0, 1.0]),
+        flat([LAST_S - 120, LAST_S - 60])["time"],
+        ZeroDivisionError("a bug"),
+        BadPayload("what is this"),
+    ],
+    ids=str,
+)
+async def test_odd_history_is_left_out_and_quotes_go_on(bench, clock, odd):
+    """It must neither end the market nor reach the buffers."""
+    backend = Backend(clock=replay_clock(), start_ns=LAST_S * NS)
+
+    @asynccontextmanager
+    async def odd_history(mkt):
+        async def get_bars(period_s, end_s):
+            if isinstance(odd, Exception):
+                raise odd
+            return odd
+
+        yield get_bars, HistoryConf(periods_s=(60,))
+
+    async with bench(backend) as b:
+        b.bus.mod.open_history_client = odd_history
+        async with watching(b.bus, BTC) as (sub, flumes):
+            await backend.ups[0].put(trade(1))
+            await settle()
+            said = taken(sub)
+            assert kinds(said) == ["Warned", "Quote"]
+            assert said[0].reason.startswith("no history: ")
+            assert bars(flumes[0], 60) == {LAST_S: 1}
 
 
 # -- time -----------------------------------------------------------------------
