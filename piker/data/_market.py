@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import isnan
 from types import ModuleType
 from typing import Any, Final
 
@@ -278,8 +277,7 @@ class Market:
             self._no_history = fault
             if fault:
                 self._warn(fault)
-        if isnan(self.bars.last):
-            self.bars.last = self.first_quote.last
+        self.bars.begin(self.first_quote)
         self._is_ready = True
         self._told.set()
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any, Final
 
 from piker.brokers import ResumePoint
 from piker.config import DataConf
 from piker.msgs import (
+    CLEARS,
     NS,
     Clock,
     FeedInit,
     MktPair,
+    Quote,
     SessionClock,
     ShmToken,
     Tick,
@@ -74,6 +77,20 @@ class MarketBars:
         self.clock = init.clock
         for builder in self.builders.values():
             builder.calendar = init.calendar
+
+    def begin(self, quote: Quote) -> None:
+        """Take what a stream starts with for the newest there is, where it is.
+
+        What was bid and asked before isn't any more; a trade is the last until one
+        with a later stamp comes.
+        """
+        known_ns = max((t.time_ns for t in self.newest.values()), default=0)
+        told_ns = max((t.time_ns for t in quote.ticks), default=0)
+        if isnan(self.last) or (told_ns > known_ns and not isnan(quote.last)):
+            self.last, self.newest = quote.last, {}
+        trades = [t for t in self.newest.values() if t.type in CLEARS]
+        quotes = [t for t in quote.ticks if t.type not in CLEARS]
+        self.newest = {t.type: t for t in (*trades, *quotes)}
 
     def resume_point(self) -> ResumePoint | None:
         """Say from where on trades are needed; None while there are no bars.

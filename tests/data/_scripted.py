@@ -71,6 +71,7 @@ class Backend:
     clock: object = field(default_factory=WallClock)
     start_ns: int = 0
     live_at_once: bool = True
+    first: Tick = field(default_factory=lambda: Tick("last", 99.0, 0.0))
     close_s: float = 0.0
     close_fault: BaseException | None = None
     faults: dict[str, list[BaseException]] = field(
@@ -94,7 +95,7 @@ class Backend:
         if self.faults[fqme]:
             raise self.faults[fqme].pop(0)
         init = FeedInit(mkt=make_mkt(fqme), clock=self.clock, start_ns=self.start_ns)
-        first = Quote(fqme=fqme, last=99.0, ticks=[Tick("last", 99.0, 0.0)], time_ns=0)
+        first = Quote(fqme=fqme, last=self.first.price, ticks=[self.first], time_ns=0)
         up = Upstream(send, is_live, resume.get(fqme))
         up.fqme = fqme
         self.open_now[fqme] += 1

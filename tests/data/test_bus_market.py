@@ -122,6 +122,23 @@ async def test_who_comes_when_the_bus_is_gone_is_to_come_again(bench, clock):
         _bus.current_bus()
 
 
+@pytest.mark.parametrize(("day_s", "last"), [(86_400, 50.0), (-86_400, 100.0)])
+async def test_who_comes_after_a_while_is_shown_nothing_old(bench, clock, day_s, last):
+    """The stream starts with a newer quote; that of a recording is its first."""
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b:
+        async with watching(b.bus, BTC):
+            bid = Tick("bid", 99.9, 1.0, START_S * NS)
+            await backend.ups[0].put(trade(1), bid)
+            await settle()
+        b.bus.markets[BTC].stop()
+        backend.first = Tick("last", 50.0, 0.0, (START_S + day_s) * NS)
+        async with watching(b.bus, BTC) as (_, flumes):
+            first = flumes[0].first_quote
+            assert first.last == last
+            assert [tick.price for tick in first.ticks] == [last], "no bid of yore"
+
+
 async def test_a_viewer_who_comes_while_the_upstream_closes(bench, clock):
     backend = Backend(close_s=0.5, clock=replay_clock())
     async with bench(backend, "[data]\nlinger_s = 1\n") as b:
