@@ -60,6 +60,8 @@ SETTLE_S: Final = 5.0
 READY_DEADLINE_S: Final = 40.0
 #: Waits before a lost upstream is opened again.
 _RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+#: One that was open so long, and live, was no failure: the waits begin anew.
+_STEADY_S: Final = 10.0
 _WARN_EVERY_S: Final = 60.0
 #: What opening a market again can't mend.
 _FATAL: Final = (UsageError, VenueRefused, BadPayload, ShmError, SessionFileError)
@@ -223,6 +225,7 @@ class Market:
     async def _keep_open(self) -> None:
         tries = 0
         while not self.ended:
+            opened_at = trio.current_time()
             try:
                 await self._stream()
             except Exception as err:  # noqa: BLE001 - one market's fault is its own
@@ -232,12 +235,17 @@ class Market:
                     self._go_live()  # who was told of its loss hears of its return
                 self._end("the source has no more data")
                 return
+            if self.ended:  # as its backend told; how it ends is no matter
+                log.warning("%s had ended: %s", self.fqme, fault)
+                return
             if isinstance(fault, _FATAL) and not isinstance(fault, ShmBusy):
                 self._fail(fault)
                 return
-            tries = 0 if self.live else tries + 1
+            if self.live and trio.current_time() - opened_at >= _STEADY_S:
+                tries = 0
             self._lost(fault)
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+            tries += 1
 
     def _as_fault(self, err: Exception) -> PikerError:
         """Return the error of ours that *err* means; a bug is logged in full."""

@@ -213,6 +213,25 @@ async def test_what_was_missed_is_told_and_in_the_bars(bench, clock):
         tasks.cancel_scope.cancel()
 
 
+async def test_a_source_that_comes_up_and_goes_is_asked_less_and_less(bench, clock):
+    """Else it is opened ten times a second, until its venue bans the address."""
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC):
+        began = trio.current_time()
+        while trio.current_time() - began < 60:
+            up = await backend.next_up(len(backend.ups) - 1)
+            await settle()
+            assert b.bus.markets[BTC].live
+            up.fail(VenueUnreachable("gone"))
+            await backend.opened.wait()
+        assert len(backend.ups) < 10
+        await trio.sleep(60)
+        before = trio.current_time()
+        backend.ups[-1].fail(VenueUnreachable("gone"))
+        await backend.opened.wait()
+        assert trio.current_time() - before < 1, "it had been up for long"
+
+
 async def test_what_was_sent_before_live_is_no_news(bench, clock):
     """A burst is still in the channel when the backend says that it is live."""
     backend = Backend(live_at_once=False, clock=replay_clock())
@@ -426,7 +445,8 @@ async def test_a_fault_while_an_upstream_is_closed(bench, clock):
         backend.close_fault = None
 
 
-async def test_an_end_that_the_backend_tells(bench, clock):
+@pytest.mark.parametrize("fault", [None, VenueUnreachable("gone")])
+async def test_an_end_that_the_backend_tells(bench, clock, fault):
     """Its stream may end later, or never: nothing goes on after the end."""
     backend = Backend(clock=replay_clock())
     async with bench(backend) as b, watching(b.bus, BTC) as (sub, _):
@@ -434,8 +454,8 @@ async def test_an_end_that_the_backend_tells(bench, clock):
         await up.put(trade(1))
         await up.send.send(Ended(fqmes=(BTC,), reason="delisted", time_ns=0))
         await settle()
-        up.fail()
-        await settle()
+        up.fail(fault)
+        await trio.sleep(5)
         assert kinds(taken(sub)) == ["Quote", "Ended"]
         told = b.bus.stats()[BTC]
         assert (told["ended"], told["live"], told["down"]) == (True, False, "delisted")
