@@ -69,8 +69,10 @@ class Tap:
         while (letter := self._box.take()) is None:
             if self._closed:
                 raise trio.EndOfChannel
-            await self._wake.wait()
-            self._wake = trio.Event()
+            wake = self._wake
+            await wake.wait()
+            if wake is self._wake:  # else another reader of this tap made a new one
+                self._wake = trio.Event()
         return letter[0]
 
     def __aiter__(self) -> AsyncIterator[Any]:

@@ -268,3 +268,23 @@ async def test_a_tap_wakes_its_reader(nursery):
     tap.close()
     await settle()
     assert got == [quote(1)]
+
+
+async def test_two_readers_of_one_tap_share_it_and_both_end():
+    """The one that got nothing waits on, and is not forgotten."""
+    tap = Tap(MSG_TYPES)
+    got = []
+
+    async def read():
+        got.extend([one async for one in tap])
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as readers:
+            readers.start_soon(read)
+            readers.start_soon(read)
+            for i in range(10):
+                await settle()
+                tap.put("sim", quote(i))
+            await settle()
+            tap.close()
+    assert sorted(one.time_ns for one in got) == list(range(10))
