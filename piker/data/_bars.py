@@ -53,7 +53,8 @@ class BarStats:
       known: trades that were in already.
       too_late: trades older than the rows that may still change; left out.
       early: trades from before the buffer's first bar or its history; left out.
-      odd: trades without a time, or whose price or size is no number; left out.
+      odd: trades without a time, that count none, or whose price or size is no
+        number; left out.
     """
 
     applied: int = 0
@@ -315,5 +316,10 @@ class BarBuilder:
 
 
 def is_odd(tick: Tick) -> bool:
-    """Tell whether a trade can't be in any bar."""
-    return tick.time_ns <= 0 or tick.size < 0 or not isfinite(tick.price + tick.size)
+    """Tell whether a trade can't be in any bar: an empty bar is one that counts 0."""
+    return (
+        tick.time_ns <= 0
+        or tick.size < 0
+        or tick.count < 1
+        or not isfinite(tick.price + tick.size)
+    )

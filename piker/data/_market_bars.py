@@ -137,7 +137,7 @@ class MarketBars:
             if stats.too_late > late and live:
                 self.warn(f"a trade came too late for its {builder.period_s} s bar")
         if odd:
-            self.warn("a trade has no time, or its price or size is no number")
+            self.warn("a trade has no time or count, or its price or size is no number")
             ticks = [t for t in ticks if t.type != "trade" or not is_odd(t)]
         for tick in ticks:
             if tick.type == "trade":
