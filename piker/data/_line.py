@@ -1,6 +1,7 @@
 """A feed's line to one broker's datad: up, lost, told, up again.
 
     find datad | subscribe | relay | (lost: say so, wait, find it again)
+    (up once, now a market is refused: a line for each market, so the others come back)
 
 Disconnected, then Reconnected, stand among the messages where they happened.
 """
@@ -18,6 +19,7 @@ import trio
 from piker.errors import (
     DeadlineExceeded,
     PikerError,
+    ServiceError,
     ServiceQuarantined,
     ServiceStopped,
     TransportClosed,
@@ -32,7 +34,7 @@ from piker.msgs import (
     Reconnected,
     Resume,
 )
-from piker.service import MsgStream, open_context
+from piker.service import MsgStream, collapse_eg, open_context
 
 from ._daemon import maybe_spawn_datad
 from ._rpc import open_feed_bus
@@ -75,10 +77,13 @@ class Line:
     _down: set[str] = field(default_factory=set)
     _reason: str = ""
     _peer: tuple[str, str] = ("", "")
+    _parts: list[Line] = field(default_factory=list)
 
     async def command(self, *, paused: bool) -> None:
         """Ask for no quotes, or for quotes again."""
         self.paused = paused
+        for part in self._parts:
+            await part.command(paused=paused)
         if self._stream is not None:
             with suppress(TransportClosed):  # it is told when the line is up again
                 await self._stream.send(Pause() if paused else Resume())
@@ -95,11 +100,25 @@ class Line:
                     not isinstance(err, _PASSING) or trio.current_time() > give_up_at
                 ):
                     raise
-                tries = 0 if self._stream is not None else tries + 1
+                was_up = self._stream is not None
+                tries = 0 if was_up else tries + 1
+                if not was_up and _is_refusal(err) and len(self._names) > 1:
+                    await self._part(err)
                 self._note_down(err)
             finally:
                 self._stream = None
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+
+    async def _part(self, err: PikerError) -> None:
+        """Hold a line for each market from now on: one was refused, not all."""
+        log.warning("a line for each of %s: %s", ", ".join(self._names), err)
+        async with collapse_eg(), trio.open_nursery() as tasks:
+            for fqme in self._names:
+                part = Line(self.broker, self.throttle, self.put, self.learn, [fqme])
+                part.paused, part._names = self.paused, (fqme,)
+                part._down = {fqme} & self._down
+                self._parts.append(part)
+                tasks.start_soon(part.run)
 
     async def _hold(self, task_status: Any) -> None:
         """Hold the line once, until it is lost; raises what it is lost by."""
@@ -153,7 +172,8 @@ class Line:
     def _note_down(self, err: PikerError) -> None:
         """Tell the consumers that the line is lost, once; what lasts by its name."""
         reason = str(err)
-        lasts = isinstance(err, _LASTING) and reason != self._reason
+        lasts = isinstance(err, _LASTING) or _is_refusal(err)
+        lasts = lasts and reason != self._reason
         if self._down and not lasts:
             return
         log.warning("lost the feed of %s: %s", self.broker, reason)
@@ -174,3 +194,8 @@ class Line:
             if taken == ACK_EVERY:
                 await stream.send(Credit(n=taken))
                 taken = 0
+
+
+def _is_refusal(err: PikerError) -> bool:
+    """Tell whether datad is there and won't serve a market."""
+    return not isinstance(err, (*_PASSING, ServiceError))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -144,6 +145,37 @@ async def test_a_damaged_session_says_so(open_test_pikerd, damaged, file, venue,
         assert "ethusdt.spot.binance.sim" in [
             match.fqme for match in await search_symbols("ethusdt.spot.binance")
         ]
+
+
+async def test_a_market_that_is_refused_after_a_restart_keeps_no_other_down(
+    open_test_pikerd, tmp_path
+):
+    file = tmp_path / "session.gz"
+    shutil.copy(binance_session("usdm_hft/btcusdt_20240808.gz"), file)
+    conf = f'[sim]\nspeed = 1\nsessions = ["{file}"]\n'
+    async with (
+        open_test_pikerd(conf=conf) as tree,
+        open_feed([REPLAY, ETH]) as feed,
+        watched(feed) as (watcher,),
+    ):
+        file.write_bytes(b"gone")
+        os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
+        with trio.fail_after(20):
+            back = await watcher.until(Reconnected)
+            assert back.fqmes == (ETH,)
+            at = watcher.said.index(back)
+            assert (await watcher.until(Quote, at)).fqme == ETH
+            while not any("is cut off" in reason(x) for x in watcher.said):
+                await trio.sleep(0.05)
+            await feed.pause()
+            await feed.resume()
+            shutil.copy(binance_session("usdm_hft/btcusdt_20240808.gz"), file)
+            at = len(watcher.said)
+            assert (await watcher.until(Reconnected, at)).fqmes == (REPLAY,)
+
+
+def reason(item) -> str:
+    return item.reason if isinstance(item, Disconnected) else ""
 
 
 # -- shared -----------------------------------------------------------------------
