@@ -23,6 +23,7 @@ from piker.errors import (
 )
 from piker.msgs import Tick
 from piker.service import _tractor as t
+from piker.service._tractor import _discovery
 from tests.service import seam_eps as eps
 
 pytestmark = pytest.mark.tree
@@ -228,6 +229,7 @@ async def test_what_was_sent_before_a_death_arrives(open_kid):
 CLIENT = """
 import sys, trio
 from piker.service import _tractor as t
+from piker.service._tractor import _discovery
 from tests.service import seam_eps as eps
 
 async def main(port, cookie):
@@ -461,6 +463,7 @@ async def test_children_inherit_the_trees_variables(open_root):
 TREE = """
 import sys, trio
 from piker.service import _tractor as t
+from piker.service._tractor import _discovery
 
 async def main(port, cookie):
     async with t.open_root_actor(
@@ -584,6 +587,28 @@ async def test_lookups_leave_nothing_open(open_root):
         assert len(t.current_actor()._contexts) <= 3
 
 
+async def test_a_cancel_while_a_portal_opens_is_no_hang(open_root):
+    """It came after the handshake; the reader of the channel shields itself."""
+    async with open_root(), t.open_child("kid", enable_modules=EPS) as child:
+        async with t.wait_for_actor("kid"):
+            kid = dict(await t.registered())[t.uid_of(child.portal.channel)]
+        chan = await _discovery._connect(kid, 5)
+        async with trio.open_nursery() as guards:
+
+            @guards.start_soon
+            async def end_a_hang():
+                await trio.sleep(3)
+                child.kill()
+
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                async with _discovery._portal_over(chan):
+                    await trio.sleep_forever()
+            assert scope.cancelled_caught
+            assert child.exit_code is None, "it took the peer's end to get out"
+            guards.cancel_scope.cancel()
+
+
 async def test_probe_tells_nobody_from_a_stranger_from_an_actor(open_root):
     assert await t.probe(("127.0.0.1", free_port())) is None
     listener = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -675,6 +700,7 @@ async def test_asyncio_code_is_reached_and_left_cleanly(open_kid):
 UNGUARDED = """
 import sys, trio
 from piker.service import _tractor as t
+from piker.service._tractor import _discovery
 from tests.service import seam_eps as eps
 
 sys.stderr.write("main ran\\n")

@@ -131,9 +131,9 @@ async def close_channel(chan: Any) -> None:
             await chan.msgstream.stream.aclose()
 
 
-def portal_to(chan: Any) -> Any:
-    """Return the manager of a portal over an open channel."""
-    return open_portal(chan)
+def portal_to(chan: Any, nursery: trio.Nursery) -> Any:
+    """Return the manager of a portal over an open channel, its reader in *nursery*."""
+    return open_portal(chan, nursery)
 
 
 async def probe(addr: Addr, uid: Uid) -> Uid:

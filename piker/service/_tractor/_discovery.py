@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Literal
 
 import tractor
@@ -43,7 +43,7 @@ async def open_portal_to(
 async def _portal_over(chan: Any) -> AsyncIterator[tractor.Portal]:
     body_error: BaseException | None = None
     try:
-        async with _open_closer(chan) as close_soon, engine.portal_to(chan) as portal:
+        async with _open_closer(chan) as close_soon, _open_portal(chan) as portal:
             try:
                 yield portal
             except BaseException as err:
@@ -61,6 +61,19 @@ async def _portal_over(chan: Any) -> AsyncIterator[tractor.Portal]:
         raise
     finally:
         await engine.close_channel(chan)
+
+
+@asynccontextmanager
+async def _open_portal(chan: Any) -> AsyncIterator[tractor.Portal]:
+    """Yield tractor's portal, entered out of reach of a cancel; that waits for nobody.
+
+    Its reader shields itself. Started under a cancel it would stay in the start(),
+    which then ends when the peer does.
+    """
+    async with trio.open_nursery() as tasks, AsyncExitStack() as stack:
+        with trio.CancelScope(shield=True):
+            portal = await stack.enter_async_context(engine.portal_to(chan, tasks))
+        yield portal
 
 
 @asynccontextmanager
