@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 #: Up to here an integer times the tick's numerator is exact in a double.
 MAX_EXACT = 2**53
+_MAX_SUM = 2.0**62
 
 
 def to_float(steps: Ints, tick: Decimal) -> Floats:
@@ -42,6 +43,12 @@ def to_steps(values: NDArray[Any], tick: Decimal) -> Ints:
     Args:
       values: floats, any shape, finite.
       tick: positive.
+
+    Returns:
+      int64; python's own integers where those, or their sum, would overflow.
     """
     numerator, denominator = tick.as_integer_ratio()
-    return np.rint(values * float(denominator) / float(numerator)).astype(np.int64)
+    steps = np.rint(values * float(denominator) / float(numerator))
+    if np.abs(steps).sum() >= _MAX_SUM:
+        return np.vectorize(int, otypes=[object])(steps)
+    return steps.astype(np.int64)

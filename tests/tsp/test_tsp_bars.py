@@ -86,6 +86,14 @@ def test_resampled_bars_are_those_of_the_trades(rows, periods):
     assert by_way.tobytes() == aggregate(*columns(rows), long, LOT).tobytes()
 
 
+def test_volumes_beyond_64_bits_of_lots_add_up():
+    """A coin of tiny worth: 2e12 of it, in lots of a hundred millionth."""
+    bars = np.zeros(3, OHLCV)
+    bars["time"], bars["volume"] = [0, 1, 60], [1e12, 1e12, 3.0]
+    longer = resample(bars, 60, Decimal("1e-8"))
+    assert longer["volume"].tolist() == [2e12, 3.0]
+
+
 def test_wrong_input_is_refused():
     rows = columns([(2 * NS, 1, 1), (1 * NS, 1, 1)])
     with pytest.raises(ValueError, match="order of time"):
