@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -26,6 +25,9 @@ from ._shm import MUTABLE, SEEN_BITS, Keys, Marks, ShmWriter
 _FULL: Final = (1 << SEEN_BITS) - 1
 _BULK: Final = 64  # flat bars from which on numpy is faster than one by one
 _CHUNK: Final = 1 << 16  # flat bars made at once
+_TOO_LARGE: Final = 1 << 63  # for a word of the buffer
+_TOO_MANY: Final = 1 << 32  # for one trade to stand for: sums have room
+_TOO_MUCH: Final = 1e300  # likewise; and nothing compares with nan
 
 
 @dataclass(slots=True)
@@ -317,9 +319,10 @@ class BarBuilder:
 
 def is_odd(tick: Tick) -> bool:
     """Tell whether a trade can't be in any bar: an empty bar is one that counts 0."""
-    return (
-        tick.time_ns <= 0
-        or tick.size < 0
-        or tick.count < 1
-        or not isfinite(tick.price + tick.size)
+    return not (
+        0 < tick.time_ns < _TOO_LARGE
+        and tick.tid < _TOO_LARGE
+        and 1 <= tick.count < _TOO_MANY
+        and -_TOO_MUCH < tick.price < _TOO_MUCH
+        and 0 <= tick.size < _TOO_MUCH
     )

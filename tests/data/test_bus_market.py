@@ -621,6 +621,11 @@ async def test_odd_trades_are_left_out_and_told_once(bench, clock):
         Tick("trade", 1.0, 1.0, 0, 5),
         Tick("trade", 1.0, 1.0, START_S * NS, 5, 0, 0),
         Tick("trade", 1.0, 1.0, START_S * NS, 5, 0, -1),
+        Tick("trade", 1.0, 1.0, START_S * NS, 5, 0, 1 << 62),
+        Tick("trade", 1.0, 1.0, START_S * NS, 1 << 63),
+        Tick("trade", 1.0, 1.7e308, START_S * NS, 5),
+        Tick("trade", -1.7e308, 1.0, START_S * NS, 5),
+        Tick("trade", 1.0, 1.0, 1 << 63, 5),
     ]
     async with bench(backend) as b, watching(b.bus, BTC) as (sub, flumes):
         up = backend.ups[0]
@@ -632,7 +637,7 @@ async def test_odd_trades_are_left_out_and_told_once(bench, clock):
         assert kinds(said) == ["Warned", "Quote", "Quote"]
         assert [t.tid for q in said[1:] for t in q.ticks] == [1, 6]
         assert sum(bars(flumes[0]).values()) == 2
-        assert b.bus.stats()[BTC]["odd"] == 12
+        assert b.bus.stats()[BTC]["odd"] == 22
 
 
 async def test_stamps_far_ahead_are_warned_about_then_refused(
