@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 from functools import partial
 
 import pytest
 
 from piker import testing
+
+
+def pytest_configure() -> None:
+    """Undo what a shell without job control does to its background jobs.
+
+    They start with SIGINT ignored, and so would every process that a test starts and
+    then interrupts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
