@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from decimal import Decimal
 from functools import partial
 
@@ -344,25 +344,31 @@ async def test_a_deaf_endpoint_never_holds_its_caller(open_kid):
                 await trio.sleep_forever()
 
 
+async def _fill(stream, raw):
+    """Send *raw* until nothing of it has got through for a while."""
+    patience = trio.CancelScope()
+    while not patience.cancelled_caught:
+        with trio.move_on_after(0.3) as patience:
+            await stream.send_encoded(raw)
+
+
 @pytest.mark.parametrize("how", ["cancelled", "left"])
 async def test_a_full_pipe_to_a_stopped_peer_never_holds_its_caller(open_kid, how):
     """tractor says farewell shielded, and the farewell doesn't fit any more."""
     big = Tick("trade", 1.0, 1.0)
+    cancelled = how == "cancelled"
+    said = nullcontext() if cancelled else pytest.raises(TransportClosed)
     async with open_kid(end_deadline_s=0.5) as (child, portal):
-        with trio.fail_after(8):
-            with trio.move_on_after(0.5 if how == "cancelled" else 60):
-                async with t.open_context(portal, eps.echo, exit_deadline_s=0.5) as (
-                    ctx,
-                    _,
-                ):
-                    async with ctx.open_stream() as stream:
-                        os.kill(child.pid, signal.SIGSTOP)
-                        with trio.move_on_after(0.3):
-                            while True:
-                                await stream.send_encoded(t.encode([big] * 20_000))
-                        if how == "cancelled":
-                            await trio.sleep_forever()
-                    await ctx.cancel()
+        with trio.fail_after(12), said, trio.move_on_after(3 if cancelled else 60):
+            async with (
+                t.open_context(portal, eps.echo, exit_deadline_s=0.5) as (ctx, _),
+                ctx.open_stream() as stream,
+            ):
+                os.kill(child.pid, signal.SIGSTOP)
+                await _fill(stream, t.encode([big] * 20_000))
+                await _fill(stream, t.encode([big]))  # to the last byte
+                if cancelled:
+                    await trio.sleep_forever()
 
 
 async def test_leaving_a_child_under_a_cancel_takes_no_longer(open_root):

@@ -26,7 +26,7 @@ from . import _peers
 from ._engine import BUFFER_SIZE, engine
 from ._errors import TRANSPORT_ERRORS, PeerGone, unbox
 from ._payload import decode, encode
-from ._trionics import leaves
+from ._trionics import collapse_eg, leaves
 from ._vars import check_cookie, own_cookie
 
 START_DEADLINE_S = 15.0
@@ -92,9 +92,12 @@ class MsgStream(Generic[T]):
 class Context:
     """One end of a call between actors."""
 
-    def __init__(self, ctx: Any, spec: EndpointSpec) -> None:
+    def __init__(
+        self, ctx: Any, spec: EndpointSpec, exit_deadline_s: float = EXIT_DEADLINE_S
+    ) -> None:
         self._ctx = ctx
         self._spec = spec
+        self._exit_deadline_s = exit_deadline_s
         self._caller = engine.is_caller(ctx)
         self._body: trio.CancelScope | None = None
         self.cancel_called = False
@@ -110,14 +113,26 @@ class Context:
 
     @asynccontextmanager
     async def open_stream(self) -> AsyncIterator[MsgStream[Any]]:
-        """Open the stream of this call; once."""
+        """Open the stream of this call; once.
+
+        Its end says so to the far end, shielded; where that doesn't get through in
+        time, the connection is broken.
+        """
         spec = self._spec
         kind = spec.sends if self._caller else spec.receives
-        async with engine.open_stream(self._ctx, BUFFER_SIZE) as stream:
+        over = trio.Event()
+        async with collapse_eg(), trio.open_nursery() as guards:
             try:
-                yield MsgStream(stream, kind, self)
+                async with engine.open_stream(self._ctx, BUFFER_SIZE) as stream:
+                    try:
+                        yield MsgStream(stream, kind, self)
+                    finally:
+                        engine.forget_stream(self._ctx, stream)
+                        guards.start_soon(
+                            _bound_exit, self._ctx.chan, over, self._exit_deadline_s
+                        )
             finally:
-                engine.forget_stream(self._ctx, stream)
+                over.set()
 
     async def cancel(self) -> None:
         """Cancel the far end; in the caller the block ends at its next checkpoint."""
@@ -336,7 +351,7 @@ async def open_context(
                 first,
             ),
         ):
-            ctx = call.ctx = Context(raw_ctx, spec)
+            ctx = call.ctx = Context(raw_ctx, spec, exit_deadline_s)
             with _body(call, ctx, guards, exit_deadline_s):
                 yield ctx, decode(first, spec.started)
     except BaseException as err:  # noqa: BLE001 - raised again below, as what it means
@@ -378,7 +393,7 @@ def _body(
         raise
     finally:
         if call.body_error is not None or ctx.cancel_called:
-            guards.start_soon(_bound_exit, call, exit_deadline_s)
+            guards.start_soon(_bound_exit, call.chan, call.over, exit_deadline_s)
 
 
 async def call_endpoint(
@@ -415,10 +430,10 @@ async def _watch_start(call: _Call, deadline_s: float, scope: trio.CancelScope) 
         scope.cancel()
 
 
-async def _bound_exit(call: _Call, deadline_s: float) -> None:
+async def _bound_exit(chan: Any, over: trio.Event, deadline_s: float) -> None:
     """Break the connection if the far end doesn't let go: tractor waits shielded."""
     with trio.move_on_after(deadline_s) as scope:
         scope.shield = True
-        await call.over.wait()
-    if not call.over.is_set():
-        _peers.abort(call.chan)
+        await over.wait()
+    if not over.is_set():
+        _peers.abort(chan)
