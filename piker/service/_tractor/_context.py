@@ -26,7 +26,7 @@ from . import _peers
 from ._engine import BUFFER_SIZE, engine
 from ._errors import TRANSPORT_ERRORS, PeerGone, unbox
 from ._payload import decode, encode
-from ._trionics import collapse_eg, leaves
+from ._trionics import leaves
 from ._vars import check_cookie, own_cookie
 
 START_DEADLINE_S = 15.0
@@ -92,6 +92,8 @@ class MsgStream(Generic[T]):
 class Context:
     """One end of a call between actors."""
 
+    _guards: trio.Nursery  # set by whoever runs the call, before its block or body
+
     def __init__(
         self, ctx: Any, spec: EndpointSpec, exit_deadline_s: float = EXIT_DEADLINE_S
     ) -> None:
@@ -121,18 +123,17 @@ class Context:
         spec = self._spec
         kind = spec.sends if self._caller else spec.receives
         over = trio.Event()
-        async with collapse_eg(), trio.open_nursery() as guards:
-            try:
-                async with engine.open_stream(self._ctx, BUFFER_SIZE) as stream:
-                    try:
-                        yield MsgStream(stream, kind, self)
-                    finally:
-                        engine.forget_stream(self._ctx, stream)
-                        guards.start_soon(
-                            _bound_exit, self._ctx.chan, over, self._exit_deadline_s
-                        )
-            finally:
-                over.set()
+        try:
+            async with engine.open_stream(self._ctx, BUFFER_SIZE) as stream:
+                try:
+                    yield MsgStream(stream, kind, self)
+                finally:
+                    engine.forget_stream(self._ctx, stream)
+                    self._guards.start_soon(
+                        _bound_exit, self._ctx.chan, over, self._exit_deadline_s
+                    )
+        finally:
+            over.set()
 
     async def cancel(self) -> None:
         """Cancel the far end; in the caller the block ends at its next checkpoint."""
@@ -238,6 +239,7 @@ async def _serve(
                 gone = True
                 tasks.cancel_scope.cancel()
 
+            ctx._guards = tasks  # noqa: SLF001
             tasks.start_soon(watch)
             result = await func(ctx, **kwargs)
             tasks.cancel_scope.cancel()
@@ -352,6 +354,7 @@ async def open_context(
             ),
         ):
             ctx = call.ctx = Context(raw_ctx, spec, exit_deadline_s)
+            ctx._guards = guards  # noqa: SLF001
             with _body(call, ctx, guards, exit_deadline_s):
                 yield ctx, decode(first, spec.started)
     except BaseException as err:  # noqa: BLE001 - raised again below, as what it means
