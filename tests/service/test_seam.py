@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import asynccontextmanager, nullcontext
+import struct
+from contextlib import asynccontextmanager, nullcontext, suppress
 from decimal import Decimal
 from functools import partial
 
+import msgspec
 import psutil
 import pytest
 import trio
@@ -780,3 +782,51 @@ async def test_streams_and_calls_leave_nothing_in_the_actor(open_kid):
         t.sweep_contexts()
         assert len(t.current_actor()._contexts) <= 2
         assert not getattr(portal, "_streams", ())
+
+
+# -- strangers ------------------------------------------------------------------
+
+
+def frame(message: object) -> bytes:
+    body = msgspec.msgpack.encode(message)
+    return struct.pack("<I", len(body)) + body
+
+
+HELLO = frame(["stranger", "1234"])
+FARES = {
+    "http": b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
+    "ff": b"\xff" * 64,
+    "half a header": b"\x05\x00",
+    "half a hello": HELLO[:-3],
+    "no hello": frame(5),
+    "an empty hello": frame([]),
+    "no msgpack": b"\x03\x00\x00\x00\xc1\xc1\xc1",
+    "no message": HELLO + frame(5),
+    "an empty message": HELLO + frame({}),
+    "half a message": HELLO + b"\x00\x01\x00\x00half",
+    "half a command": HELLO + frame({"cmd": [1, 2]}),
+    "no such command": HELLO + frame({"cmd": ["self", "nosuch", {}, ["s", "1"], "c"]}),
+    "no arguments": HELLO + frame({"cmd": ["self", "wait_actor", 5, ["s", "1"], "c"]}),
+    "wrong arguments": HELLO
+    + frame({"cmd": ["tests.service.seam_eps", "hold", {"x": 1}, ["s", "1"], "c"]}),
+    "an error": HELLO + frame({"error": {"tb_str": "Oh: no", "type_str": "Oh"}}),
+}
+
+
+@pytest.mark.parametrize("fare", FARES)
+async def test_what_a_stranger_sends_ends_its_own_connection_only(open_kid, fare):
+    """Any process of this machine can connect; a killed peer may stop in mid-word."""
+    async with open_kid() as (child, portal):
+        (kid,) = [a for uid, a in await t.registered() if uid[0] == "kid"]
+        for addr in (kid, t.registry_addr()):
+            stream = await trio.open_tcp_stream(*addr)
+            await stream.send_all(FARES[fare])
+            await stream.send_eof()
+            with trio.fail_after(5), suppress(trio.BrokenResourceError):
+                while await stream.receive_some():
+                    pass
+            await stream.aclose()
+        assert await t.call_endpoint(portal, eps.hold) == child.pid
+        async with t.find_actor("kid") as again:
+            assert await t.call_endpoint(again, eps.hold) == child.pid
+        assert child.exit_code is None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -213,6 +215,26 @@ async def test_what_never_comes_up_is_retried_then_quarantined(
             assert "ZeroDivisionError: by a bug" in last.traceback
             assert "toyd.py" in last.traceback
         assert await pid_of("toyd.b")
+
+
+async def test_a_daemon_that_cannot_be_imported_any_more_harms_nobody(
+    open_test_pikerd, monkeypatch, tmp_path
+):
+    """E.g. its file was changed while pikerd runs, which has the old one loaded."""
+    source = tmp_path / "piker_test_changed.py"
+    source.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    importlib.import_module("piker_test_changed")
+    source.write_text("raise ImportError('half an upgrade')")
+    spec = replace(toyd.toyd_init("toyd.a"), enable_modules=("piker_test_changed",))
+    async with open_test_pikerd(policy=Policy(delays_s=(0.0,), max_deaths=2)) as tree:
+        other = await pid_of("toyd.b")
+        with pytest.raises(ServiceQuarantined, match="died 3 times"):
+            await tree.services.start_actor(spec)
+        assert await pid_of("toyd.b") == other
+        assert states(tree.services, "toyd.b") == ["running"]
+        assert "half an upgrade" in tree.logs()
 
 
 @pytest.mark.parametrize(

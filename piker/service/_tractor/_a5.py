@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import tractor
 import trio
 from tractor import _actor, _discovery, _mp_fixup_main, _root, _spawn, _state
-from tractor._exceptions import ModuleNotExposed
-from tractor._ipc import Channel
+from tractor._exceptions import ModuleNotExposed, TransportClosed
+from tractor._ipc import Channel, MsgpackTCPStream
 from tractor._portal import open_portal
+
+from piker.log import get_logger
+
+log = get_logger(__name__)
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
+
+#: A frame that announces more is none of ours: e.g. an HTTP request's first bytes.
+MAX_FRAME_BYTES = 2**28
 
 
 def prepare(guard_rpc: Any, buffer_size: int) -> None:
@@ -26,11 +35,51 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
     _actor.Actor._get_rpc_func = guarded  # noqa: SLF001
     _actor.Actor.msg_buffer_size = buffer_size
+    serve = _actor.Actor._stream_handler  # noqa: SLF001
+
+    async def serve_alone(self: Any, stream: trio.SocketStream) -> None:
+        """Serve one connection: its fault ends it, not the actor and all beside it."""
+        try:
+            await serve(self, stream)
+        except Exception as err:  # whatever a stranger sends, or a failing child
+            name, why = self.uid[0], _last_line(err)
+            log.warning("dropped a connection to %s: %s", name, why)
+            log.debug("dropped a connection", exc_info=err)
+
+    _actor.Actor._stream_handler = serve_alone  # noqa: SLF001
+    MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
     _actor.Arbiter.unregister_actor = _unregister
     _spawn.do_hard_kill = _hard_kill
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
+
+
+async def _packets(transport: Any) -> AsyncIterator[Any]:
+    """Yield a connection's messages; TransportClosed however it ends.
+
+    tractor's own raised something else where a peer was killed within a message.
+    """
+    receive = transport.recv_stream.receive_exactly
+    while True:
+        try:
+            (size,) = struct.unpack("<I", await receive(4))
+            if size > MAX_FRAME_BYTES:
+                raise TransportClosed(f"a frame of {size} bytes is no message of ours")
+            message = transport.decode(await receive(size))
+        except (
+            ValueError,  # tricycle's, for an end within what was asked for
+            OSError,
+            trio.BrokenResourceError,
+            msgspec.DecodeError,
+        ) as err:
+            raise TransportClosed(f"connection broken: {err}") from None
+        yield message
+
+
+def _last_line(err: Exception) -> str:
+    lines = str(err).strip().splitlines() or [""]
+    return f"{type(err).__name__}: {lines[-1]}"
 
 
 async def _unregister(registry: Any, uid: Uid) -> None:
