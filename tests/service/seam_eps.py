@@ -16,6 +16,7 @@ from piker.service._tractor import (
     endpoint,
     open_channel_from,
     piker_vars,
+    sweep_contexts,
 )
 
 alive: set[str] = set()
@@ -180,3 +181,28 @@ async def through_asyncio(ctx: Context, factor: int) -> None:
                     return
                 await chan.send(item)
                 await stream.send(await chan.receive())
+
+
+@endpoint(started=int)
+async def late(ctx: Context) -> None:
+    """Start after a while."""
+    await trio.sleep(0.2)
+    await ctx.started(os.getpid())
+
+
+@endpoint()
+async def sweep_often(ctx: Context) -> None:
+    """Sweep whenever this actor sends, from now on."""
+    sweep_at_each_send(type(ctx._ctx.chan))
+    await ctx.started()
+
+
+def sweep_at_each_send(channel_class, put=setattr):
+    send = channel_class.send
+
+    async def sweeping(self, *args, **kwargs):
+        sweep_contexts()
+        await send(self, *args, **kwargs)
+        sweep_contexts()
+
+    put(channel_class, "send", sweeping)

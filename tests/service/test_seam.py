@@ -784,6 +784,25 @@ async def test_streams_and_calls_leave_nothing_in_the_actor(open_kid):
         assert not getattr(portal, "_streams", ())
 
 
+@pytest.mark.parametrize("side", ["caller", "callee"])
+async def test_a_sweep_takes_no_call_that_is_on_its_way(open_kid, monkeypatch, side):
+    async with open_kid() as (child, portal):
+        if side == "callee":
+            await t.call_endpoint(portal, eps.sweep_often)
+        else:
+            eps.sweep_at_each_send(type(portal.channel), monkeypatch.setattr)
+        with trio.fail_after(5):
+            for _ in range(3):
+                assert await t.call_endpoint(portal, eps.hold) == child.pid
+                async with t.open_context(portal, eps.count, period_s=0, upto=9) as (
+                    ctx,
+                    _,
+                ):
+                    async with ctx.open_stream() as stream:
+                        assert [i async for i in stream] == list(range(9))
+            assert "kid" in {uid[0] for uid, _ in await t.registered()}
+
+
 # -- strangers ------------------------------------------------------------------
 
 

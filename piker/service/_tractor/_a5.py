@@ -17,6 +17,8 @@ from tractor._portal import open_portal
 
 from piker.log import get_logger
 
+from ._calls import note_calls, under_way
+
 log = get_logger(__name__)
 
 Addr = tuple[str, int]
@@ -48,6 +50,14 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
     _actor.Actor._stream_handler = serve_alone  # noqa: SLF001
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
+    invoke = _actor._invoke  # noqa: SLF001
+
+    async def invoke_noted(actor: Any, cid: str, *args: Any, **kwargs: Any) -> None:
+        with under_way(cid):
+            await invoke(actor, cid, *args, **kwargs)
+
+    _actor._invoke = invoke_noted  # noqa: SLF001
+    note_calls(_actor.Actor)
     _actor.Arbiter.unregister_actor = _unregister
     _spawn.do_hard_kill = _hard_kill
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001

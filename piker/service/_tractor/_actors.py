@@ -25,6 +25,7 @@ import trio
 
 from piker.errors import AddressInUse, RegistryUnreachable, ServiceError
 
+from ._calls import is_under_way
 from ._engine import Addr, engine
 from ._errors import remote_traceback, unbox
 from ._trionics import collapse_eg, leaves
@@ -99,7 +100,8 @@ def _stale_contexts(actor: Any) -> list[Any]:
     return [
         key
         for key, ctx in actor._contexts.items()  # noqa: SLF001
-        if key[1] not in live and not ctx._stream_opened and _is_spent(ctx)  # noqa: SLF001
+        if not (key[1] in live or is_under_way(key[1]) or ctx._stream_opened)  # noqa: SLF001
+        and _is_spent(ctx)
     ]
 
 

@@ -12,7 +12,12 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
@@ -23,6 +28,7 @@ import trio
 from piker.errors import DeadlineExceeded, PikerError, TransportClosed
 
 from . import _peers
+from ._calls import starting
 from ._engine import BUFFER_SIZE, engine
 from ._errors import TRANSPORT_ERRORS, PeerGone, unbox
 from ._payload import decode, encode
@@ -348,10 +354,9 @@ async def open_context(
     try:
         async with (
             _open_guards(call, start_deadline_s) as guards,
-            portal.open_context(func, cookie=own_cookie(), args=encode(kwargs)) as (
-                raw_ctx,
-                first,
-            ),
+            _started(
+                portal.open_context(func, cookie=own_cookie(), args=encode(kwargs))
+            ) as (raw_ctx, first),
         ):
             ctx = call.ctx = Context(raw_ctx, spec, exit_deadline_s)
             ctx._guards = guards  # noqa: SLF001
@@ -365,6 +370,15 @@ async def open_context(
     if verdict is failure:
         raise verdict
     raise verdict from None
+
+
+@asynccontextmanager
+async def _started(call: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Enter *call*; until it has started no sweep may take it."""
+    async with AsyncExitStack() as stack:
+        with starting():
+            answer = await stack.enter_async_context(call)
+        yield answer
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ from tractor.msg.types import Aid
 from tractor.runtime import _runtime, _state
 from tractor.runtime._portal import open_portal
 
+from ._calls import note_calls
+
 Addr = tuple[str, int]
 Uid = tuple[str, str]
 
@@ -28,6 +30,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
     _runtime.Actor._get_rpc_func = guarded  # noqa: SLF001
     _runtime.Actor.msg_buffer_size = buffer_size
+    note_calls(_runtime.Actor)
 
 
 def runtime_vars() -> dict[str, Any]:
