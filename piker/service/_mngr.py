@@ -326,11 +326,15 @@ class Services:
                 names = [n for n in self.service_tasks if teardown_rank(n) == rank]
                 async with trio.open_nursery() as tasks:
                     for name in names:
-                        tasks.start_soon(self.cancel_service, name, "pikerd ends")
+                        tasks.start_soon(self._end, name)
         for service in self.service_tasks.values():
             if service.child is not None:
                 service.child.kill()
         self.service_n.cancel_scope.cancel()
+
+    async def _end(self, name: str) -> None:
+        if name in self.service_tasks:  # else it ended by itself just now
+            await self.cancel_service(name, "pikerd ends")
 
 
 # -- the one table of this process --------------------------------------------
@@ -367,8 +371,11 @@ async def open_services(
         try:
             yield services
         finally:
-            await services.close()
-            _services = None
+            try:
+                await services.close()
+            finally:  # else the supervisors, out of any cancel's reach, stay for ever
+                services.service_n.cancel_scope.cancel()
+                _services = None
 
 
 async def _host(

@@ -104,12 +104,12 @@ async def open_pikerd(
             log={"level": log_level, "console": log_console},
             **(extra_vars or {}),
         )
-        try:
-            async with _serve(tree, policy, idle_exit_s) as services:
+        async with _serve(tree, policy, idle_exit_s) as services:
+            try:
                 yield services
-        finally:
-            if not embedded:
-                tr.exit_by(END_DEADLINE_S, 1)
+            finally:  # before the daemons are told: their end is what may hang
+                if not embedded:
+                    tr.exit_by(END_DEADLINE_S, 1)
 
 
 @asynccontextmanager

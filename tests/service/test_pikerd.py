@@ -24,10 +24,11 @@ from piker.service import (
     call_endpoint,
     maybe_open_pikerd,
     maybe_spawn_daemon,
+    open_pikerd,
     open_portal_to,
     probe,
 )
-from piker.service._mngr import open_services
+from piker.service._mngr import Services, open_services
 from piker.service._rpc import stop_service
 from piker.testing import is_alive, tree_processes, wait_gone
 from tests.service import toyd
@@ -111,6 +112,22 @@ async def test_who_is_stopped_holds_up_no_end(place):
         assert took_s < 5
         assert not any(psutil.pid_exists(pid) for pid in pids)
         assert not await place.left(shm)
+
+
+async def test_the_deadline_of_an_end_runs_before_anything_can_hang(place, monkeypatch):
+    bounds: list[float] = []
+    monkeypatch.setattr(tr, "exit_by", lambda seconds, code: bounds.append(seconds))
+    close = Services.close
+
+    async def bounded_close(services):
+        assert bounds == [_runtime.END_DEADLINE_S]
+        await close(services)
+
+    monkeypatch.setattr(Services, "close", bounded_close)
+    with place.dirs():
+        async with open_pikerd(place.addr, embedded=False):
+            pass
+    assert bounds
 
 
 @pytest.mark.parametrize("after_s", [0.4, 0.7])

@@ -429,6 +429,24 @@ async def test_teardown_is_bounded_whoever_hangs(open_test_pikerd):
     assert tree.services.service_tasks
 
 
+async def test_a_daemon_that_ends_by_itself_meanwhile_hinders_no_teardown(
+    open_test_pikerd, monkeypatch
+):
+    async with open_test_pikerd() as tree:
+        for name in ("toyd.a", "toyd.b"):
+            await pid_of(name)
+        table, change = tree.services.service_tasks, tree.services._set
+
+        def all_others_end(service, event, **kwargs):
+            for name in set(table) - {service.spec.name}:
+                del table[name]
+            change(service, event, **kwargs)
+
+        monkeypatch.setattr(tree.services, "_set", all_others_end)
+        began = trio.current_time()
+    assert trio.current_time() - began < 4
+
+
 # -- events -------------------------------------------------------------------
 
 
