@@ -6,7 +6,9 @@ import os
 import signal
 import socket
 import struct
-from contextlib import asynccontextmanager, nullcontext, suppress
+import sys
+import threading
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from decimal import Decimal
 from functools import partial
 
@@ -30,6 +32,20 @@ from tests.service import seam_eps as eps
 
 pytestmark = pytest.mark.tree
 EPS = ("tests.service.seam_eps",)
+
+
+LAST = "tractor._spawn.current_actor" if t.A5 else "tractor.spawn._trio.current_actor"
+
+
+@contextmanager
+def would_hang(seconds: float):
+    """End this process if the block, out of a deadline's reach, takes too long."""
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGABRT))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def free_port() -> int:
@@ -762,6 +778,31 @@ async def test_a_child_that_dies_while_it_starts_is_an_error_at_once(open_root):
         assert trio.current_time() - began < 3
 
 
+# the last steps of a start, between which nothing waits: ours, the engine's
+@pytest.mark.parametrize("step", ["piker.service._tractor._actors._check_up", LAST])
+async def test_a_cancel_at_the_last_moment_of_a_start_holds(
+    open_root, monkeypatch, step
+):
+    module, _, name = step.rpartition(".")
+    take = getattr(sys.modules[module], name)
+    pids: list[int] = []
+    async with open_root():
+        with trio.CancelScope() as scope:
+
+            def cancel_meanwhile(*args):
+                pids.extend(p.pid for p in psutil.Process().children())
+                scope.cancel()
+                return take(*args)
+
+            monkeypatch.setattr(step, cancel_meanwhile)
+            with would_hang(10):
+                async with t.open_child("kid", enable_modules=EPS):
+                    await trio.sleep_forever()
+        assert scope.cancelled_caught
+        assert pids
+        assert not psutil.pid_exists(pids[0])
+
+
 async def test_a_late_reader_loses_nothing_within_the_buffer(open_kid):
     async with open_kid() as (_, portal):
         async with t.open_context(portal, eps.count, period_s=0, upto=1000) as (ctx, _):
@@ -791,7 +832,17 @@ async def test_a_sweep_takes_no_call_that_is_on_its_way(open_kid, monkeypatch, s
             await t.call_endpoint(portal, eps.sweep_often)
         else:
             eps.sweep_at_each_send(type(portal.channel), monkeypatch.setattr)
+
+        async def sweep():
+            while True:
+                await trio.sleep(0)
+                t.sweep_contexts()
+
         with trio.fail_after(5):
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(sweep)
+                assert await t.call_endpoint(portal, eps.late) == child.pid
+                tasks.cancel_scope.cancel()
             for _ in range(3):
                 assert await t.call_endpoint(portal, eps.hold) == child.pid
                 async with t.open_context(portal, eps.count, period_s=0, upto=9) as (

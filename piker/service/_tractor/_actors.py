@@ -283,6 +283,9 @@ async def _host(
                 _check_up(child)
                 # From here on all is bounded by deadlines of ours; and a cancelled
                 # nursery of tractor's would ask the dead to cancel, for 0.5 s.
+                # A cancel of just now comes up here: behind the shield this task would
+                # wait for an end that nobody orders.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 keep.shield = True
                 task_status.started()
                 await child.end.wait()
