@@ -303,12 +303,10 @@ class Services:
             exit_code=death.exit_code,
         )
         if delay is None:
-            count = len(service.backoff.deaths)
             self._set(
                 service,
                 "exhausted",
-                reason=f"died {count} times in {self.policy.window_s:g} s, last: "
-                f"{death.reason}",
+                reason=f"{service.backoff}, last: {death.reason}",
                 traceback=death.traceback,
                 exit_code=death.exit_code,
             )

@@ -76,10 +76,14 @@ class Backoff:
 
     policy: Policy = field(default_factory=Policy)
     deaths: deque[float] = field(default_factory=deque)
+    failed_starts: int = 0
     _row: int = 0
 
     def died(self, now_s: float, uptime_s: float) -> float | None:
         """Return seconds to wait before the next start; None: quarantine.
+
+        Starts that fail in a row count however long each took: six that run into their
+        deadline never fit into the window.
 
         Args:
           now_s: monotonic time of the death.
@@ -88,10 +92,11 @@ class Backoff:
         policy = self.policy
         if uptime_s >= policy.stable_s:
             self._row = 0
+        self.failed_starts = 0 if uptime_s > 0 else self.failed_starts + 1
         self.deaths.append(now_s)
         while self.deaths and self.deaths[0] <= now_s - policy.window_s:
             self.deaths.popleft()
-        if len(self.deaths) > policy.max_deaths:
+        if max(len(self.deaths), self.failed_starts) > policy.max_deaths:
             return None
         delay = policy.delays_s[min(self._row, len(policy.delays_s) - 1)]
         self._row += 1
@@ -100,7 +105,13 @@ class Backoff:
     def forgive(self) -> None:
         """Forget the deaths: a person has looked at it."""
         self.deaths.clear()
-        self._row = 0
+        self.failed_starts = self._row = 0
+
+    def __str__(self) -> str:
+        """Say what it died of too often."""
+        if len(self.deaths) > self.policy.max_deaths:
+            return f"died {len(self.deaths)} times in {self.policy.window_s:g} s"
+        return f"failed to start {self.failed_starts} times in a row"
 
 
 @dataclass

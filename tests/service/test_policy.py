@@ -73,6 +73,33 @@ def test_deaths_a_minute_old_no_longer_count():
     assert None not in told  # five in any 60 s: as bad as it may get
 
 
+# how long each run was up; 0: it never was -> how many seconds apart they end
+@pytest.mark.parametrize("apart_s", [20.0, 61.0, 4000.0])
+@pytest.mark.parametrize(
+    ("uptimes_s", "quarantined_at"),
+    [
+        ([0] * 6, 6),
+        ([0] * 5 + [15], None),
+        ([0] * 5 + [15] + [0] * 5, None),
+        ([0] * 5 + [15] + [0] * 6, 12),
+        ([15] + [0] * 6, 7),
+        ([15] * 40, None),
+    ],
+)
+def test_six_failed_starts_in_a_row_are_quarantine_however_long_each_took(
+    apart_s, uptimes_s, quarantined_at
+):
+    backoff = Backoff()
+    told = [backoff.died(i * apart_s, up) for i, up in enumerate(uptimes_s, 1)]
+    assert None not in told[:-1]
+    assert (told[-1] is None) is (quarantined_at is not None)
+    if quarantined_at:
+        assert len(told) == quarantined_at
+        assert str(backoff) == "failed to start 6 times in a row"
+        backoff.forgive()
+        assert [backoff.died(1e6 + i * 20, 0) for i in range(6)].index(None) == 5
+
+
 def test_a_command_forgives_all_deaths():
     backoff = Backoff()
     for _ in range(6):

@@ -237,6 +237,15 @@ async def test_a_daemon_that_cannot_be_imported_any_more_harms_nobody(
         assert "half an upgrade" in tree.logs()
 
 
+async def test_what_takes_too_long_to_fail_is_quarantined_too(open_test_pikerd):
+    """The window is as narrow to these starts as 60 s is to ones of 15 s."""
+    policy = Policy(delays_s=(0.0,), max_deaths=2, window_s=0.001)
+    async with open_test_pikerd(policy=policy) as tree:
+        with pytest.raises(ServiceQuarantined, match="failed to start 3 times in a r"):
+            await pid_of("toyd.a", "exit")
+        assert tree.services.service_tasks["toyd.a"].state == "quarantined"
+
+
 @pytest.mark.parametrize(
     ("how", "error", "text"),
     [
