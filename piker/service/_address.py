@@ -21,6 +21,9 @@ from piker.errors import AddressInUse, ConfigError
 
 from . import _tractor as tr
 
+#: Of a line of /proc/locks; one of a lock that is waited for has more.
+_HELD_WORDS = 8
+
 
 def address_file(addr: tr.Addr, suffix: str) -> Path:
     """Return the runtime file of a registry address."""
@@ -37,13 +40,23 @@ def running_info(addr: tr.Addr) -> dict[str, Any]:
 
 
 def holder_pid(addr: tr.Addr) -> int | None:
-    """Return the other living process that last claimed *addr* here, None if none."""
+    """Return the other process that holds *addr* here, None if none does.
+
+    The kernel's list of locks is asked: the pid in the file of a pikerd that was
+    killed may be an innocent one's by now.
+    """
+    path = address_file(addr, "lock")
     try:
-        pid = int(address_file(addr, "lock").read_text())
+        pid, inode = int(path.read_text()), path.stat().st_ino
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     except (OSError, ValueError):
         return None
-    others = pid > 0 and pid != os.getpid()
-    return pid if others and psutil.pid_exists(pid) else None
+    held = any(
+        words[1] == "FLOCK" and words[4] == str(pid) and words[5].endswith(f":{inode}")
+        for words in locks
+        if len(words) == _HELD_WORDS
+    )
+    return pid if held and pid != os.getpid() else None
 
 
 def take_lock(path: Path) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
@@ -333,11 +332,26 @@ async def test_a_pikerd_that_can_not_start_says_why_to_the_client(tmp_path):
                 pass
 
 
+async def test_the_pid_of_a_killed_pikerd_may_be_an_innocents_by_now(place):
+    innocent = os.getppid()
+    lock = Path(place.env["PIKER_RUNTIME_DIR"]) / f"127.0.0.1-{place.addr[1]}.lock"
+    lock.write_text(str(innocent))
+    async with stranger(place.addr[1], b""):
+        with pytest.raises(RegistryUnreachable, match="not pikerd") as told:
+            async with place.attached():
+                pass
+    assert str(innocent) not in str(told.value)
+    (Path(place.env["PIKER_CONFIG_DIR"]) / "conf.toml").write_text("nonsense")
+    with place.dirs(), trio.fail_after(10):
+        with pytest.raises(RegistryUnreachable, match="could not start pikerd: .*toml"):
+            async with maybe_open_pikerd("test", place.addr):
+                pass
+
+
 async def test_who_lost_the_race_to_start_one_waits_for_the_winner(place, monkeypatch):
     """The winner holds the address a while before it listens there."""
-    booting = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    lock = Path(place.env["PIKER_RUNTIME_DIR"]) / f"127.0.0.1-{place.addr[1]}.lock"
-    lock.write_text(str(booting.pid))
+    holders = [4711]
+    monkeypatch.setattr(_runtime, "holder_pid", lambda _: holders[-1])
     start, lost = _runtime._start_detached, [sys.executable, "-c", "exit(1)"]
     monkeypatch.setattr(
         _runtime, "_start_detached", lambda _, *rest: start(lost, *rest)
@@ -349,7 +363,7 @@ async def test_who_lost_the_race_to_start_one_waits_for_the_winner(place, monkey
             await trio.sleep(0.5)
             assert tasks.child_tasks  # it neither gave up nor found one
             winner.popen.send_signal(signal.SIGCONT)
-        booting.communicate(b"\n")
+        holders.append(None)
         with pytest.raises(RegistryUnreachable, match="not start pikerd: exit code 1"):
             await _runtime.start_pikerd(place.addr)
 
