@@ -54,6 +54,10 @@ class RegistryUnreachable(ServiceError):
     """No pikerd answers at the address."""
 
 
+class PikerdNotServing(RegistryUnreachable):
+    """The pikerd at the address is about to end, or not up yet; try again."""
+
+
 class AddressInUse(ServiceError):
     """The registry address is taken: by another pikerd, or by something else."""
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import trio
 
+from piker.errors import PikerdNotServing
 from piker.msgs import ServiceEvent, ServiceInfo
 
 from . import _tractor as tr
 from ._daemon import Found, find_or_spawn_here
 from ._introspect import task_tree
 from ._mngr import current_services
-from ._pikerd import current_pikerd
+from ._pikerd import current_pikerd, maybe_pikerd
 
 
 @tr.endpoint(started=Found)
@@ -72,8 +73,12 @@ async def attach_client(ctx: tr.Context, name: str, pid: int) -> None:
     """Be a client of this tree for the length of the call.
 
     Started: ``pid`` and ``since`` (epoch s) of pikerd, ``shm``: its shm folder.
+    Raises: PikerdNotServing.
     """
-    pikerd = current_pikerd()
+    pikerd = maybe_pikerd()
+    if pikerd is None or pikerd.why_ended:
+        why = f"ending: {pikerd.why_ended}" if pikerd else "not up yet, or ending"
+        raise PikerdNotServing(f"pikerd is {why}; try again in a moment")
     client = f"{name}:{pid}"
     try:
         with pikerd.client(client):

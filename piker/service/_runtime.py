@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import trio
 from piker import config
 from piker.errors import (
     DeadlineExceeded,
+    PikerdNotServing,
     PikerError,
     RegistryUnreachable,
     TransportClosed,
@@ -189,6 +190,8 @@ async def _stay_attached(
                 await trio.sleep_forever()
         except (TransportClosed, DeadlineExceeded, RegistryUnreachable) as err:
             if not attached_before:
+                if isinstance(err, PikerdNotServing):
+                    raise
                 raise RegistryUnreachable(str(err)) from None
             if not tries:
                 log.warning("lost pikerd, waiting for the next one: %s", err)
@@ -228,11 +231,20 @@ async def maybe_open_pikerd(
         yield None
         return
     addr = registry_addr or config.registry_addr()
-    if await tr.probe(addr) is None:
-        told = await start_pikerd(addr)
-        if on_start is not None:
-            on_start(told)
-    async with open_piker_runtime(name, addr):
+    async with AsyncExitStack() as stack:
+        deadline = time.monotonic() + BOOT_DEADLINE_S
+        while True:
+            if await tr.probe(addr) is None:
+                told = await start_pikerd(addr)
+                if on_start is not None:
+                    on_start(told)
+            try:
+                await stack.enter_async_context(open_piker_runtime(name, addr))
+                break
+            except PikerdNotServing:  # if it is ending, the next one is ours to start
+                if time.monotonic() > deadline:
+                    raise
+            await trio.sleep(0.05)
         yield None
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import trio
 
-from piker.errors import RegistryUnreachable, ShmFull
+from piker.errors import PikerdNotServing, RegistryUnreachable, ShmFull
 from piker.service import (
     SPAWNERS,
     _runtime,
@@ -320,6 +320,28 @@ async def test_clients_that_find_none_start_one_and_all_find_it(tmp_path):
             while is_alive(pikerd):
                 await trio.sleep(0.05)
         assert not await place.left()
+
+
+async def test_who_comes_while_it_ends_starts_the_next_one(tmp_path):
+    """Admitted, it would wait for ever for a next one that nobody starts."""
+    place = Place(tmp_path / "tree", conf="[pikerd]\nidle_exit_s = 1\n")
+    async with place.pikerd() as first:
+        async with (
+            place.attached(),
+            maybe_spawn_daemon("toyd.a", {"name": "toyd.a", "how": "deaf"}),
+        ):
+            pass  # it will be killed after 3 s
+        first.popen.terminate()
+        await trio.sleep(0.3)
+        with pytest.raises(PikerdNotServing, match="pikerd is ending: SIGTERM"):
+            async with place.attached():
+                pass
+        with place.dirs(), trio.fail_after(20):
+            async with maybe_open_pikerd("late", place.addr):
+                second = psutil.Process(place.info["pid"])
+                assert second.pid != first.pid
+        assert await first.wait() == 0
+        assert not await wait_gone([second])
 
 
 async def test_a_pikerd_that_can_not_start_says_why_to_the_client(tmp_path):
