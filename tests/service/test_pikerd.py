@@ -67,7 +67,14 @@ async def ends(proc: Proc, within_s: float) -> tuple[int, float]:
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [("SIGTERM", 0), ("SIGHUP", 0), ("SIGINT", 130), ("ctrl-c", 130), ("command", 0)],
+    [
+        ("SIGTERM", 0),
+        ("SIGHUP", 0),
+        ("SIGINT", 130),
+        ("ctrl-c", 130),
+        ("hang-up", 0),
+        ("command", 0),
+    ],
 )
 async def test_invariant_7_an_end_is_clean_and_bounded(place, how, code):
     async with (
@@ -84,6 +91,8 @@ async def test_invariant_7_an_end_is_clean_and_bounded(place, how, code):
             os.killpg(pikerd.pid, signal.SIGINT)
             await trio.sleep(0.05)
             os.killpg(pikerd.pid, signal.SIGINT)  # an impatient one
+        elif how == "hang-up":
+            os.killpg(pikerd.pid, signal.SIGHUP)  # as when the terminal is closed
         elif how == "command":
             async with place.attached(), open_portal_to(place.addr) as portal:
                 await call_endpoint(portal, stop_service, name="pikerd")
@@ -94,6 +103,7 @@ async def test_invariant_7_an_end_is_clean_and_bounded(place, how, code):
         assert not await place.left(shm)
         assert "Traceback" not in pikerd.said
         assert "killing" not in pikerd.said  # each ended by itself when told
+        assert "backoff" not in pikerd.said  # and not before
         assert other.popen.poll() is None
 
 

@@ -541,9 +541,10 @@ async def test_no_child_outlives_its_root(tmp_path, sig):
     assert not left
 
 
-async def test_a_ctrl_c_to_the_group_is_left_to_the_root(open_kid):
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGHUP])
+async def test_a_signal_of_the_terminal_is_left_to_the_root(open_kid, sig):
     async with open_kid() as (child, portal):
-        os.kill(child.pid, signal.SIGINT)
+        os.kill(child.pid, sig)
         await trio.sleep(0.3)
         assert await t.call_endpoint(portal, eps.hold) == child.pid
 

@@ -344,7 +344,7 @@ def in_child() -> bool:
 
 
 def arm_child() -> None:
-    """Tie this child's life to its parent's, and leave Ctrl-C to the root.
+    """Tie this child's life to its parent's; leave the terminal's signals to the root.
 
     The parent is watched through a pidfd: trio spawns from a worker thread, and
     PDEATHSIG would fire when that thread retires. SIGTERM ends this actor in order.
@@ -362,7 +362,9 @@ def arm_child() -> None:
         threading.Thread(target=leave, daemon=True).start()
 
     signal.signal(signal.SIGTERM, on_term)
+    # both go to the whole group; the root ends its daemons in their order
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     parent = os.getppid()
     threading.Thread(
         target=_watch_parent, args=(parent, leave), daemon=True, name="orphan-guard"
