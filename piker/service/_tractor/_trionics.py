@@ -92,6 +92,7 @@ class _Shared:
     ready: trio.Event = field(default_factory=trio.Event)
     leave: trio.Event = field(default_factory=trio.Event)
     gone: trio.Event = field(default_factory=trio.Event)
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
 _shared: dict[Hashable, _Shared] = {}
@@ -104,9 +105,10 @@ async def _hold_shared(
 ) -> None:
     """Hold one shared manager open, in a task that belongs to no user."""
     try:
-        async with opener() as entry.value:
-            entry.ready.set()
-            await entry.leave.wait()
+        with entry.scope:
+            async with opener() as entry.value:
+                entry.ready.set()
+                await entry.leave.wait()
     except BaseException as err:
         if not isinstance(err, Exception | BaseExceptionGroup):
             raise
@@ -159,11 +161,12 @@ async def maybe_open_context(
         entry.users -= 1
         if not entry.users:
             entry.leave.set()
-            if not hit or entry.ready.is_set():
-                with trio.move_on_after(3) as scope:
-                    # the resource is to be gone once its last user is past the block
-                    scope.shield = True
-                    await entry.gone.wait()
+            if not entry.ready.is_set():
+                entry.scope.cancel()  # nobody waits for its enter any more
+            with trio.move_on_after(3) as scope:
+                # the resource is to be gone once its last user is past the block
+                scope.shield = True
+                await entry.gone.wait()
 
 
 def async_lifo_cache(
