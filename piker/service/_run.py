@@ -22,6 +22,9 @@ from ._service import Death, Service, find_process, post_mortem
 
 log = get_logger(__name__)
 
+#: A daemon's last words are appended to those of its lives before, up to here.
+MAX_STDERR_BYTES = 1_000_000
+
 
 class Change(Protocol):
     """Applies an event to a service's state and tells everybody."""
@@ -60,7 +63,12 @@ def _stderr_file(name: str) -> Path | None:
     """Return where a daemon's last words go; None where they belong on our stderr."""
     if tr.piker_vars().get("log", {}).get("console"):
         return None
-    return config.make_private(config.state_dir() / "log") / f"{name}.stderr"
+    folder = config.make_private(config.state_dir() / "log")
+    path = folder / f"{name}.stderr"
+    with suppress(FileNotFoundError):
+        if path.stat().st_size > MAX_STDERR_BYTES:
+            path.replace(folder / f"{name}.stderr.1")
+    return path
 
 
 async def _live(

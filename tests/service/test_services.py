@@ -23,6 +23,7 @@ from piker.msgs import ServiceEvent
 from piker.service import (
     SPAWNERS,
     Policy,
+    _run,
     call_endpoint,
     maybe_spawn_daemon,
     open_context,
@@ -267,6 +268,19 @@ async def test_a_refusal_reaches_who_asked_and_leaves_nothing(
                 assert len(await call("list_services")) == 1
         assert not tree_processes(os.getpid())
         assert await pid_of("toyd.a")  # whoever asks with sense gets it
+
+
+async def test_last_words_do_not_pile_up_for_ever(open_test_pikerd, monkeypatch):
+    monkeypatch.setattr(_run, "MAX_STDERR_BYTES", 10)
+    async with open_test_pikerd() as tree:
+        folder = tree.folder / "state" / "log"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for words in ("the first", "the last"):
+            (folder / "toyd.a.stderr").write_text(f"{words} crash\n")
+            await pid_of("toyd.a")
+            await tree.services.restart("toyd.a")
+        assert (folder / "toyd.a.stderr").read_text() == ""
+        assert (folder / "toyd.a.stderr.1").read_text() == "the last crash\n"
 
 
 async def test_a_daemon_that_ends_by_itself_leaves_no_row(open_test_pikerd):
