@@ -901,3 +901,29 @@ async def test_what_a_stranger_sends_ends_its_own_connection_only(open_kid, fare
         async with t.find_actor("kid") as again:
             assert await t.call_endpoint(again, eps.hold) == child.pid
         assert child.exit_code is None
+
+
+@pytest.mark.skipif(not t.A5, reason="main has no place to ask who calls")
+@pytest.mark.parametrize("what", ["cancel", "cancel_rpc_tasks"])
+async def test_only_its_parent_ends_an_actor(open_kid, what):
+    async with open_kid() as (child, portal):
+        async with t.open_context(portal, eps.hold, tag="held") as (ctx, _):
+            (kid,) = [a for uid, a in await t.registered() if uid[0] == "kid"]
+            for addr in (kid, t.registry_addr()):
+                stream = await trio.open_tcp_stream(*addr)
+                async with stream:
+                    call = frame({"cmd": ["self", what, {}, ["s", "1"], "c"]})
+                    await stream.send_all(HELLO + call)
+                    said = b""
+                    with trio.fail_after(5):
+                        while b"parent may call" not in said:
+                            more = await stream.receive_some()
+                            assert more, said
+                            said += more
+            assert await t.call_endpoint(portal, eps.who_is_alive) == ["held"]
+            async with t.find_actor("kid") as again:
+                assert await t.call_endpoint(again, eps.hold) == child.pid
+            assert child.exit_code is None
+            await ctx.cancel()
+        began = trio.current_time()
+    assert trio.current_time() - began < 2  # the parent still may

@@ -24,6 +24,15 @@ log = get_logger(__name__)
 Addr = tuple[str, int]
 Uid = tuple[str, str]
 
+#: What others than its parent may call of an actor itself: an end of their own calls,
+#: and the registry. tractor's own would let anybody end it.
+OPEN_CALLS = frozenset(
+    {
+        "_cancel_task",
+        *("find_actor", "get_registry", "wait_for_actor"),
+        *("register_actor", "unregister_actor"),
+    }
+)
 #: A frame that announces more is none of ours: e.g. an HTTP request's first bytes.
 MAX_FRAME_BYTES = 2**28
 
@@ -52,9 +61,13 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
     invoke = _actor._invoke  # noqa: SLF001
 
-    async def invoke_noted(actor: Any, cid: str, *args: Any, **kwargs: Any) -> None:
+    async def invoke_noted(
+        actor: Any, cid: str, chan: Any, func: Any, args: Any, **kwargs: Any
+    ) -> None:
+        if chan is not actor._parent_chan and not _is_open(actor, func):  # noqa: SLF001
+            func, args = _refuse, {"what": func.__name__}
         with under_way(cid):
-            await invoke(actor, cid, *args, **kwargs)
+            await invoke(actor, cid, chan, func, args, **kwargs)
 
     _actor._invoke = invoke_noted  # noqa: SLF001
     note_calls(_actor.Actor)
@@ -72,6 +85,16 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
+
+
+def _is_open(actor: Any, func: Any) -> bool:
+    if getattr(func, "__self__", None) is not actor:
+        return True  # an endpoint: it asks for the cookie
+    return any(func == getattr(actor, name, None) for name in OPEN_CALLS)
+
+
+async def _refuse(what: str) -> None:
+    raise ModuleNotExposed(f"only this actor's parent may call {what!r}")
 
 
 async def _packets(transport: Any) -> AsyncIterator[Any]:
