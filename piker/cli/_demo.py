@@ -21,10 +21,16 @@ from piker import config
 from piker.brokers.sim import DEMO_FQME
 from piker.cli import STARTED_S
 from piker.data import Feed, open_feed
-from piker.errors import DeadlineExceeded, UsageError
+from piker.errors import DeadlineExceeded, ServiceError, UsageError
 from piker.log import setup_logging
 from piker.msgs import Ended, FeedMsg, Quote, ServiceInfo
-from piker.service import Addr, current_pikerd, open_pikerd, shm_dir
+from piker.service import (
+    Addr,
+    current_pikerd,
+    has_services,
+    open_pikerd,
+    shm_dir,
+)
 from piker.types import Struct
 
 FIRST_QUOTE_DEADLINE_S = 30.0
@@ -137,11 +143,13 @@ async def run_demo(
 
     Raises:
       DeadlineExceeded: no quote came.
+      ServiceError: the tree was told to end, by :func:`end_tree` or by command.
       PikerError: the tree could not be started.
     """
     addr = free_addr()
     log_file = config.make_private(config.state_dir() / "log") / "pikerd.log"
     setup_logging("pikerd", "info", console=verbose, file=log_file)
+    actors: tuple[str, ...] = ()
     async with open_pikerd(addr), open_feed([fqme]) as feed:
         demo = Demo(addr, feed, next(iter(feed.flumes)))
         before = _bars_begun(demo)
@@ -153,6 +161,8 @@ async def run_demo(
         actors = tuple(info.name for info in await demo.infos())
         orders = _order_daemons()
         bars = _bars_begun(demo) - before
+    if not actors:
+        raise ServiceError("the private tree was told to end")
     left = bool(psutil.Process().children(recursive=True)) or shm.exists()
     return Report(
         ok=demo.quotes > 0 and bars > 0 and not orders and not left,
@@ -163,6 +173,17 @@ async def run_demo(
         bars=bars,
         fqme=demo.fqme,
     )
+
+
+def end_tree(why: str) -> bool:
+    """Begin the end of this process's tree from within; False if it isn't up yet.
+
+    A cancel from outside would end the runtime before it has told its daemons.
+    """
+    if not has_services():
+        return False
+    current_pikerd().end(why)
+    return True
 
 
 async def _take_quotes(demo: Demo, seconds: float | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 USAGE = 2
+#: After a signal; all that ends is bounded by itself, this is for what is forgotten.
+END_DEADLINE_S = 15.0
 
 T = TypeVar("T")
 
@@ -224,30 +227,58 @@ def run_async(
     return trio.run(until_told, partial(work, settle(options), *args, **kwargs))
 
 
-async def until_told(work: Callable[[], Awaitable[T]]) -> T:
-    """Do *work*; SIGTERM and SIGHUP end it in order, with what it holds given back."""
+async def until_told(
+    work: Callable[[], Awaitable[T]], end: Callable[[str], bool] | None = None
+) -> T:
+    """Do *work*; Ctrl-C, SIGTERM and SIGHUP end it in order.
+
+    Ctrl-C as an exception would come up in any task, a second one in the middle of the
+    orderly end, which is bounded instead. A signal that is ignored, as SIGHUP is under
+    nohup, stays so.
+
+    Args:
+      work: what to do; it is cancelled.
+      end: called first with why; True if that ends *work*, which needn't be cancelled.
+
+    Raises KeyboardInterrupt after Ctrl-C, typer.Exit after another signal.
+    """
     import trio
 
-    got = 0
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = [sig for sig in wanted if signal.getsignal(sig) is not signal.SIG_IGN]
+    got: list[int] = []
+    scope = trio.CancelScope()
 
     async def watch(task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        nonlocal got
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+        with trio.open_signal_receiver(*heard) as signals:
             task_status.started()
             async for number in signals:
-                got = number
-                tasks.cancel_scope.cancel()
+                got.append(number)
+                if len(got) > 1:
+                    continue
+                timer.args = (128 + number,)
+                timer.start()
+                if end is None or not end(signal.Signals(number).name):
+                    scope.cancel()
 
+    timer = threading.Timer(END_DEADLINE_S, os._exit)
+    timer.daemon = True
     try:
         async with trio.open_nursery() as tasks:
             await tasks.start(watch)
-            result = await work()
+            with scope:
+                result = await work()
             tasks.cancel_scope.cancel()
+        if not got:
             return result
     except (PikerError, ExceptionGroup):
         if not got:  # else it is about something that was torn down by then
             raise
-    raise typer.Exit(128 + got)
+    finally:
+        timer.cancel()
+    if got[0] == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise typer.Exit(128 + got[0])
 
 
 def say(text: str) -> None:

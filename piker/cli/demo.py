@@ -65,13 +65,13 @@ def _run(
 
     import trio
 
-    from ._demo import demo_fqme, run_demo
+    from ._demo import demo_fqme, end_tree, run_demo
 
     screen = _no_screen if headless else _screen
     work = partial(
         run_demo, demo_fqme(session), seconds, screen, verbose=options.verbose
     )
-    return trio.run(until_told, work)
+    return trio.run(until_told, work, end_tree)
 
 
 def _sentence(report: Report) -> str:

@@ -170,7 +170,7 @@ async def test_demo_plays_a_recorded_session_to_its_end(env):
     ("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )
 async def test_a_demo_that_is_ended_leaves_nothing(env, sign, code):
-    args = ("demo", "--headless", "--seconds", "100")
+    args = ("-v", "demo", "--headless", "--seconds", "100")
     async with _cli.start(*args, env=env) as demo:
         with trio.fail_after(20):
             while not (notes := list(Path(env["TMPDIR"]).glob("*/runtime/*.json"))):
@@ -183,6 +183,24 @@ async def test_a_demo_that_is_ended_leaves_nothing(env, sign, code):
     assert not shm.exists()
     assert ended == code, said
     assert "Traceback" not in said
+    assert "killing" not in said  # each daemon was told, and had its deadline
+    nothing_left(env)
+
+
+async def test_ctrl_c_again_and_again_does_not_disturb_the_end(env):
+    async with _cli.start("demo", "--headless", "--seconds", "100", env=env) as demo:
+        with trio.fail_after(20):
+            while not (notes := list(Path(env["TMPDIR"]).glob("*/runtime/*.json"))):
+                assert demo.proc.poll() is None, await demo.errors()
+                await trio.sleep(0.01)
+        shm = Path(json.loads(notes[0].read_text())["shm"])
+        await all_up(notes[0], env)
+        with trio.fail_after(10):
+            while shm.exists():
+                demo.proc.send_signal(signal.SIGINT)
+                await trio.sleep(0.02)
+        with trio.fail_after(10):
+            assert await demo.proc.wait() in (130, -signal.SIGINT)
     nothing_left(env)
 
 

@@ -149,6 +149,22 @@ async def test_watch_ends_quietly(open_test_pikerd, sign, code):
                 await trio.sleep(0.01)
 
 
+async def test_under_nohup_the_end_of_a_terminal_ends_nothing(open_test_pikerd):
+    async with open_test_pikerd() as tree:
+        toy = await tree.services.start_actor(toyd("toyd.a"))
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            args = ("services", "--watch", "--json")
+            async with _cli.start(*args, env=tree.env) as watch:
+                await served("stream_service_events")
+                watch.proc.send_signal(signal.SIGHUP)
+                os.kill(toy.pid, signal.SIGKILL)
+                assert json.loads(await watch.line())["name"] == "toyd.a"
+                assert await watch.end(signal.SIGTERM) == (143, "")
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
+
 async def test_a_closed_pipe_is_no_error(open_test_pikerd):
     async with open_test_pikerd() as tree:
         toy = await tree.services.start_actor(toyd("toyd.a"))
