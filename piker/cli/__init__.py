@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 #: When this program began to run, by the monotonic clock.
@@ -11,13 +14,24 @@ STARTED_S: Final = time.monotonic()
 
 def main() -> None:
     """Be the ``piker`` command."""
-    from ._app import app
+    with _quiet_ctrl_c():
+        from ._app import app
 
-    app()
+        app()
 
 
 def pikerd_main() -> None:
     """Be the ``pikerd`` command."""
-    from .pikerd import main as run
+    with _quiet_ctrl_c():
+        from .pikerd import main as run
 
-    run()
+        run()
+
+
+@contextmanager
+def _quiet_ctrl_c() -> Iterator[None]:
+    """End with 130 on a Ctrl-C that comes before a command is chosen, or after it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from piker import cli
 from piker.cli import _run, pikerd
 from piker.cli._app import app
 from piker.errors import ConfigError, SymbolNotFound
@@ -46,6 +47,22 @@ def refused(result, code, *words):
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert all(word in result.stderr for word in words), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "start"),
+    [("_app", "app", cli.main), ("pikerd", "main", cli.pikerd_main)],
+)
+def test_ctrl_c_while_the_program_is_still_being_loaded(
+    monkeypatch, module, name, start
+):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"piker.cli.{module}.{name}", interrupted)
+    with pytest.raises(SystemExit) as end:
+        start()
+    assert end.value.code == 130
 
 
 @pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
