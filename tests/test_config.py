@@ -301,6 +301,7 @@ def test_a_better_source_hides_a_broken_file(folder, monkeypatch):
 )
 def test_addresses(text, addr):
     assert config.registry_addr(text) == addr
+    assert config.show_addr(addr) == text
 
 
 @pytest.mark.parametrize(

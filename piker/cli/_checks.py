@@ -222,7 +222,7 @@ async def check_pikerd(addr: Addr) -> Check:
     """Look who listens at the registry's address."""
     from piker.service import probe, running_info
 
-    where = f"{addr[0]}:{addr[1]}"
+    where = config.show_addr(addr)
     found = await probe(addr)
     if found is None:
         detail = f"none runs at {where}; commands that need one start it"

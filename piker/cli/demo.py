@@ -97,13 +97,15 @@ async def _screen(demo: Demo) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    from piker import config
+
     from ._board import Board
     from ._show import open_console, services_view
 
     console = open_console()
     board = Board(demo.feed)
     demo.listeners.append(board.take)
-    where = f"{demo.addr[0]}:{demo.addr[1]}"
+    where = config.show_addr(demo.addr)
     foot = Text(f"a private tree at {where}; Ctrl-C ends it and removes it all", "dim")
     with Live(console=console, auto_refresh=False) as live:
         for turn in count():

@@ -91,10 +91,11 @@ def _run(
 ) -> None:
     import trio
 
+    from piker import config
     from piker.service import run_pikerd
 
     def up() -> None:
-        where = f"{addr[0]}:{addr[1]}"
+        where = config.show_addr(addr)
         typer.echo(f"pikerd is up at {where}, logs in {folder}", err=True)
 
     async def main() -> str:

@@ -5,7 +5,7 @@ process that learns its folders late (a child of a test's tree) finds the right 
 It must never open ``brokers.toml``: only ``brokerd`` may.
 """
 
-from ._addr import parse_addr as parse_addr
+from ._addr import parse_addr as parse_addr, show_addr as show_addr
 from ._dirs import (
     Dirs as Dirs,
     cache_dir as cache_dir,

@@ -35,6 +35,12 @@ def parse_addr(text: str) -> tuple[str, int]:
     return host, port
 
 
+def show_addr(addr: tuple[str, int]) -> str:
+    """Return (host, port) as :func:`parse_addr` takes it."""
+    host, port = addr
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _is_host(host: str) -> bool:
     # A name whose last label is a number would be taken for an address by resolvers.
     if host.rpartition(".")[2].isdigit():

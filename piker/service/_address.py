@@ -111,8 +111,8 @@ def pikerd_runs(addr: tr.Addr) -> AddressInUse:
     pid = holder_pid(addr) or (_listener(addr) or (None, ""))[0]
     who = f"pid {pid}" if pid else "its pid is unknown"
     return AddressInUse(
-        f"a pikerd runs at {addr[0]}:{addr[1]} already ({who}); attach to it, or give "
-        "this one another address with --registry HOST:PORT"
+        f"a pikerd runs at {config.show_addr(addr)} already ({who}); attach to it, or "
+        "give this one another address with --registry HOST:PORT"
     )
 
 
@@ -124,14 +124,14 @@ async def check_free(addr: tr.Addr) -> None:
     if found != "foreign" and found[0] == "pikerd":
         raise pikerd_runs(addr)
     raise AddressInUse(
-        f"{addr[0]}:{addr[1]} is held by {_stranger(addr)}; give another address with "
-        "--registry HOST:PORT, or end what holds it"
+        f"{config.show_addr(addr)} is held by {_stranger(addr)}; give another address "
+        "with --registry HOST:PORT, or end what holds it"
     )
 
 
 def unanswered(addr: tr.Addr) -> str:
     """Return a sentence on what listens at *addr* without answering like a pikerd."""
-    where = f"{addr[0]}:{addr[1]}"
+    where = config.show_addr(addr)
     pid = holder_pid(addr)
     if pid is not None:
         return (

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from piker import config
 from piker.errors import (
     DeadlineExceeded,
     RegistryUnreachable,
@@ -123,7 +124,7 @@ async def _ask_pikerd(name: str, spawn_args: dict[str, Any]) -> Found:
             )
     except TransportClosed as err:
         raise RegistryUnreachable(
-            f"no pikerd answers at {addr[0]}:{addr[1]}: {err}"
+            f"no pikerd answers at {config.show_addr(addr)}: {err}"
         ) from None
     except DeadlineExceeded:
         if asked:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import psutil
 import trio
 
+from piker import config
 from piker.errors import ServiceError
 from piker.log import get_logger
 from piker.msgs import ServiceInfo
@@ -84,7 +85,6 @@ class Pikerd:
     def own_info(self) -> ServiceInfo:
         """Return pikerd itself as a service."""
         rss, cpu = measure(self._proc)
-        host, port = self.tree.addr
         return ServiceInfo(
             name="pikerd",
             pid=os.getpid(),
@@ -93,7 +93,7 @@ class Pikerd:
             restarts=0,
             rss_mb=round(rss, 1),
             cpu=cpu,
-            address=f"{host}:{port}",
+            address=config.show_addr(self.tree.addr),
             reason="",
         )
 
@@ -107,7 +107,7 @@ class Pikerd:
     async def infos(self) -> list[ServiceInfo]:
         """Return pikerd and all its services."""
         rows = await tr.registered()
-        addresses = {uid[0]: f"{addr[0]}:{addr[1]}" for uid, addr in rows}
+        addresses = {uid[0]: config.show_addr(addr) for uid, addr in rows}
         return [self.own_info(), *self.services.infos(addresses)]
 
 

@@ -153,7 +153,7 @@ async def open_piker_runtime(
 
 async def _check_pikerd(addr: tr.Addr) -> None:
     found = await tr.probe(addr)
-    where = f"{addr[0]}:{addr[1]}"
+    where = config.show_addr(addr)
     if found is None:
         raise RegistryUnreachable(
             f"no pikerd answers at {where}; start one with `pikerd`, or name another "
@@ -257,7 +257,7 @@ async def start_pikerd(addr: tr.Addr) -> str:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     errors = folder / "pikerd.stderr"
     argv = [sys.executable, "-m", "piker.cli.pikerd", "--idle-exit"]
-    argv += ["--registry", f"{addr[0]}:{addr[1]}"]
+    argv += ["--registry", config.show_addr(addr)]
     dirs = config.current_dirs()
     env = {
         **os.environ,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,23 @@ async def test_it_writes_its_stacks_on_sigusr1(place):
             while "most recent call first" not in path.read_text():
                 await trio.sleep(0.01)
         assert (await pikerd.end(signal.SIGTERM))[0] == 0
+
+
+async def test_a_tree_at_an_ipv6_address_serves(tmp_path):
+    with socket.socket(socket.AF_INET6) as sock:
+        try:
+            sock.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+        port = sock.getsockname()[1]
+    with private_dirs(tmp_path / "dirs"):
+        env = TestTree(("::1", port), tmp_path / "dirs").env
+    env["PIKER_REGISTRY"] = f"[::1]:{port}"
+    said = await _cli.run("search", "btcusdt.spot", "--json", env=env)
+    try:
+        assert said.code == 0, said  # so a daemon is up, too
+        found = await _cli.run("services", "--json", env=env)
+        assert found.json[0]["address"] == f"[::1]:{port}"
+    finally:
+        end = await _cli.run("services", "stop", "pikerd", env=env)
+    assert end.code == 0, end

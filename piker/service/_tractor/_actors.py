@@ -23,6 +23,7 @@ from typing import Any
 import tractor
 import trio
 
+from piker import config
 from piker.errors import AddressInUse, RegistryUnreachable, ServiceError
 
 from ._calls import is_under_way
@@ -61,7 +62,7 @@ async def open_root_actor(
     """
     if engine.current_actor() is not None:
         raise ServiceError("an actor runtime is open in this process already")
-    where = f"{registry_addr[0]}:{registry_addr[1]}"
+    where = config.show_addr(registry_addr)
     try:
         async with (
             collapse_eg(),

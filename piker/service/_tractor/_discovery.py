@@ -15,6 +15,7 @@ from typing import Any, Literal
 import tractor
 import trio
 
+from piker import config
 from piker.errors import DeadlineExceeded, RegistryUnreachable, TransportClosed
 
 from . import _peers
@@ -101,10 +102,11 @@ async def _connect(addr: Addr, deadline_s: float) -> Any:
             return await engine.connect_channel(addr)
     except trio.TooSlowError:
         raise DeadlineExceeded(
-            f"{addr[0]}:{addr[1]} did not answer in {deadline_s:g} s"
+            f"{config.show_addr(addr)} did not answer in {deadline_s:g} s"
         ) from None
     except _NOBODY_THERE as err:
-        raise TransportClosed(f"nobody answers at {addr[0]}:{addr[1]}: {err}") from None
+        where = config.show_addr(addr)
+        raise TransportClosed(f"nobody answers at {where}: {err}") from None
 
 
 async def probe(
@@ -141,7 +143,7 @@ async def _ask_registry(addr: Addr | None, call: str, **kwargs: Any) -> Any:
                 return await portal.run_from_ns("self", call, **kwargs)
     except (TransportClosed, DeadlineExceeded, trio.TooSlowError) as err:
         raise RegistryUnreachable(
-            f"no pikerd answers at {addr[0]}:{addr[1]}: {str(err) or 'too slow'}"
+            f"no pikerd answers at {config.show_addr(addr)}: {str(err) or 'too slow'}"
         ) from None
 
 
@@ -239,7 +241,7 @@ class Address:
         return self._addr
 
     def __repr__(self) -> str:
-        return f"{self._addr[0]}:{self._addr[1]}"
+        return config.show_addr(self._addr)
 
 
 def wrap_address(addr: Address | Addr | list[Any]) -> Address:
