@@ -280,7 +280,11 @@ async def start_pikerd(addr: tr.Addr) -> str:
         if proc.poll() is not None and holder_pid(addr) in (None, proc.pid):
             raise RegistryUnreachable(_why_not_started(proc, errors))
         await trio.sleep(0.02)
-    raise RegistryUnreachable(f"pikerd was not up in {BOOT_DEADLINE_S:g} s")
+    proc.kill()  # it may be stopped, or hang; nobody knows of it
+    raise RegistryUnreachable(
+        f"pikerd was not up in {BOOT_DEADLINE_S:g} s and was ended; "
+        f"the logs in {folder} may say why"
+    )
 
 
 def _start_detached(

@@ -380,6 +380,23 @@ async def test_the_pid_of_a_killed_pikerd_may_be_an_innocents_by_now(place):
                 pass
 
 
+async def test_a_pikerd_that_hangs_as_it_starts_is_not_left_behind(place, monkeypatch):
+    procs = []
+
+    def start(argv, env, errors):
+        procs.append(subprocess.Popen([sys.executable, "-c", "input()"], **pipe))
+        return procs[0]
+
+    pipe = {"stdin": subprocess.PIPE}
+    monkeypatch.setattr(_runtime, "BOOT_DEADLINE_S", 0.1)
+    monkeypatch.setattr(_runtime, "_start_detached", start)
+    with place.dirs(), pytest.raises(RegistryUnreachable, match=r"not up in 0\.1 s"):
+        async with maybe_open_pikerd("test", place.addr):
+            pass
+    with procs[0] as proc:
+        assert proc.wait(5) == -signal.SIGKILL
+
+
 async def test_who_lost_the_race_to_start_one_waits_for_the_winner(place, monkeypatch):
     """The winner holds the address a while before it listens there."""
     holders = [4711]
