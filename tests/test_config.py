@@ -239,6 +239,12 @@ def test_a_file_that_can_not_be_read(folder):
         config.load_config()
 
 
+def test_a_pipe_in_its_place_is_refused_not_waited_for(folder):
+    os.mkfifo(folder / "conf.toml")
+    with pytest.raises(ConfigError, match=r"conf\.toml: expected a file, it is a pipe"):
+        config.load_config()
+
+
 _toml_values = (
     st.integers(-(2**70), 2**70) | st.floats() | st.booleans() | st.text(max_size=5)
     | st.lists(st.integers(), max_size=2)

@@ -34,6 +34,8 @@ def load_config() -> Config:
     """
     path = config_dir() / CONF_NAME
     try:
+        if path.is_fifo():  # its reader would wait for ever
+            raise ConfigError(f"{path}: expected a file, it is a pipe")
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return Config()
