@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,18 +63,35 @@ async def _stream(
     """
     import trio
 
+    from piker.brokers import check_broker
     from piker.data import open_feed
+    from piker.msgs import Fqme
     from piker.service import maybe_open_pikerd
 
+    for fqme in fqmes:  # a wrong name starts nothing
+        check_broker(Fqme.parse(fqme).broker)
     async with (
         maybe_open_pikerd("quotes", addr, on_start=say),
         open_feed(fqmes, tick_throttle=hz) as feed,
         trio.open_nursery() as tasks,
     ):
+        for told in closed(feed, int(time.time())):
+            say(told)
         if around is not None:
             await tasks.start(around, feed)
         await put_messages(feed, count, put)
         tasks.cancel_scope.cancel()
+
+
+def closed(feed: Feed, now_s: int) -> Iterator[str]:
+    """Yield a sentence for each market closed at *now_s*: no quote will come of it."""
+    from piker.msgs import WallClock
+
+    for fqme, flume in feed.flumes.items():
+        opens_s = flume.calendar.next_open(now_s)
+        if isinstance(flume.clock, WallClock) and opens_s != now_s:
+            at = datetime.fromtimestamp(opens_s, UTC)
+            yield f"{fqme} is closed; it opens on {at:%Y-%m-%d at %H:%M} UTC"
 
 
 async def put_messages(

@@ -7,11 +7,14 @@ import os
 import signal
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import trio
 
+from piker.cli.quotes import closed
+from piker.msgs import Calendar, SessionClock, WallClock
 from piker.testing import TestTree, free_port, private_dirs
 from tests._data import binance_session
 from tests.cli import _cli
@@ -91,6 +94,29 @@ async def test_names_that_lead_nowhere(open_test_pikerd, fqme, words):
     async with open_test_pikerd() as tree:
         said = await _cli.run("quotes", fqme, "--json", "-n", "1", env=tree.env)
         said.refused(2, *words)
+
+
+@pytest.mark.parametrize("fqme", ["btcusdt.spot.nope", "bad..sim"])
+async def test_names_that_can_not_be_meant_start_nothing(env, fqme):
+    said = await _cli.run("quotes", fqme, "--json", env=env)
+    said.refused(2, "bad..sim" if fqme == "bad..sim" else "no broker 'nope'")
+    assert (await _cli.run("services", env=env)).code == 1
+
+
+def test_a_closed_market_is_said_to_be_closed():
+    monday_s = 4 * 86_400
+    hours = Calendar(weekly=((3600, 7200),))
+    replay = SessionClock(name="x", origin_ns=0, started_ns=0)
+    flumes = {
+        "a.sim": SimpleNamespace(calendar=hours, clock=WallClock()),
+        "always.sim": SimpleNamespace(calendar=Calendar(), clock=WallClock()),
+        "replay.sim": SimpleNamespace(calendar=hours, clock=replay),
+    }
+    feed = SimpleNamespace(flumes=flumes)
+    assert list(closed(feed, monday_s)) == [
+        "a.sim is closed; it opens on 1970-01-05 at 01:00 UTC"
+    ]
+    assert not list(closed(feed, monday_s + 3600))
 
 
 async def test_quotes_start_a_pikerd_and_say_so(tmp_path):
