@@ -63,6 +63,7 @@ async def open_root_actor(
     if engine.current_actor() is not None:
         raise ServiceError("an actor runtime is open in this process already")
     where = config.show_addr(registry_addr)
+    is_up = False
     try:
         async with (
             collapse_eg(),
@@ -78,10 +79,11 @@ async def open_root_actor(
                     raise AddressInUse(f"another pikerd answers at {where}")
                 raise RegistryUnreachable(f"no pikerd answers at {where}")
             chores.start_soon(_sweep_forever)
+            is_up = True
             yield actor
             chores.cancel_scope.cancel()
     except OSError as err:
-        if not be_registry:
+        if is_up or not be_registry:
             raise
         raise AddressInUse(f"can't listen at {where}: {err.strerror or err}") from None
 
