@@ -7,6 +7,7 @@ Nothing heavy is imported here: every command pays for it, ``piker --help`` too.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 USAGE = 2
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: After a signal; all that ends is bounded by itself, this is for what is forgotten.
 END_DEADLINE_S = 15.0
 
@@ -102,6 +104,8 @@ def guarded(*, verbose: bool = False) -> Iterator[None]:
         if any(isinstance(e, BrokenPipeError | OutputClosed) for e in found):
             let_go_of_stdout()
             raise typer.Exit(0) from None
+        if full := [e for e in found if is_full(e)]:
+            raise typer.Exit(_cant_write(full[0])) from None
         if verbose:
             traceback.print_exception(err)
         raise typer.Exit(_say(found)) from None
@@ -111,10 +115,9 @@ def _say(found: list[BaseException]) -> int:
     """Say the one thing of *found* that helps most; return the exit code."""
     ours = [e for e in found if isinstance(e, PikerError)]
     if ours:
-        typer.echo(f"error: {ours[0]}", err=True)
+        say(f"error: {ours[0]}")
         return ours[0].exit_code
-    text = f"error: a fault of piker itself: {found[0]!r}; -v shows the traceback"
-    typer.echo(text, err=True)
+    say(f"error: a fault of piker itself: {found[0]!r}; -v shows the traceback")
     return 1
 
 
@@ -124,6 +127,34 @@ def let_go_of_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def is_full(err: BaseException) -> bool:
+    """Tell whether *err* says that something, e.g. stdout, takes no more."""
+    return isinstance(err, OSError) and err.errno in _FULL
+
+
+def _cant_write(err: BaseException) -> int:
+    assert isinstance(err, OSError)
+    let_go_of_stdout()
+    where = f" {err.filename}" if err.filename else ""
+    say(f"error: can't write{where}: {err.strerror}; free some space, then try again")
+    return 1
+
+
+def fill_standard_streams() -> None:
+    """Open what was closed of stdin, stdout and stderr, as nowhere.
+
+    Else the next files and sockets get their numbers, and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nowhere, "r+", encoding="utf-8"))
 
 
 class _SaysIt:
@@ -143,6 +174,7 @@ class _SaysIt:
     ) -> NoReturn:
         del standalone_mode, windows_expand_args
         extra |= {"prog_name": prog_name, "complete_var": complete_var}
+        fill_standard_streams()
         for stream in (sys.stdout, sys.stderr):
             with suppress(AttributeError):  # a table must not fail on an odd terminal
                 stream.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -153,6 +185,8 @@ class _SaysIt:
             sys.stdout.flush()
         except BrokenPipeError:
             let_go_of_stdout()
+        except OSError as err:
+            code = _cant_write(err)
         sys.exit(code)
 
     def invoke(self, ctx: Any) -> Any:
@@ -166,9 +200,11 @@ def _exit_code(run: Callable[[], Any]) -> int:
     except typer.Abort:
         return INTERRUPTED
     except Exception as err:
+        if is_full(err):  # of --help, which comes before any command
+            return _cant_write(err)
         if not is_usage_error(err):
             raise
-        typer.echo(f"error: {_usage_sentence(err)}", err=True)
+        say(f"error: {_usage_sentence(err)}")
         return USAGE
     return code if isinstance(code, int) else 0
 
@@ -282,8 +318,9 @@ async def until_told(
 
 
 def say(text: str) -> None:
-    """Tell the user something that is not part of the output."""
-    typer.echo(text, err=True)
+    """Tell the user something that is not part of the output, if stderr takes it."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def print_version(wanted: bool) -> None:

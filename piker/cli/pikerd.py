@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from piker.cli._run import RootCommand, print_version, use_config_dir
+from piker.cli._run import RootCommand, print_version, say, use_config_dir
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -96,7 +96,7 @@ def _run(
 
     def up() -> None:
         where = config.show_addr(addr)
-        typer.echo(f"pikerd is up at {where}, logs in {folder}", err=True)
+        say(f"pikerd is up at {where}, logs in {folder}")
 
     async def main() -> str:
         return await run_pikerd(
@@ -106,9 +106,9 @@ def _run(
     try:
         why = trio.run(main)
     except KeyboardInterrupt:
-        typer.echo("pikerd ended: Ctrl-C", err=True)
+        say("pikerd ended: Ctrl-C")
         raise
-    typer.echo(f"pikerd ended: {why}", err=True)
+    say(f"pikerd ended: {why}")
 
 
 def main() -> None:
