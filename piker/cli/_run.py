@@ -180,7 +180,7 @@ class _SaysIt:
                 stream.reconfigure(errors="replace")  # type: ignore[union-attr]
         args = list(sys.argv[1:] if args is None else args) or self.bare_args
         run = partial(super().main, args, standalone_mode=False, **extra)  # type: ignore[misc]
-        code = _exit_code(run)
+        code = _exit_code(run) if _stands_somewhere() else 1
         try:
             sys.stdout.flush()
         except BrokenPipeError:
@@ -192,6 +192,16 @@ class _SaysIt:
     def invoke(self, ctx: Any) -> Any:
         with guarded(verbose=bool(ctx.params.get("verbose"))):
             return super().invoke(ctx)  # type: ignore[misc]
+
+
+def _stands_somewhere() -> bool:
+    """Tell whether there is a current folder, and say so if not: imports need one."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        say("error: the current folder was removed: cd to one that exists")
+        return False
+    return True
 
 
 def _exit_code(run: Callable[[], Any]) -> int:

@@ -297,6 +297,7 @@ def _start_detached(
             stdout=subprocess.DEVNULL,
             stderr=sink,
             start_new_session=True,
+            cwd="/",  # it outlives the folder this process was started in
             env=env,
         )
     # It may end while this process lives, which is to leave no zombie.

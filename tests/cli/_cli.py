@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import trio
@@ -91,12 +92,13 @@ class Running:
 
 @asynccontextmanager
 async def start(
-    *args: object, env: dict[str, str], module: str = "piker"
+    *args: object, env: dict[str, str], module: str = "piker", cwd: Path | None = None
 ) -> AsyncIterator[Running]:
     """Run ``piker ARGS`` for the length of the block; it is killed if it goes on."""
     proc = await trio.lowlevel.open_process(
         argv(*args, module=module),
         env=env,
+        cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

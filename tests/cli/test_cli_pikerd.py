@@ -112,3 +112,16 @@ async def test_a_tree_at_an_ipv6_address_serves(tmp_path):
     finally:
         end = await _cli.run("services", "stop", "pikerd", env=env)
     assert end.code == 0, end
+
+
+async def test_it_starts_daemons_where_its_folder_was_removed(place, tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    async with _cli.start(
+        env=place.env, module="piker.cli.pikerd", cwd=folder
+    ) as pikerd:
+        await boot(pikerd)
+        folder.rmdir()
+        said = await _cli.run("search", "btcusdt.spot", "--json", env=place.env)
+        assert said.code == 0, said
+        assert (await pikerd.end(signal.SIGTERM))[0] == 0

@@ -261,3 +261,19 @@ def test_closed_streams_are_no_error(closed):
         ["/bin/sh", "-c", command], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_current_folder_that_was_removed_is_a_sentence(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    command = f"cd {folder} && rmdir {folder} && exec {sys.executable} -m piker"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{command} services"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: the current folder was removed: cd to one that exists\n"
+    )

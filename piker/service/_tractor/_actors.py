@@ -161,6 +161,8 @@ async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
     nobody its pid until then.
     """
     child = _spawned.get()
+    if child is not None and not _has_cwd():  # it was removed: imports need one
+        kwargs["cwd"] = "/"
     if child is not None and child.stderr is not None:
         with child.stderr.open("ab") as sink:
             proc = await _open_process(*args, stderr=sink, **kwargs)
@@ -170,6 +172,14 @@ async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
         child.proc = proc
         child.has_process.set()
     return proc
+
+
+def _has_cwd() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 trio.lowlevel.open_process = _open_noted_process
