@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -901,6 +902,39 @@ async def test_what_a_stranger_sends_ends_its_own_connection_only(open_kid, fare
         async with t.find_actor("kid") as again:
             assert await t.call_endpoint(again, eps.hold) == child.pid
         assert child.exit_code is None
+
+
+def reset_soon(sock: socket.socket) -> None:
+    """Close a connection so that its peer is told of a reset."""
+    hard = struct.pack("ii", 1, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, hard)
+    sock.close()
+
+
+async def test_a_connection_that_was_reset_before_it_is_met_harms_nobody(open_kid):
+    """A port scan does it."""
+    async with open_kid() as (child, _):
+        (kid,) = [a for uid, a in await t.registered() if uid[0] == "kid"]
+        os.kill(child.pid, signal.SIGSTOP)
+        for _ in range(5):
+            reset_soon(socket.create_connection(kid))
+        os.kill(child.pid, signal.SIGCONT)
+        async with t.find_actor("kid") as again:
+            assert await t.call_endpoint(again, eps.hold) == child.pid
+
+
+async def test_an_address_that_resets_whoever_comes_leaves_no_socket(open_root):
+    """The warning of a socket that nobody closed is an error."""
+    async with open_root():
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            reset = threading.Thread(
+                target=lambda: [reset_soon(server.accept()[0]) for _ in range(600)],
+                daemon=True,
+            )
+            reset.start()
+            while reset.is_alive():
+                assert await t.probe(server.getsockname()) in {"foreign", None}
+        gc.collect()
 
 
 @pytest.mark.skipif(not t.A5, reason="main has no place to ask who calls")

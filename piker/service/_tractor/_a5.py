@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import tractor
 import trio
-from tractor import _actor, _discovery, _mp_fixup_main, _root, _spawn, _state
+from tractor import _actor, _discovery, _ipc, _mp_fixup_main, _root, _spawn, _state
 from tractor._exceptions import ModuleNotExposed, TransportClosed
 from tractor._ipc import Channel, MsgpackTCPStream
 from tractor._portal import open_portal
@@ -59,6 +59,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
     _actor.Actor._stream_handler = serve_alone  # noqa: SLF001
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
+    _ipc.get_stream_addrs = _stream_addrs
     invoke = _actor._invoke  # noqa: SLF001
 
     async def invoke_noted(
@@ -98,6 +99,18 @@ def _is_open(actor: Any, func: Any) -> bool:
 
 async def _refuse(what: str) -> None:
     raise ModuleNotExposed(f"only this actor's parent may call {what!r}")
+
+
+def _stream_addrs(stream: trio.SocketStream) -> tuple[Any, Any]:
+    """Return the addresses of both ends; of a peer that has left already, no place.
+
+    tractor's own raised, and left the socket to the collector.
+    """
+    try:
+        peer = stream.socket.getpeername()[:2]
+    except OSError:
+        peer = ("", 0)
+    return tuple(stream.socket.getsockname()[:2]), tuple(peer)
 
 
 async def _packets(transport: Any) -> AsyncIterator[Any]:
