@@ -20,7 +20,7 @@ import trio
 from piker import config
 from piker.brokers.sim import DEMO_FQME
 from piker.cli import STARTED_S
-from piker.data import Feed, open_feed
+from piker.data import NO_MORE_DATA, Feed, open_feed
 from piker.errors import DeadlineExceeded, ServiceError, UsageError
 from piker.log import setup_logging
 from piker.msgs import Ended, FeedMsg, Quote, ServiceInfo
@@ -32,6 +32,8 @@ from piker.service import (
     shm_dir,
 )
 from piker.types import Struct
+
+from ._run import say
 
 FIRST_QUOTE_DEADLINE_S = 30.0
 _ORDERS = "brokerd"
@@ -201,6 +203,8 @@ async def _take_quotes(demo: Demo, seconds: float | None) -> None:
             for listener in demo.listeners:
                 listener(item)
             if isinstance(item, Ended):
+                if not demo.quotes or item.reason != NO_MORE_DATA:
+                    say(f"{demo.fqme} ended: {item.reason}")
                 return
     if not demo.quotes and scope.cancelled_caught:
         raise DeadlineExceeded(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from piker.errors import UsageError
+
 from ._run import Options, options_of, say, until_told
 
 if TYPE_CHECKING:
@@ -25,8 +27,9 @@ def demo(
         typer.Option("--session", metavar="FILE", help="Play a recorded session."),
     ] = None,
     speed: Annotated[
-        float, typer.Option("--speed", min=0, help="Of the session; 0 is full speed.")
-    ] = 1.0,
+        float | None,
+        typer.Option("--speed", min=0, help="Of the session; 0 is full speed."),
+    ] = None,
     headless: Annotated[
         bool, typer.Option("--headless", help="Show nothing, tell how it went.")
     ] = False,
@@ -42,10 +45,12 @@ def demo(
     from ._demo import private_folders
     from ._show import bare_fields, put_json
 
+    if speed is not None and session is None:
+        raise UsageError("--speed is of a recorded session: name one with --session")
     if headless and seconds is None:
         seconds = HEADLESS_S
     try:
-        with private_folders(session, speed):
+        with private_folders(session, 1.0 if speed is None else speed):
             report = _run(options_of(ctx), session, seconds, headless=headless)
     except* KeyboardInterrupt:
         say("the private tree ended, its files are removed")
@@ -75,11 +80,16 @@ def _run(
 
 
 def _sentence(report: Report) -> str:
-    return (
-        f"{report.fqme}: first quote after {report.time_to_first_quote_s:.2f} s, "
-        f"{report.quotes:,} quotes, {report.bars:,} bars; "
-        f"{', '.join(report.actors)} ended, nothing is left"
-    )
+    first = f"first quote after {report.time_to_first_quote_s:.2f} s"
+    seen = f"{report.quotes:,} quotes, {report.bars:,} bars"
+    ended = f"{', '.join(report.actors)} ended"
+    if report.ok:
+        return f"{report.fqme}: {first}, {seen}; {ended}, nothing is left"
+    if not report.quotes:
+        return f"{report.fqme}: no quote came; {ended}"
+    if not report.bars:
+        return f"{report.fqme}: {first}, {seen}: not one bar was made; {ended}"
+    return f"{report.fqme}: {first}, {seen}; {ended}, but not all of it is gone"
 
 
 async def _no_screen(demo: Demo) -> None:

@@ -1,6 +1,7 @@
 """Market data: feeds, shared bars, symbol search, and the daemons behind them."""
 
 from piker.msgs import (
+    NO_MORE_DATA as NO_MORE_DATA,
     Disconnected as Disconnected,
     Ended as Ended,
     FeedEvent as FeedEvent,

@@ -31,6 +31,7 @@ from piker.errors import (
 )
 from piker.log import get_logger
 from piker.msgs import (
+    NO_MORE_DATA,
     NS,
     Clock,
     Disconnected,
@@ -233,7 +234,7 @@ class Market:
             else:
                 if not (self.live or self.ended):
                     self._go_live()  # who was told of its loss hears of its return
-                self._end("the source has no more data")
+                self._end(NO_MORE_DATA)
                 return
             if self.ended:  # as its backend told; how it ends is no matter
                 log.warning("%s had ended: %s", self.fqme, fault)

@@ -13,6 +13,7 @@ from ._clock import (
     WallClock as WallClock,
 )
 from ._feed import (
+    NO_MORE_DATA as NO_MORE_DATA,
     Credit as Credit,
     Disconnected as Disconnected,
     Ended as Ended,

@@ -93,6 +93,10 @@ class Reconnected(Struct, frozen=True, kw_only=True, tag="reconnected"):
     time_ns: int
 
 
+#: Why a market ended whose source came to its end in order.
+NO_MORE_DATA = "the source has no more data"
+
+
 class Ended(Struct, frozen=True, kw_only=True, tag="ended"):
     """The source has no more data for these markets: a replay reached its end."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -234,3 +235,20 @@ async def test_a_file_that_is_no_session_is_refused(env, tmp_path):
     (tmp_path / "x.gz").write_text("nothing of the kind")
     said = await _cli.run("demo", "--session", tmp_path / "x.gz", env=env)
     said.refused(2, "x.gz")
+
+
+async def test_a_session_that_breaks_off_says_why(env, tmp_path):
+    with gzip.open(binance_session("spot_hft/btcusdt_20240808.gz")) as whole:
+        lines = [next(whole) for _ in range(6000)]
+    torn = tmp_path / "torn"
+    torn.write_bytes(b"".join(lines) + b"no stamp\n" + lines[-1])
+    said = await _cli.run(
+        "demo", "--headless", "--speed", "0", "--session", torn, env=env
+    )
+    assert said.code == 0, said  # what could be played was
+    assert "line 6001" in said.err
+
+
+async def test_a_speed_of_nothing_is_refused(env):
+    said = await _cli.run("demo", "--speed", "20", env=env)
+    said.refused(2, "--session")
