@@ -61,7 +61,10 @@ async def _root_actor(name: str, addr: tuple[str, int]) -> AsyncIterator[Any]:
 async def _portal(eps: Any, addr: tuple[str, int]) -> AsyncIterator[Any]:
     chan = await eps.engine.connect_channel(tuple(addr))
     try:
-        async with eps.engine.portal_to(chan) as portal:
+        async with (
+            trio.open_nursery() as tasks,
+            eps.engine.portal_to(chan, tasks) as portal,
+        ):
             yield portal
     finally:
         await eps.engine.close_channel(chan)
