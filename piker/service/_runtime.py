@@ -241,8 +241,11 @@ async def maybe_open_pikerd(
             try:
                 await stack.enter_async_context(open_piker_runtime(name, addr))
                 break
-            except PikerdNotServing:  # if it is ending, the next one is ours to start
-                if time.monotonic() > deadline:
+            except RegistryUnreachable as err:
+                # it is ending, or did so just now: the next one is ours to start
+                going = isinstance(err, PikerdNotServing)
+                going = going or await tr.probe(addr) is None
+                if not going or time.monotonic() > deadline:
                     raise
             await trio.sleep(0.05)
         yield None

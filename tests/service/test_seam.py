@@ -20,6 +20,7 @@ import trio
 
 from piker.errors import (
     DeadlineExceeded,
+    RegistryUnreachable,
     RemoteFailure,
     ServiceError,
     SymbolNotFound,
@@ -28,7 +29,7 @@ from piker.errors import (
 )
 from piker.msgs import Tick
 from piker.service import _tractor as t
-from piker.service._tractor import _discovery
+from piker.service._tractor import _actors, _discovery
 from tests.service import seam_eps as eps
 
 pytestmark = pytest.mark.tree
@@ -935,6 +936,29 @@ async def test_an_address_that_resets_whoever_comes_leaves_no_socket(open_root):
             while reset.is_alive():
                 assert await t.probe(server.getsockname()) in {"foreign", None}
         gc.collect()
+
+
+async def test_a_registry_that_answers_no_more_holds_no_newcomer(monkeypatch):
+    """It is ending: it still shakes hands, and then its listener goes."""
+    monkeypatch.setattr(_actors, "REGISTER_DEADLINE_S", 0.5)
+
+    async def shake_hands(stream):
+        with suppress(trio.BrokenResourceError):
+            await stream.send_all(HELLO)
+            async for _ in stream:
+                pass
+
+    async with trio.open_nursery() as tasks:
+        serve = partial(trio.serve_tcp, shake_hands, 0, host="127.0.0.1")
+        (listener,) = await tasks.start(serve)
+        addr = listener.socket.getsockname()
+        with trio.fail_after(5), pytest.raises(RegistryUnreachable, match="try again"):
+            async with t.open_root_actor(
+                name="late", registry_addr=addr, be_registry=False
+            ):
+                pass
+        assert t.current_actor() is None
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.skipif(not t.A5, reason="main has no place to ask who calls")

@@ -35,6 +35,7 @@ from ._vars import piker_vars
 SPAWN_DEADLINE_S = 20.0
 END_DEADLINE_S = 3.0
 ORPHAN_GRACE_S = 1.5
+REGISTER_DEADLINE_S = 5.0
 _SWEEP_EVERY_S = 30.0
 
 # -- the root -----------------------------------------------------------------
@@ -58,15 +59,19 @@ async def open_root_actor(
 
     Raises:
       AddressInUse: *be_registry*, and somebody listens there.
-      RegistryUnreachable: not *be_registry*, and nobody does.
+      RegistryUnreachable: not *be_registry*, and nobody does, or not in time: one that
+        ends just then takes no more newcomers up, and tractor would wait for ever.
     """
     if engine.current_actor() is not None:
         raise ServiceError("an actor runtime is open in this process already")
     where = config.show_addr(registry_addr)
     is_up = False
+    until = float("inf") if be_registry else trio.current_time() + REGISTER_DEADLINE_S
+    patience = trio.CancelScope(deadline=until)
     try:
         async with (
             collapse_eg(),
+            _within(patience),
             engine.open_root_actor(
                 name=name,
                 registry_addr=registry_addr,
@@ -79,13 +84,23 @@ async def open_root_actor(
                     raise AddressInUse(f"another pikerd answers at {where}")
                 raise RegistryUnreachable(f"no pikerd answers at {where}")
             chores.start_soon(_sweep_forever)
-            is_up = True
+            is_up, patience.deadline = True, float("inf")
             yield actor
             chores.cancel_scope.cancel()
     except OSError as err:
         if is_up or not be_registry:
             raise
         raise AddressInUse(f"can't listen at {where}: {err.strerror or err}") from None
+    if patience.cancelled_caught:
+        raise RegistryUnreachable(
+            f"the pikerd at {where} takes nobody up, it may be ending; try again"
+        )
+
+
+@asynccontextmanager
+async def _within(scope: trio.CancelScope) -> AsyncIterator[None]:
+    with scope:
+        yield
 
 
 def sweep_contexts() -> int:
