@@ -39,9 +39,9 @@ def test_about_twenty_thousand_names_each_once():
 
 def test_the_list_is_made_quickly():
     _catalogue.products.cache_clear()
-    began = time.perf_counter()
+    began = time.process_time()
     assert sum(1 for _ in iter_universe()) > 19_000
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize("at_s", [REFERENCE_S, REFERENCE_S + 1_000 * DAY_S])
