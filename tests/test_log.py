@@ -15,6 +15,7 @@ from hypothesis import example, given, strategies as st
 
 from piker import log
 from piker.errors import ConfigError, UsageError
+from piker.testing import free_port
 
 _LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.-]+ [\w.]+: .*")
 
@@ -345,7 +346,7 @@ def test_the_runtime_can_be_made_to_talk(console):
 
 
 _ACTORS = """
-import sys, warnings
+import inspect, sys, warnings
 warnings.simplefilter("ignore")
 import trio, tractor
 from piker.log import get_logger, setup_logging
@@ -357,7 +358,11 @@ async def endpoint(ctx):
 
 async def main():
     setup_logging("root", console=True, file=None)
-    async with tractor.open_nursery() as actors:
+    # not tractor's usual place: another suite may be there
+    at = ("127.0.0.1", int(sys.argv[1]))
+    is_old = "arbiter_addr" in inspect.signature(tractor.open_root_actor).parameters
+    at = {"arbiter_addr": at} if is_old else {"registry_addrs": [at]}
+    async with tractor.open_nursery(**at) as actors:
         kid = await actors.start_actor("kid", enable_modules=[__name__])
         async with kid.open_context(endpoint) as (ctx, _):
             await ctx.cancel()
@@ -375,7 +380,7 @@ def test_a_normal_close_of_a_real_context_is_silent(tmp_path):
     (tmp_path / "actors.py").write_text(_ACTORS)
     root = Path(log.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "actors.py"],
+        [sys.executable, "-W", "ignore", "actors.py", str(free_port())],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(root)}, timeout=60,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
