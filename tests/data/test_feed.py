@@ -347,7 +347,9 @@ def trade_ids(items: list) -> list[int]:
 
 async def test_missed_is_what_was_refetched(open_test_pikerd):
     """Trades sent as ticks and those counted as missed are all there were, nearly."""
-    async with open_test_pikerd() as tree, open_feed(BTC) as feed:
+    # so long that something is sure to be traded meanwhile
+    policy = Policy(delays_s=(3.0,))
+    async with open_test_pikerd(policy=policy) as tree, open_feed(BTC) as feed:
         began_ns = time.time_ns()
         async with watched(feed) as (watcher,):
             await watcher.until(Quote)
