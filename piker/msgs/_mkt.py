@@ -142,8 +142,9 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     def to_size_ticks(self, size: float) -> int:
         """Return *size* as a whole number of size ticks, as `quantize` rounds it.
 
-        The double nearest to ``n * size_tick`` gives ``n`` for every ``n`` whose
-        ticks a double can tell apart; so sums of trades are exact as integers.
+        The double nearest to ``n * size_tick`` gives ``n`` for every ``n`` up to 2**51,
+        as it and its shortest decimal are each within half a unit in the last place;
+        so sums of trades are exact as integers.
         Raises UsageError if *size* is no finite number.
         """
         scaled = size * self._ticks_a_unit
