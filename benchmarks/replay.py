@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from piker.brokers.binance._decode import decode_frame
+from piker.brokers.binance._decode import decode_message
 from piker.brokers.sim import _sessions as sim_sessions
 from piker.data._bars import BarBuilder
 from piker.data._shm import ShmWriter
@@ -126,10 +126,11 @@ def _frames_into_bars(payloads: Frames, mkt: Any) -> float:
         ]
         began = time.perf_counter()
         for payload in payloads:
-            decoded = decode_frame(payload)
-            if decoded is not None:
-                for builder in builders:
-                    builder.apply(decoded[1])
+            decoded = decode_message(payload)
+            if isinstance(decoded, list):
+                for part in decoded:
+                    for builder in builders:
+                        builder.apply(part.ticks)
         took_s = time.perf_counter() - began
         for builder in builders:
             if not builder.stats.applied:

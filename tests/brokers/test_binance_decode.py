@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from piker.brokers.binance._decode import decode_depth, decode_frame, decode_kline
+from piker.brokers._parts import Notice, Part
+from piker.brokers.binance._decode import decode_depth, decode_kline, decode_message
 from piker.errors import BadPayload
 from piker.msgs import Tick
 from tests._data import binance_session
@@ -45,46 +46,84 @@ def frame(stream, data, **changes):
     return json.dumps({"stream": f"btcusdt@{stream}", "data": data}).encode()
 
 
+def ticks_of(payload):
+    """Return the ticks of a frame, none of a notice."""
+    decoded = decode_message(payload)
+    return [] if isinstance(decoded, Notice) else decoded[0].ticks
+
+
 def test_a_trade():
-    symbol, ticks = decode_frame(frame("trade", TRADE))
-    assert symbol == "BTCUSDT"
-    assert ticks == [Tick("trade", 36500.12, 0.25, 1700000000123000000, 4211, -1)]
-    (bought,) = decode_frame(frame("trade", TRADE, m=False))[1]
+    tick = Tick("trade", 36500.12, 0.25, 1700000000123000000, 4211, -1)
+    assert decode_message(frame("trade", TRADE)) == [
+        Part("BTCUSDT", [tick], 4211, 4211)
+    ]
+    (bought,) = ticks_of(frame("trade", TRADE, m=False))
     assert bought.side == 1
 
 
 @pytest.mark.parametrize("origin", ["INSURANCE_FUND", "ADL", "NA", "RPI?"])
 def test_a_trade_that_no_order_of_the_market_made_makes_no_bar(origin):
-    (tick,) = decode_frame(frame("trade", TRADE, X=origin))[1]
-    assert tick.type == "utrade"
-    assert decode_frame(frame("trade", TRADE, X=origin, p="0", q="0")) == (
-        "BTCUSDT",
-        [],
-    )
+    (part,) = decode_message(frame("trade", TRADE, X=origin))
+    assert [tick.type for tick in part.ticks] == ["utrade"]
+    assert (part.first, part.last) == (4211, 4211), "it has a number in the series"
+    assert decode_message(frame("trade", TRADE, X=origin, p="0", q="0")) == [
+        Part("BTCUSDT", [], 4211, 4211)
+    ]
 
 
 def test_an_aggregate_counts_its_trades_and_ends_at_the_last_ones_id():
-    _, ticks = decode_frame(frame("aggTrade", AGG))
-    assert ticks == [Tick("trade", 36500.1, 1.25, 1700000000123000000, 4214, 1, 4)]
+    tick = Tick("trade", 36500.1, 1.25, 1700000000123000000, 4214, 1, 4)
+    assert decode_message(frame("aggTrade", AGG)) == [
+        Part("BTCUSDT", [tick], 1207, 1207)
+    ]
+
+
+@pytest.mark.parametrize("changes", [{"l": 4210}, {"f": 0, "l": 2**63 - 1}, {"p": "0"}])
+def test_an_aggregate_of_no_trades_or_too_many_is_refused(changes):
+    with pytest.raises(BadPayload):
+        decode_message(frame("aggTrade", AGG, **changes))
 
 
 def test_a_book_ticker_gives_bid_and_ask():
-    _, ticks = decode_frame(frame("bookTicker", BOOK))
-    assert ticks == [Tick("bid", 36500.11, 3.1), Tick("ask", 36500.12, 0.75)]
-    _, ticks = decode_frame(frame("bookTicker", BOOK, T=1700000000123))
+    assert decode_message(frame("bookTicker", BOOK)) == [
+        Part("BTCUSDT", [Tick("bid", 36500.11, 3.1), Tick("ask", 36500.12, 0.75)])
+    ]
+    ticks = ticks_of(frame("bookTicker", BOOK, T=1700000000123))
     assert {tick.time_ns for tick in ticks} == {1700000000123000000}
-    _, ticks = decode_frame(frame("bookTicker", BOOK, b="0.0", B="0.0"))
+    ticks = ticks_of(frame("bookTicker", BOOK, b="0.0", B="0.0"))
     assert [tick.type for tick in ticks] == ["ask"]
 
 
-def test_what_holds_no_ticks_is_left_alone():
-    for payload in (
-        frame("depth@100ms", DEPTH),
-        frame("kline_1m", KLINE),
-        frame("markPrice@1s", {"whatever": 1}),
-        b'{"result": null, "id": 7}',
-    ):
-        assert decode_frame(payload) is None
+@pytest.mark.parametrize(
+    ("payload", "notice"),
+    [
+        (frame("depth@100ms", DEPTH), Notice("other", text="btcusdt@depth@100ms")),
+        (frame("kline_1m", KLINE), Notice("other", text="btcusdt@kline_1m")),
+        (frame("markPrice", {"x": 1}), Notice("other", text="btcusdt@markPrice")),
+        (b'{"result": null, "id": 7}', Notice("ack", req_id=7)),
+        (b'{"id":8,"result":["btcusdt@trade"]}', Notice("ack", req_id=8)),
+        (b'{"result":null,"id":"mine"}', Notice("ack")),
+        (
+            b'{"error": {"code": 2, "msg": "In\\nvalid"}, "id": 7}',
+            Notice("refused", req_id=7, text="code 2: In valid"),
+        ),
+        (
+            b'{"code": 3, "msg": "Invalid JSON", "id": 1}',
+            Notice("refused", req_id=1, text="code 3: Invalid JSON"),
+        ),
+        (
+            b'{"code": 0, "msg": "Unknown property"}',
+            Notice("refused", text="code 0: Unknown property"),
+        ),
+        (
+            b'{"e": "serverShutdown", "E": 1700000000125}',
+            Notice("status", text="serverShutdown"),
+        ),
+        (b'{"lastUpdateId": 5, "bids": []}', Notice("other")),
+    ],
+)
+def test_what_says_nothing_of_a_market_is_a_notice(payload, notice):
+    assert decode_message(payload) == notice
 
 
 def test_depth_and_bars_are_decoded_where_asked():
@@ -108,28 +147,26 @@ def test_depth_and_bars_are_decoded_where_asked():
     ],
 )  # fmt: skip
 def test_a_trade_that_cannot_be_is_refused(changes):
-    with pytest.raises(BadPayload, match=r"^not a frame of binance's documents: .*$"):
-        decode_frame(frame("trade", TRADE, **changes))
-
-
-def test_a_refused_request_says_why():
-    with pytest.raises(BadPayload, match=r"refused a request: code 2, 'Invalid'"):
-        decode_frame(b'{"error": {"code": 2, "msg": "Invalid"}, "id": 7}')
+    with pytest.raises(BadPayload, match=r"^not what binance documents: .*$"):
+        decode_message(frame("trade", TRADE, **changes))
 
 
 def decode_or_refuse(payload):
     """Return what the decoder says; any exception but BadPayload fails the test."""
-    refusal, got = "one line", None
+    told, got = "", []
     try:
-        got = decode_frame(payload)
+        got = decode_message(payload)
     except BadPayload as error:
-        refusal = str(error)
-    assert len(refusal.splitlines()) == 1
-    assert got is None or all(isinstance(tick, Tick) for tick in got[1])
-    for tick in got[1] if got else ():
-        assert 0 <= tick.time_ns < 2**63
-        assert 0 < tick.price < 1e15
-        msgspec.msgpack.encode(tick)
+        told = str(error)
+    if isinstance(got, Notice):
+        told, got = got.text, []
+    assert len(f"x{told}".splitlines()) == 1
+    for part in got:
+        assert part.first <= part.last
+        for tick in part.ticks:
+            assert 0 <= tick.time_ns < 2**63
+            assert 0 < tick.price < 1e15
+            msgspec.msgpack.encode(tick)
 
 
 @given(st.binary(max_size=200))
@@ -140,7 +177,7 @@ def test_any_bytes_are_decoded_or_refused(payload):
 @pytest.mark.parametrize("payload", [b'{"data":' + b"[" * 50_000, b"[" * 50_000])
 def test_deep_nesting_is_refused(payload):
     with pytest.raises(BadPayload):
-        decode_frame(payload)
+        decode_message(payload)
 
 
 words = [
@@ -192,8 +229,7 @@ def test_a_real_recording_agrees_with_a_plain_reading(name, trades, books):
     with gzip.open(binance_session(name)) as lines:
         for line in lines:
             payload = line.partition(b" ")[2]
-            decoded = decode_frame(payload)
-            ticks = decoded[1] if decoded else []
+            ticks = ticks_of(payload)
             if ticks and ticks[0].type == "trade":
                 (tick,) = ticks
                 got.append((tick.tid, tick.price, tick.size, tick.time_ns, tick.side))

@@ -210,7 +210,7 @@ def test_a_few_bad_frames_are_counted(save):
     batches = list(open_session(save(lines(payloads))).batches(report))
     assert len(batches) == report.batches == 198
     assert (report.frames, report.bad) == (200, 2)
-    assert report.last_bad.startswith("line 151: not a frame of binance's documents")
+    assert report.last_bad.startswith("line 151: not what binance documents")
 
 
 def test_too_many_bad_frames_end_the_session(save):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 #: A price or a size; 1e15 is past every market and still below 2**53 whole steps.
 Amount = Annotated[float, Meta(ge=0, lt=1e15)]
@@ -43,15 +43,32 @@ class Envelope(Struct, frozen=True, gc=False):
 
     ``{"stream": "btcusdt@trade", "data": {...}}``
 
-    A request is answered by ``{"result": null, "id": 7}`` or by
-    ``{"error": {"code": 2, "msg": "Invalid request"}, "id": 7}``.
+    A request is answered by ``{"result": null, "id": 7}``, by ``{"error": {"code": 2,
+    "msg": "Invalid request"}, "id": 7}`` or, in an older form, by ``{"code": 2, "msg":
+    "Invalid request", "id": 7}``. Before it closes a connection for good, spot sends
+    ``{"e": "serverShutdown", "E": 1700000000125}``.
 
     https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+    https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams/Live-Subscribing-Unsubscribing-to-streams
+
+    Attributes:
+      stream: empty if it is no payload of a stream.
+      data: the payload.
+      id: of the request that this answers.
+      result: of the request; UNSET if it isn't told.
+      error: why the request was refused.
+      code, msg: the same in the older form.
+      e: kind of a payload that came without a wrapping.
     """
 
     stream: str = ""
     data: Raw = Raw()
+    id: int | str | None = None
+    result: Raw | UnsetType = UNSET
     error: Refusal | None = None
+    code: int | None = None
+    msg: str = ""
+    e: str = ""
 
 
 class Trade(Struct, frozen=True, gc=False):

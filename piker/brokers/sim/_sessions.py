@@ -16,7 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from piker.brokers.binance._decode import decode_frame
+from piker.brokers._parts import Notice
+from piker.brokers.binance._decode import decode_message
 from piker.brokers.binance._sniff import Evidence, Steps, Venue, replay_market
 from piker.errors import BadFqme, BadPayload, SessionFileError
 from piker.msgs import MktPair, Tick
@@ -105,24 +106,26 @@ class Session:
         for line, receive_ns, payload in iter_frames(self.path):
             report.frames += 1
             try:
-                decoded = decode_frame(payload)
+                parts = decode_message(payload)
             except BadPayload as error:
                 self._note_bad(report, line, error)
                 continue
-            if decoded is None or not decoded[1]:
+            if isinstance(parts, Notice):
                 continue
-            symbol, ticks = decoded
-            market = markets.get(symbol)
-            if market is None:
-                report.strangers += 1
-                continue
-            fqme, lots_per_unit = market
-            if ticks[0].type == "trade" and not _is_whole(
-                ticks[0].size * lots_per_unit
-            ):
-                report.off_step += 1
-            report.batches += 1
-            yield Batch(receive_ns, fqme, ticks)
+            for symbol, ticks, _, _ in parts:
+                if not ticks:
+                    continue
+                market = markets.get(symbol)
+                if market is None:
+                    report.strangers += 1
+                    continue
+                fqme, lots_per_unit = market
+                if ticks[0].type == "trade" and not _is_whole(
+                    ticks[0].size * lots_per_unit
+                ):
+                    report.off_step += 1
+                report.batches += 1
+                yield Batch(receive_ns, fqme, ticks)
 
     def _note_bad(self, report: PlayReport, line: int, error: BadPayload) -> None:
         report.bad += 1

@@ -1,0 +1,1 @@
+"""Kraken spot: market data and, with a key, live orders."""
