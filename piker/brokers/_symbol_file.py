@@ -1,0 +1,119 @@
+"""The markets a broker lists, kept on disk from one start to the next.
+
+    write_symbols() --> <cache>/symbols/<broker>[-<key>].msgpack --> read_symbols()
+
+A file is whole or absent; one that is not ours, or of another time, is as if absent:
+it can be made anew, so nothing here is worth an error to who reads.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from piker.config import cache_dir, make_private
+from piker.errors import ConfigError
+from piker.log import get_logger
+from piker.msgs import MktPair
+from piker.types import Struct
+
+log = get_logger(__name__)
+
+#: Raised with every change of what is written, here or in MktPair.
+VERSION: Final = 1
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """One market as its venue lists it.
+
+    Attributes:
+      mkt: the market.
+      trading: whether it trades now; one that doesn't is found, but last.
+      volume: of 24 h, in dollars if that is known, else in quote units, else any number
+        that grows with it; 0 if unknown.
+      description: a few words, may be empty.
+      aliases: other names that lead to it, e.g. ``btcusdt.kraken``.
+      rest_name: what the venue's REST calls it where that isn't ``mkt.bs_mktid``.
+    """
+
+    mkt: MktPair
+    trading: bool = True
+    volume: float = 0.0
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    rest_name: str = ""
+
+
+class SymbolFile(Struct, frozen=True, kw_only=True):
+    """What is on disk.
+
+    Attributes:
+      version: of the form of this file.
+      broker, key: whose markets these are.
+      fetched_s: when they were asked for, epoch seconds.
+      listed: the markets.
+    """
+
+    version: int
+    broker: str
+    key: str
+    fetched_s: float
+    listed: list[Listed]
+
+
+class _Head(msgspec.Struct):
+    version: int = 0
+
+
+def symbols_path(broker: str, key: str) -> Path:
+    """Return where the markets of *broker* are kept; each *key* has its own file."""
+    mark = f"-{blake2b(key.encode(), digest_size=6).hexdigest()}" if key else ""
+    return cache_dir() / "symbols" / f"{broker}{mark}.msgpack"
+
+
+def read_symbols(broker: str, key: str) -> SymbolFile | None:
+    """Return what is on disk, None if that is nothing of use."""
+    path = symbols_path(broker, key)
+    try:
+        make_private(path.parent)
+        raw = path.read_bytes()
+        # a file of another version needn't have the fields of this one
+        if msgspec.msgpack.decode(raw, type=_Head).version != VERSION:
+            return None
+        found = msgspec.msgpack.decode(raw, type=SymbolFile)
+    except FileNotFoundError:
+        return None
+    except (OSError, ConfigError, msgspec.MsgspecError, ValueError) as err:
+        log.warning("symbols in %s are fetched anew: %s", path, err)
+        return None
+    return found if (found.broker, found.key) == (broker, key) else None
+
+
+def write_symbols(file: SymbolFile) -> None:
+    """Keep *file* in place of what is there; only logs if that can't be done."""
+    path = symbols_path(file.broker, file.key)
+    try:
+        make_private(path.parent)
+        _replace(path, msgspec.msgpack.encode(file))
+    except (OSError, ConfigError) as err:
+        log.warning("symbols of %s are not kept for the next start: %s", path, err)
+
+
+def _replace(path: Path, raw: bytes) -> None:
+    fd, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(fd, "wb") as out:
+            out.write(raw)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(fresh).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(fresh).unlink()
+        raise
