@@ -1,0 +1,270 @@
+"""Binance's streams, spot and USD-M: messages of the market, requests of clients.
+
+    Print -> <symbol>@aggTrade, and one <symbol>@trade for each of its trades
+    Book  -> <symbol>@bookTicker
+
+By https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams and
+.../docs/derivatives/usds-margined-futures/websocket-market-streams. As there, any
+well-formed stream name is acknowledged, whether or not such a market exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import trio
+
+from ._binance_rest import BinanceRest
+from ._core import Core, Frame, Reply
+from ._listing import Listed, decimals, listings
+from ._tape import LOTS, Book, Item, Market, Print
+from ._ws import Connection
+
+Kind = Literal["spot", "usdtm"]
+
+#: Frames of a client in a second, streams of a connection, pings: by the documents.
+_MESSAGES_S: Final = {"spot": 5, "usdtm": 10}
+_STREAMS: Final = {"spot": 1024, "usdtm": 200}
+_PING_S: Final = {"spot": 20.0, "usdtm": 180.0}
+_PONG_S: Final = {"spot": 60.0, "usdtm": 600.0}
+
+_METHODS: Final = (
+    "SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY",
+)  # fmt: skip
+_STREAM_NAME: Final = re.compile(r"!?[a-z0-9_]+@[A-Za-z0-9_@]+|![A-Za-z]+(@arr)?")
+
+
+class Symbol:
+    """A market of the tape as Binance spells it.
+
+    Attributes:
+      name: e.g. ``BTCUSDT``.
+      listed: the rest.
+      price_digits: decimals of its prices; spot writes eight.
+      size_digits: see *price_digits*.
+    """
+
+    def __init__(self, listed: Listed, kind: Kind) -> None:
+        self.listed = listed
+        delivery = f"_{listed.delivery}" if listed.delivery else ""
+        self.name = f"{listed.base}{listed.quote}{delivery}"
+        is_spot = kind == "spot"
+        self.price_digits = 8 if is_spot else max(2, decimals(listed.price_tick))
+        self.size_digits = 8 if is_spot else decimals(listed.size_tick)
+        lower = self.name.lower()
+        self.agg, self.trade = f"{lower}@aggTrade", f"{lower}@trade"
+        self.book = f"{lower}@bookTicker"
+
+    @cached_property
+    def market(self) -> Market:
+        """Its part of the tape."""
+        assert self.listed.market is not None, "it is made up"
+        return self.listed.market
+
+
+class Binance:
+    """The venue, see `Venue`.
+
+    Args:
+      core: state.
+      kind: which of its markets.
+      made_up: markets to list besides those of the tape.
+      budget: weight a minute, None for the documented one.
+      ping_s: between pings, None for the documented time.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        kind: Kind,
+        *,
+        made_up: int = 0,
+        budget: int | None = None,
+        ping_s: float | None = None,
+    ) -> None:
+        self.core = core
+        self.kind = kind
+        listed = [Symbol(one, kind) for one in listings(core.tape, made_up)]
+        self._symbols = {one.market: one for one in listed if one.listed.market}
+        self.rest = BinanceRest(core, kind, listed, budget)
+        self._ping_s = ping_s or _PING_S[kind]
+        self._pong_s = 3 * ping_s if ping_s else _PONG_S[kind]
+        self._heard_s: dict[Connection, list[float]] = {}
+
+    def answer(self, path: str, query: dict[str, str]) -> Reply:
+        """Return the answer to a GET."""
+        return self.rest.answer(path, query)
+
+    # -- messages of the market ----------------------------------------------------
+
+    def frames(self, item: Item) -> Iterator[Frame]:
+        """Yield an aggregate and its trades, or a best bid and ask."""
+        symbol = self._symbols[item.market]
+        listeners = self.core.listeners
+        if isinstance(item, Print):
+            if conns := listeners.get(symbol.trade):
+                for at in range(len(item.lots)):
+                    yield _frame(conns, symbol.trade, self._trade(symbol, item, at))
+            if conns := listeners.get(symbol.agg):
+                yield _frame(conns, symbol.agg, self._agg_trade(symbol, item))
+        elif conns := listeners.get(symbol.book):
+            yield _frame(conns, symbol.book, self._book(symbol, item))
+
+    def _agg_trade(self, symbol: Symbol, item: Print) -> str:
+        return (
+            f'{{"e":"aggTrade","E":{item.time_ms + self._skew_ms},"s":"{symbol.name}"'
+            f',"a":{item.agg_id},"p":"{item.price:.{symbol.price_digits}f}"'
+            f',"q":"{item.size / LOTS:.{symbol.size_digits}f}","f":{item.first_id}'
+            f',"l":{item.first_id + len(item.lots) - 1},"T":{item.time_ms}'
+            f',"m":{"true" if item.side < 0 else "false"}'
+            + (',"M":true}' if self.kind == "spot" else "}")
+        )
+
+    def _trade(self, symbol: Symbol, item: Print, at: int) -> str:
+        is_spot = self.kind == "spot"
+        head = f'{{"e":"trade","E":{item.time_ms + self._skew_ms}'
+        if not is_spot:
+            head += f',"T":{item.time_ms}'
+        head += (
+            f',"s":"{symbol.name}","t":{item.first_id + at}'
+            f',"p":"{item.price:.{symbol.price_digits}f}"'
+            f',"q":"{item.lots[at] / LOTS:.{symbol.size_digits}f}"'
+        )
+        maker = "true" if item.side < 0 else "false"
+        if is_spot:
+            return f'{head},"T":{item.time_ms},"m":{maker},"M":true}}'
+        return f'{head},"X":"MARKET","m":{maker}}}'
+
+    def _book(self, symbol: Symbol, item: Book) -> str:
+        price, size = symbol.price_digits, symbol.size_digits
+        said = (
+            f'"u":{item.update_id},"s":"{symbol.name}","b":"{item.bid:.{price}f}"'
+            f',"B":"{item.bid_size:.{size}f}","a":"{item.ask:.{price}f}"'
+            f',"A":"{item.ask_size:.{size}f}"'
+        )
+        if self.kind == "spot":
+            return f"{{{said}}}"
+        event_ms = item.time_ms + self._skew_ms
+        return f'{{"e":"bookTicker",{said},"T":{item.time_ms},"E":{event_ms}}}'
+
+    @property
+    def _skew_ms(self) -> int:
+        return 0 if self.core.tape.is_live else self.core.faults.skew_ms
+
+    # -- requests of clients -------------------------------------------------------
+
+    def takes_path(self, path: str) -> bool:
+        """Tell whether it is ``/ws``, ``/ws/<stream>`` or ``/stream``."""
+        return path.rstrip("/") in {"/ws", "/stream"} or path.startswith("/ws/")
+
+    def opened(self, conn: Connection) -> None:
+        """Subscribe what the path says."""
+        parts = urlsplit(conn.path)
+        conn.combined = parts.path.startswith("/stream")
+        asked = dict(parse_qsl(parts.query)).get("streams", "")
+        if not conn.combined:
+            asked = parts.path.removeprefix("/ws").strip("/")
+        self._subscribe(conn, [name for name in asked.split("/") if name])
+
+    def counted(self, conn: Connection) -> bool:
+        """Count a frame; False if there were too many in a second."""
+        now = trio.current_time()
+        heard = [at for at in self._heard_s.get(conn, []) if now - at < 1]
+        self._heard_s[conn] = [*heard, now]
+        return len(heard) < _MESSAGES_S[self.kind]
+
+    def heard(self, conn: Connection, payload: bytes) -> None:
+        """Answer a request."""
+        try:
+            asked = msgspec.json.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            text = "Invalid JSON: expected value at line 1 column 1"
+            return self._refuse(conn, 3, text, None)
+        request = asked if isinstance(asked, dict) else {}
+        req_id = request.get("id")
+        if "method" not in request:
+            at = f"at line 1 column {len(payload)}"
+            text = f"Invalid request: missing field `method` {at}"
+            return self._refuse(conn, 2, text, req_id)
+        if req_id is True or not isinstance(req_id, int | str | None):
+            text = "Invalid request: request ID must be an unsigned integer"
+            return self._refuse(conn, 2, text, None)
+        params = request.get("params")
+        names = params if isinstance(params, list) else []
+        return self._do(conn, request["method"], names, req_id)
+
+    def _do(self, conn: Connection, method: Any, names: list[Any], req_id: Any) -> None:
+        match method:
+            case "LIST_SUBSCRIPTIONS":
+                _say(conn, {"result": list(conn.streams), "id": req_id})
+            case "GET_PROPERTY":
+                _say(conn, {"result": conn.combined, "id": req_id})
+            case "SET_PROPERTY":
+                if len(names) != 2 or not isinstance(names[1], bool):
+                    text = "Invalid value type: expected Boolean"
+                    return self._refuse(conn, 1, text, req_id)
+                conn.combined = names[1]
+                _say(conn, {"result": None, "id": req_id})
+            case "SUBSCRIBE" | "UNSUBSCRIBE":
+                self._change(conn, method, names, req_id)
+            case _:
+                known = ", ".join(f"`{name}`" for name in _METHODS)
+                text = f"unknown variant `{method}`, expected one of {known}"
+                self._refuse(conn, 2, f"Invalid request: {text}", req_id)
+        return None
+
+    def _change(
+        self, conn: Connection, method: str, names: list[Any], req_id: Any
+    ) -> None:
+        wrong = [n for n in names if not isinstance(n, str) or not _is_stream(n)]
+        if wrong or not names:
+            text = "Invalid request: invalid stream"
+            return self._refuse(conn, 2, text, req_id)
+        if method == "UNSUBSCRIBE":
+            for name in names:
+                self.core.unsubscribe(conn, name)
+        elif len({*conn.streams, *names}) > _STREAMS[self.kind]:
+            text = "Invalid request: too many parameters"
+            return self._refuse(conn, 2, text, req_id)
+        _say(conn, {"result": None, "id": req_id})
+        if method == "SUBSCRIBE":
+            self._subscribe(conn, names)
+        return None
+
+    def _subscribe(self, conn: Connection, names: list[str]) -> None:
+        for name in names[: _STREAMS[self.kind]]:
+            self.core.subscribe(conn, name)
+
+    def _refuse(self, conn: Connection, code: int, text: str, req_id: Any) -> None:
+        _say(conn, {"code": code, "msg": text, "id": req_id})
+
+    async def keep(self, conn: Connection) -> None:
+        """Ping it now and then; end it if it doesn't answer."""
+        try:
+            while True:
+                await trio.sleep(self._ping_s)
+                conn.ping()
+                if trio.current_time() - conn.last_heard > self._pong_s:
+                    self.core.drop(conn)
+                    await conn.close(1008, "Pong timeout")
+                    conn.break_off()
+        finally:
+            self._heard_s.pop(conn, None)
+
+
+def _is_stream(name: str) -> bool:
+    return _STREAM_NAME.fullmatch(name) is not None
+
+
+def _frame(conns: list[Connection], stream: str, raw: str) -> Frame:
+    combined = f'{{"stream":"{stream}","data":{raw}}}'
+    return Frame(conns, raw.encode(), combined.encode())
+
+
+def _say(conn: Connection, value: Any) -> None:
+    conn.say(msgspec.json.encode(value))

@@ -1,0 +1,205 @@
+"""Emulators for tests: started, talked to and ended from the test's own process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import trio
+
+if TYPE_CHECKING:
+    import httpx
+
+    from ._tape import Trade
+
+VENUES: Final = ("binance.spot", "binance.usdtm", "kraken.spot")
+
+#: Where nobody listens: what isn't emulated must not be looked for in the world.
+_NOWHERE: Final = "127.0.0.1:9"
+_READY_S: Final = 20.0
+_END_S: Final = 5.0
+
+
+class Emulator:
+    """A running emulator.
+
+    Attributes:
+      venue: one of `VENUES`.
+      port: of 127.0.0.1.
+      process: it runs in.
+      is_replay: it plays a recording, whose time isn't ours.
+    """
+
+    def __init__(
+        self, venue: str, process: trio.Process, port: int, *, is_replay: bool
+    ) -> None:
+        self.venue = venue
+        self.process = process
+        self.port = port
+        self.is_replay = is_replay
+
+    @property
+    def http_url(self) -> str:
+        """Base address of REST."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        """Base address of websockets."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def conf(self) -> str:
+        """Text for ``conf.toml`` that leads its broker here, and nowhere else."""
+        return conf_of(self)
+
+    async def fault(self, kind: str, **args: Any) -> None:
+        """Put a fault in force, e.g. ``fault("disconnect", at=[20], how="rst")``.
+
+        Raises:
+          ValueError: if there is no such fault.
+        """
+        response = await self._ask("POST", "fault", {"kind": kind, **args})
+        if response.status_code != 200:
+            raise ValueError(response.json()["error"])
+
+    async def clear(self) -> None:
+        """Take all faults back."""
+        await self._ask("POST", "clear")
+
+    async def stats(self) -> dict[str, Any]:
+        """Return its counters, see `piker.testing.emulator._stats.Stats`."""
+        return (await self._ask("GET", "stats")).json()
+
+    async def trades(self, symbol: str, *, whole: bool = False) -> list[Trade]:
+        """Return all trades of a market so far.
+
+        Args:
+          symbol: as the tape's source spells it, e.g. ``BTCUSDT``, or a full name.
+          whole: those to come too.
+
+        Raises:
+          ValueError: if there is no such market on the tape.
+        """
+        from ._tape import Trade
+
+        asked = f"trades?symbol={symbol}" + ("&whole=1" if whole else "")
+        response = await self._ask("GET", asked)
+        if response.status_code != 200:
+            raise ValueError(response.json()["error"])
+        return msgspec.json.decode(response.content, type=list[Trade])
+
+    async def wait_done(self, deadline_s: float = 30) -> dict[str, Any]:
+        """Wait until the tape has played; return the counters then."""
+        with trio.fail_after(deadline_s):
+            while not (counted := await self.stats())["done"]:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        return counted
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        import httpx
+
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            url = f"{self.http_url}/_emulator/{path}"
+            return await client.request(method, url, json=body)
+
+
+def conf_of(*emulators: Emulator) -> str:
+    """Return text for ``conf.toml`` that leads the brokers of *emulators* to them."""
+    tables: dict[str, dict[str, str]] = {}
+    for one in emulators:
+        broker, _, kind = one.venue.partition(".")
+        prefixes = ("spot_", "usdtm_") if broker == "binance" else ("",)
+        table = tables.setdefault(
+            broker,
+            {
+                f"{prefix}{key}": f"{scheme}://{_NOWHERE}"
+                for prefix in prefixes
+                for key, scheme in (("rest", "http"), ("ws", "ws"))
+            },
+        )
+        prefix = f"{kind}_" if broker == "binance" else ""
+        table |= {f"{prefix}rest": one.http_url, f"{prefix}ws": one.ws_url}
+        table["clock"] = "data" if one.is_replay else "wall"
+    return "\n".join(
+        f"[brokers.{broker}]\n" + "".join(f'{k} = "{v}"\n' for k, v in table.items())
+        for broker, table in tables.items()
+    )
+
+
+@asynccontextmanager
+async def open_emulator(
+    venue: str,
+    *,
+    session: Path | Sequence[Path] | None = None,
+    sim: Sequence[str] = (),
+    speed: float = 1.0,
+    faults: Sequence[dict[str, Any]] = (),
+    **options: Any,
+) -> AsyncIterator[Emulator]:
+    """Run an emulator in a process of its own.
+
+    Args:
+      venue: one of `VENUES`.
+      session: a recorded session to play, or several, or
+      sim: markets of sim, by full name.
+      speed: of a session; 0 is as fast as clients read.
+      faults: in force from the start, e.g. ``{"kind": "latency", "ms": 50}``.
+      **options: other options of the command, e.g. ``made_up=20_000``.
+
+    Raises:
+      RuntimeError: if it doesn't start; its text says why.
+    """
+    argv = [sys.executable, "-m", "piker.testing.emulator", venue, f"--speed={speed}"]
+    files = [session] if isinstance(session, Path | str) else list(session or ())
+    argv += [f"--session={file}" for file in files]
+    argv += [f"--fault={msgspec.json.encode(fault).decode()}" for fault in faults]
+    argv += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    argv += ["--sim", *sim] if sim else []
+    process = await trio.lowlevel.open_process(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        port = await _ready(process)
+        yield Emulator(venue, process, port, is_replay=bool(files))
+    finally:
+        with trio.CancelScope(shield=True):  # bounded in it
+            await _end(process)
+
+
+async def _ready(process: trio.Process) -> int:
+    """Return the port that the process says it serves."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = b""
+    with trio.move_on_after(_READY_S):
+        while not said.endswith(b"\n"):
+            data = await process.stdout.receive_some()
+            if not data:
+                break
+            said += data
+    if not said.endswith(b"\n"):
+        process.kill()
+        text = b""
+        async for data in process.stderr:
+            text += data
+        raise RuntimeError(f"the emulator didn't start: {text.decode().strip()}")
+    return int(msgspec.json.decode(said)["port"])
+
+
+async def _end(process: trio.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        with trio.move_on_after(_END_S):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            await stream.aclose()

@@ -1,0 +1,172 @@
+"""An emulated venue's state: its tape and clock, who listens, what is to go wrong.
+
+Venue (binance, kraken): what frames and answers say
+Core: tape, clock, subscriptions, faults, counters
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import trio
+
+from ._faults import Faults
+from ._stats import Stats
+from ._tape import Item, Tape
+from ._ws import Connection
+
+
+class Reply(NamedTuple):
+    """An answer of REST.
+
+    Attributes:
+      status: of HTTP.
+      body: its bytes.
+      headers: besides length and date.
+      kind: its content type.
+    """
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    kind: str = "application/json"
+
+
+class Frame(NamedTuple):
+    """A message of market data and who gets it.
+
+    Attributes:
+      conns: who listens to its stream.
+      raw: the message, JSON.
+      combined: the same as it is wrapped for those who asked for that.
+    """
+
+    conns: list[Connection]
+    raw: bytes
+    combined: bytes = b""
+
+
+class Venue(Protocol):
+    """What makes an emulated venue this one and no other."""
+
+    def frames(self, item: Item) -> Iterator[Frame]:
+        """Yield the messages that *item*, which has just passed, makes."""
+        ...
+
+    def answer(self, path: str, query: dict[str, str]) -> Reply:
+        """Return the answer to a GET."""
+        ...
+
+    def takes_path(self, path: str) -> bool:
+        """Tell whether websockets are served there."""
+        ...
+
+    def opened(self, conn: Connection) -> None:
+        """Greet a new websocket."""
+        ...
+
+    def heard(self, conn: Connection, payload: bytes) -> None:
+        """Do what a client's message asks for."""
+        ...
+
+    def counted(self, conn: Connection) -> bool:
+        """Count a client's frame of any kind; False if it was one too many."""
+        ...
+
+    async def keep(self, conn: Connection) -> None:
+        """Send pings or heartbeats while *conn* lives."""
+        ...
+
+
+class Core:
+    """See the module.
+
+    Attributes:
+      tape: what the markets say.
+      speed: of the tape's clock; 0 is as fast as clients take it.
+      faults: in force.
+      stats: counters.
+      listeners: connections by stream, in order of subscription.
+      websockets: open ones.
+      changed: is set, and replaced, when somebody subscribes or leaves.
+      is_closed: nobody can connect, for a while.
+    """
+
+    def __init__(self, tape: Tape, speed: float) -> None:
+        self.tape = tape
+        self.speed = speed
+        self.faults = Faults()
+        self.stats = Stats()
+        self.listeners: dict[str, list[Connection]] = {}
+        self.websockets: dict[Connection, None] = {}
+        self.changed = trio.Event()
+        self._started: float | None = None
+
+    # -- time ----------------------------------------------------------------------
+
+    @property
+    def is_full_speed(self) -> bool:
+        """Whether the tape waits for clients, not for a clock."""
+        return not self.speed and not self.tape.is_live
+
+    def start_clock(self) -> None:
+        """Let the tape's clock go."""
+        self._started = time.monotonic()
+
+    def clock_ns(self) -> int:
+        """Return up to where the tape has passed."""
+        if self.tape.is_live:
+            return time.time_ns() + self._skew_ns
+        if self.is_full_speed:
+            return self.tape.last_ns
+        if self._started is None:
+            return self.tape.origin_ns
+        passed_s = (time.monotonic() - self._started) * self.speed
+        return self.tape.origin_ns + int(passed_s * 1e9)
+
+    def server_ns(self) -> int:
+        """Return what the venue says the time is."""
+        skew_ns = 0 if self.tape.is_live else self._skew_ns
+        return self.clock_ns() + skew_ns
+
+    @property
+    def _skew_ns(self) -> int:
+        return self.faults.skew_ms * 1_000_000
+
+    # -- who listens ---------------------------------------------------------------
+
+    def subscribe(self, conn: Connection, stream: str) -> None:
+        """Let *conn* listen to *stream*; once is enough."""
+        if stream in conn.streams or conn.is_closing:
+            return
+        conn.streams[stream] = None
+        self.listeners.setdefault(stream, []).append(conn)
+        self.stats.subscribed[stream] += 1
+        self._note_change()
+
+    def unsubscribe(self, conn: Connection, stream: str) -> None:
+        """Let *conn* no longer listen to *stream*."""
+        if stream in conn.streams:
+            del conn.streams[stream]
+            self.listeners[stream].remove(conn)
+            if not self.listeners[stream]:
+                del self.listeners[stream]
+
+    def drop(self, conn: Connection) -> None:
+        """Forget a connection."""
+        for stream in list(conn.streams):
+            self.unsubscribe(conn, stream)
+        self.websockets.pop(conn, None)
+        self._note_change()
+
+    def hearing(self) -> list[Connection]:
+        """Return the connections that listen to something and can be reached."""
+        found = {conn: None for conns in self.listeners.values() for conn in conns}
+        now = trio.current_time()
+        return [conn for conn in found if conn.silent_until <= now]
+
+    def _note_change(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()

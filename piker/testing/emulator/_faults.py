@@ -1,0 +1,276 @@
+"""Faults on command: what an emulated venue is told to do wrong.
+
+    POST /_emulator/fault {"kind": "disconnect", "at": [120], "how": "rst"}
+
+Those with ``at`` strike when the market-data frame of that number is due; frames are
+numbered from 0 over the emulator's life, as they are sent to whoever listens. Without
+``at`` they strike at once, or at the next frame. What a fault keeps from the stream is
+lost there, REST still tells it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from piker.errors import UsageError
+
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class _Fault(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="kind",
+    tag=str.lower,
+    forbid_unknown_fields=True,
+):
+    """A fault; its kind is its name in lower case."""
+
+
+class Disconnect(_Fault, frozen=True):
+    """Cut the connections that listen, or all of them if it is at once.
+
+    Attributes:
+      at: numbers of the frames in whose place it strikes.
+      how: a close frame; a reset; half a frame and then a reset.
+      missed: trades that pass while nobody is connected, at full speed.
+    """
+
+    at: tuple[Count, ...] = ()
+    how: Literal["clean", "rst", "mid_frame"] = "clean"
+    missed: Count = 0
+
+
+class Silence(_Fault, frozen=True):
+    """Say nothing on the connections that are open, and leave them open.
+
+    Attributes:
+      at: see `Disconnect`.
+      frames: market-data frames that each connection loses first.
+      seconds: of silence after those. What comes due then is lost; at full speed the
+        tape waits for whoever else listens.
+      pongs: pings and requests are still answered.
+    """
+
+    at: tuple[Count, ...] = ()
+    frames: Count = 0
+    seconds: Seconds = 0
+    pongs: bool = True
+
+
+class Garbage(_Fault, frozen=True):
+    """Send something that is no message of the venue's.
+
+    Attributes:
+      at: see `Disconnect`.
+      replace: in place of the frame; else before it.
+      text: what; if None, one after the other of `GARBAGE`.
+    """
+
+    at: tuple[Count, ...] = ()
+    replace: bool = False
+    text: str | None = None
+
+
+class Truncate(_Fault, frozen=True):
+    """Send the first half of a message's JSON, as a whole frame."""
+
+    at: tuple[Count, ...] = ()
+
+
+class Duplicate(_Fault, frozen=True):
+    """Send a frame twice, or as many times as *times*."""
+
+    at: tuple[Count, ...] = ()
+    times: Annotated[int, Meta(ge=2)] = 2
+
+
+class Reorder(_Fault, frozen=True):
+    """Send *span* frames in reverse order."""
+
+    at: tuple[Count, ...] = ()
+    span: Annotated[int, Meta(ge=2)] = 2
+
+
+class Http(_Fault, frozen=True):
+    """Answer requests with an error of the venue's front.
+
+    Attributes:
+      status: e.g. 429, 418, 403, 500; 200 with *html* is a page in place of data.
+      count: requests that it strikes; 0 is all until it is cleared.
+      path: only those whose path starts so.
+      retry_after: seconds in that header, none if None.
+      html: the body is a page, not JSON.
+    """
+
+    status: Annotated[int, Meta(ge=200, le=599)] = 500
+    count: Count = 1
+    path: str = ""
+    retry_after: Count | None = None
+    html: bool = False
+
+
+class Upgrade(_Fault, frozen=True):
+    """Refuse the next *count* websocket handshakes with *status*; 0 is all."""
+
+    status: Annotated[int, Meta(ge=200, le=599)] = 503
+    count: Count = 1
+
+
+class Slow(_Fault, frozen=True):
+    """Take time: before a connection is looked at, before each answer of REST."""
+
+    accept_s: Seconds = 0
+    response_s: Seconds = 0
+
+
+class Refuse(_Fault, frozen=True):
+    """Don't listen for *seconds*: connecting is refused. Open connections stay."""
+
+    seconds: Seconds = 1
+
+
+class Skew(_Fault, frozen=True):
+    """Let the venue's clock be off by *ms*.
+
+    That is its server time and the stamps of events; on sim's tape, which is made by
+    that clock, also those of trades.
+    """
+
+    ms: int = 0
+
+
+class Latency(_Fault, frozen=True):
+    """Let all that comes in or goes out take *ms*; a round trip is twice that."""
+
+    ms: Seconds = 0
+
+
+AnyFault = (
+    Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder | Http | Upgrade
+    | Slow | Refuse | Skew | Latency
+)  # fmt: skip
+#: Those that strike at frames.
+FrameFault = Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder
+
+#: What a venue might send when something in it breaks; text frames, but for the bytes.
+GARBAGE: tuple[str | bytes, ...] = (
+    "<html><body>502 Bad Gateway</body></html>",
+    "null",
+    '{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","p":[]}}',
+    b"\x00\xff\xfe\x80garbage",
+    "[[[[[[[[",
+    '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USDT","price":"x"}]}',
+    "",
+)
+
+_DECODER = msgspec.json.Decoder(AnyFault)
+
+
+def parse_fault(text: bytes | str) -> AnyFault:
+    """Return the fault that *text*, JSON, describes.
+
+    Raises:
+      UsageError: if it describes none.
+    """
+    try:
+        return _DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(f"not a fault: {error}") from error
+
+
+class Faults:
+    """The faults in force.
+
+    Attributes:
+      at: those to come, by frame number.
+      next: those that strike at the next frame.
+      slow: see `Slow`.
+      skew_ms: see `Skew`.
+      latency_s: see `Latency`.
+      fired: how often each kind struck.
+    """
+
+    def __init__(self) -> None:
+        self.fired: Counter[str] = Counter()
+        self.clear()
+
+    def clear(self) -> None:
+        """Take all faults back; what they did stays done."""
+        self.at: dict[int, list[FrameFault]] = {}
+        self.next: list[FrameFault] = []
+        self.slow = Slow()
+        self.skew_ms = 0
+        self.latency_s = 0.0
+        self._http: list[tuple[Http, int]] = []
+        self._upgrade: list[tuple[Upgrade, int]] = []
+        self._garbage = 0
+
+    def set(self, fault: AnyFault) -> None:
+        """Put *fault* in force; `Refuse` is for who listens."""
+        match fault:
+            case Http():
+                self._http.append((fault, fault.count))
+            case Upgrade():
+                self._upgrade.append((fault, fault.count))
+            case Slow():
+                self.slow = fault
+            case Skew():
+                self.skew_ms = fault.ms
+            case Latency():
+                self.latency_s = fault.ms / 1000
+            case Refuse():
+                pass
+            case _ if fault.at:
+                for number in fault.at:
+                    self.at.setdefault(number, []).append(fault)
+            case _:
+                self.next.append(fault)
+
+    def note(self, fault: AnyFault) -> None:
+        """Count that *fault* struck."""
+        self.fired[type(fault).__name__.lower()] += 1
+
+    def due(self, number: int) -> list[FrameFault]:
+        """Return what strikes at the frame of that number."""
+        found = self.next + self.at.pop(number, [])
+        self.next = []
+        for fault in found:
+            self.note(fault)
+        return found
+
+    def http(self, path: str) -> Http | None:
+        """Return what strikes a request of *path*."""
+        for at, (fault, left) in enumerate(self._http):
+            if path.startswith(fault.path):
+                if left == 1:
+                    del self._http[at]
+                elif left:
+                    self._http[at] = (fault, left - 1)
+                self.note(fault)
+                return fault
+        return None
+
+    def upgrade(self) -> Upgrade | None:
+        """Return what strikes a websocket handshake."""
+        if not self._upgrade:
+            return None
+        fault, left = self._upgrade[0]
+        if left == 1:
+            del self._upgrade[0]
+        elif left:
+            self._upgrade[0] = (fault, left - 1)
+        self.note(fault)
+        return fault
+
+    def garbage(self, fault: Garbage) -> str | bytes:
+        """Return what to send for *fault*."""
+        if fault.text is not None:
+            return fault.text
+        self._garbage += 1
+        return GARBAGE[(self._garbage - 1) % len(GARBAGE)]

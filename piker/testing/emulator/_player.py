@@ -1,0 +1,223 @@
+"""Playing the tape to whoever listens, with the faults that strike at frames.
+
+timed:       all that is due by the clock, to all; who doesn't read is cut off
+full speed:  as fast as the slowest listener reads; nobody listens, nothing passes
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from ._core import Core, Frame, Venue
+from ._faults import (
+    AnyFault,
+    Disconnect,
+    Duplicate,
+    FrameFault,
+    Garbage,
+    Reorder,
+    Silence,
+    Truncate,
+)
+from ._tape import Item, Print
+from ._ws import HIGH_BYTES, Connection, text_frame
+
+#: A client with more than this unsent is too slow, where a clock is kept.
+SLOW_BYTES: Final = 8 * 1024 * 1024
+_BATCH: Final = 256
+_POLL_S: Final = 0.02
+
+
+class Player:
+    """Plays a tape.
+
+    Args:
+      core: whose.
+      venue: what makes frames of items.
+      streams: it starts when so many are subscribed; 0 is at once.
+    """
+
+    def __init__(self, core: Core, venue: Venue, streams: int) -> None:
+        self.core = core
+        self.venue = venue
+        self.streams = streams
+        self._held: list[Frame] = []
+        self._to_hold = 0
+        self._was_cut = False
+
+    async def run(self) -> None:
+        """Play, for ever."""
+        core = self.core
+        while len(core.listeners) < self.streams:
+            await core.changed.wait()
+        core.start_clock()
+        if core.is_full_speed:
+            await self._run_full_speed()
+        else:
+            await self._run_timed()
+
+    async def _run_timed(self) -> None:
+        core = self.core
+        while True:
+            for at, item in enumerate(core.tape.take_due(core.clock_ns())):
+                await self._emit(item)
+                if not at % _BATCH:
+                    await trio.lowlevel.checkpoint()
+            await self._cut_slow()
+            wait_s = _POLL_S
+            if core.tape.items and core.speed:
+                ahead_ns = core.tape.items[0].due_ns - core.clock_ns()
+                wait_s = min(max(ahead_ns / 1e9 / core.speed, 0.0), _POLL_S)
+            await trio.sleep(wait_s)
+
+    async def _run_full_speed(self) -> None:
+        core = self.core
+        while True:
+            hearing = core.hearing()
+            if not (hearing and core.tape.items):
+                await self._release()
+                with trio.move_on_after(_POLL_S):  # a silence ends without an event
+                    await core.changed.wait()
+                continue
+            self._was_cut = False
+            for _ in range(_BATCH):
+                if core.tape.is_done or self._was_cut:
+                    break
+                await self._emit(core.tape.step())
+            for conn in hearing:
+                await conn.wait_below(HIGH_BYTES)
+            await trio.lowlevel.checkpoint()
+
+    async def _cut_slow(self) -> None:
+        for conn in list(self.core.websockets):
+            if conn.size > SLOW_BYTES:
+                self.core.stats.slow_clients += 1
+                self.core.drop(conn)
+                conn.break_off()
+
+    # -- frames --------------------------------------------------------------------
+
+    async def _emit(self, item: Item) -> None:
+        faults, stats = self.core.faults, self.core.stats
+        for frame in self.venue.frames(item):
+            if not frame.conns:
+                continue
+            number = stats.frames
+            stats.frames = number + 1
+            if faults.at or faults.next or self._to_hold:
+                await self._emit_faulty(number, frame)
+            else:
+                send(frame)
+
+    async def _emit_faulty(self, number: int, frame: Frame) -> None:
+        if self._to_hold:
+            self._held.append(frame)
+            self._to_hold -= 1
+            if not self._to_hold:
+                await self._release()
+            return
+        found = self.core.faults.due(number)
+        if not found:
+            send(frame)
+        for fault in found:
+            await self._strike(fault, frame)
+
+    async def _release(self) -> None:
+        """Send what was held back, the last one first."""
+        held, self._held, self._to_hold = self._held, [], 0
+        for frame in reversed(held):
+            send(frame)
+
+    async def _strike(self, fault: FrameFault, frame: Frame) -> None:
+        match fault:
+            case Disconnect():
+                await self.disconnect(fault, list(frame.conns), frame)
+            case Silence():
+                for conn in frame.conns:
+                    silence(conn, fault)
+                send(frame)
+            case Garbage():
+                self.garble(fault, list(frame.conns))
+                if not fault.replace:
+                    send(frame)
+            case Truncate():
+                half = len(frame.raw) // 2
+                send(Frame(frame.conns, frame.raw[:half], frame.combined[:half]))
+            case Duplicate():
+                for _ in range(fault.times):
+                    send(frame)
+            case Reorder():
+                self._held, self._to_hold = [frame], fault.span - 1
+
+    # -- faults at once ------------------------------------------------------------
+
+    async def apply(self, fault: AnyFault) -> None:
+        """Let *fault* strike now, or put it in force for later."""
+        core = self.core
+        conns = list(core.websockets)
+        match fault:
+            case Disconnect(at=()):
+                core.faults.note(fault)
+                await self.disconnect(fault, conns)
+            case Silence(at=()):
+                core.faults.note(fault)
+                for conn in conns:
+                    silence(conn, fault)
+            case Garbage(at=(), replace=False):
+                core.faults.note(fault)
+                self.garble(fault, conns)
+            case _:
+                core.faults.set(fault)
+
+    async def disconnect(
+        self, fault: Disconnect, conns: list[Connection], frame: Frame | None = None
+    ) -> None:
+        """End *conns*, half of *frame* sent, and let trades pass meanwhile."""
+        core = self.core
+        self._was_cut = True
+        for conn in conns:
+            core.drop(conn)
+            if fault.how == "mid_frame":
+                data = text_frame(_payload(conn, frame) if frame else b"{" + b" " * 60)
+                conn.put(data[: len(data) // 2])
+        async with trio.open_nursery() as ends:
+            for conn in conns:
+                ends.start_soon(conn.close if fault.how == "clean" else conn.reset)
+        if core.is_full_speed:
+            left = fault.missed
+            while left > 0 and not core.tape.is_done:
+                item = core.tape.step()
+                left -= len(item.lots) if isinstance(item, Print) else 0
+
+    def garble(self, fault: Garbage, conns: list[Connection]) -> None:
+        """Send a frame that is none of the venue's messages."""
+        what = self.core.faults.garbage(fault)
+        is_text = isinstance(what, str)
+        data = what.encode() if isinstance(what, str) else what
+        for conn in conns:
+            conn.push(text_frame(data, 1 if is_text else 2))
+
+
+def send(frame: Frame) -> None:
+    """Send *frame* to all who listen, each in the form it asked for."""
+    raw = combined = b""
+    for conn in frame.conns:
+        if conn.combined:
+            combined = combined or text_frame(frame.combined)
+            conn.push(combined)
+        else:
+            raw = raw or text_frame(frame.raw)
+            conn.push(raw)
+
+
+def silence(conn: Connection, fault: Silence) -> None:
+    """Make *conn* silent as *fault* says."""
+    conn.lose = fault.frames
+    conn.silent_until = trio.current_time() + fault.seconds
+    conn.mute = not fault.pongs
+
+
+def _payload(conn: Connection, frame: Frame) -> bytes:
+    return frame.combined if conn.combined else frame.raw

@@ -1,0 +1,142 @@
+"""The emulator's process: from its options to a served port, and its orderly end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from piker.errors import UsageError
+
+from ._core import Core, Venue
+from ._faults import parse_fault
+from ._player import Player
+from ._server import Server
+from ._tape import LiveTape, Tape, tape_of_sessions
+
+_PAST_S: Final = 3600.0  # of sim's markets, if nobody says
+_PARENT_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to emulate.
+
+    Attributes:
+      venue: one of `VENUES`.
+      sessions: files to play, or
+      sim: markets of sim, by full name.
+      speed: of a session; 0 is as fast as clients take it.
+      port: of 127.0.0.1; 0 is any.
+      past_s: of the tape that has passed at the start, None for what is usual.
+      streams: the tape starts when so many are subscribed; 0 is at once.
+      made_up: markets to list besides those of the tape.
+      budget: of requests, None for what the venue's documents say.
+      ping_s: between pings, None for what they say.
+      faults: in force from the start, JSON.
+    """
+
+    venue: str
+    sessions: Sequence[Path] = ()
+    sim: Sequence[str] = ()
+    speed: float = 1.0
+    port: int = 0
+    past_s: float | None = None
+    streams: int = 1
+    made_up: int = 0
+    budget: int | None = None
+    ping_s: float | None = None
+    faults: Sequence[str] = field(default=())
+
+
+def open_tape(options: Options) -> Tape:
+    """Return the tape that *options* ask for; UsageError, SessionFileError."""
+    if bool(options.sessions) == bool(options.sim):
+        raise UsageError("an emulator needs sessions or sim's markets, one of the two")
+    if options.sessions:
+        return tape_of_sessions(options.sessions, past_s=options.past_s or 0)
+    past_s = _PAST_S if options.past_s is None else options.past_s
+    return LiveTape(options.sim, past_s)
+
+
+def open_venue(core: Core, options: Options) -> Venue:
+    """Return the venue that *options* name."""
+    from ._binance import Binance
+
+    more: dict[str, Any] = {"made_up": options.made_up, "budget": options.budget}
+    match options.venue:
+        case "binance.spot":
+            return Binance(core, "spot", ping_s=options.ping_s, **more)
+        case "binance.usdtm":
+            return Binance(core, "usdtm", ping_s=options.ping_s, **more)
+    raise UsageError(f"no emulator of {options.venue!r}")
+
+
+async def serve(options: Options) -> int:
+    """Serve until told to end; return the exit code."""
+    core = Core(open_tape(options), options.speed)
+    venue = open_venue(core, options)
+    server = Server(core, venue, Player(core, venue, options.streams))
+    faults = [parse_fault(text) for text in options.faults]
+    try:
+        sock = server.listen(options.port)
+    except OSError as error:
+        raise UsageError(f"can't listen at port {options.port}: {error}") from error
+    code = 0
+
+    def end(with_code: int) -> None:
+        nonlocal code
+        code = with_code
+        tasks.cancel_scope.cancel()
+
+    async with trio.open_nursery() as tasks:
+        await tasks.start(_watch_signals, end)
+        tasks.start_soon(_watch_parent, end)
+        tasks.start_soon(_watch_stdin, end)
+        tasks.start_soon(server.run, sock)
+        for fault in faults:
+            await server.set_fault(fault)
+        sys.stdout.write(msgspec.json.encode({"port": server.port}).decode() + "\n")
+        sys.stdout.flush()
+    return code
+
+
+async def _watch_signals(
+    end: Callable[[int], None],
+    task_status: Any = trio.TASK_STATUS_IGNORED,
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            end(128 + number)
+
+
+async def _watch_parent(end: Callable[[int], None]) -> None:
+    """End when the process that started this one is gone."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - the kernel tells nobody
+        await trio.sleep(_PARENT_S)
+    end(0)
+
+
+async def _watch_stdin(end: Callable[[int], None]) -> None:
+    """End when what feeds stdin, if that is a pipe, is closed."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return
+    if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
+        return
+    while True:
+        await trio.lowlevel.wait_readable(0)
+        if not os.read(0, 4096):
+            end(0)
+            return
