@@ -76,7 +76,7 @@ def names_in(tree: ast.AST) -> set[str]:
 async def test_1_a_chart_only_session_has_no_brokerd(open_test_pikerd):
     async with open_test_pikerd(embedded=False) as tree, open_feed([BTC, ETH]) as feed:
         await feed.stream.receive()
-        assert await search_symbols("btc", limit=3)
+        assert (await search_symbols("btc", ["sim"], limit=3)).matches
         async with open_sample_stream() as steps:
             await steps.receive()
         async with open_portal_to(tree.addr) as portal:

@@ -126,16 +126,17 @@ class StreamQuotes(Protocol):
 
 
 async def serve_search(
-    ctx: Context, find: Callable[[str, int], Awaitable[list[Match]]]
+    ctx: Context, find: Callable[[str, int, str], Awaitable[list[Match]]]
 ) -> None:
     """Be a backend's ``open_symbol_search``: answer each pattern with its matches.
 
-    Receives: ``(pattern, limit)``. Sends: matches, best first, or the error's text.
+    Receives: ``(pattern, limit, kind)``, any kind if empty. Sends: matches, best first,
+    or the error's text.
     """
     await ctx.started()
     async with ctx.open_stream() as stream:
-        async for pattern, limit in stream:
+        async for pattern, limit, kind in stream:
             try:
-                await stream.send(await find(pattern, limit))
+                await stream.send(await find(pattern, limit, kind))
             except PikerError as err:
                 await stream.send(str(err))

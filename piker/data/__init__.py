@@ -26,7 +26,11 @@ from ._sampling import (
     samplerd_init as samplerd_init,
     spawn_samplerd as spawn_samplerd,
 )
-from ._search import search_symbols as search_symbols
+from ._search import (
+    Found as Found,
+    known_kind as known_kind,
+    search_symbols as search_symbols,
+)
 from ._shm import Bars as Bars, BarsView as BarsView, ShmArray as ShmArray
 from .feed import (
     Feed as Feed,

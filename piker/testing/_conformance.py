@@ -37,6 +37,15 @@ PARAMS: Final[dict[str, tuple[str, ...]]] = {
     "open_symbol_search": ("ctx",),
     "stream_quotes": ("send_chan", "symbols", "feed_is_live", "resume", "task_status"),
 }
+_ODD_PATTERNS: Final = (
+    "",
+    " ",
+    "?",
+    "é",
+    "\x00",
+    "x" * 1000,
+    "a b c d e f g h i j k l",
+)
 #: A stream has so long for its first word, and for each further batch.
 WORD_S: Final = 20.0
 #: It has so long to end when it is cancelled.
@@ -126,19 +135,33 @@ async def check_search(case: BackendCase) -> None:
     """A search finds the market, and only markets that are there."""
     if "open_symbol_search" not in case.eps or not case.pattern:
         return
+    mkt, _ = await case.eps["get_mkt_info"](case.fqme)
+    asked = [
+        (case.pattern, 5, ""),
+        (case.fqme.upper(), 1, ""),
+        (case.pattern, 5, mkt.atype),
+        (case.pattern, 5, "no such kind"),
+        *((pattern, 5, "") for pattern in _ODD_PATTERNS),
+    ]
     search = case.eps["open_symbol_search"]
-    ctx = _SearchContext((case.pattern, 5))
+    ctx = _SearchContext(asked)
     await getattr(search, "__wrapped_endpoint__", search)(ctx)
-    (matches,) = ctx.said
-    assert isinstance(matches, list), f"it said {matches!r}"
-    assert 1 <= len(matches) <= 5
-    assert case.fqme in [match.fqme for match in matches], f"found {matches}"
-    scores = [match.score for match in matches]
-    assert scores == sorted(scores, reverse=True), "not the best first"
-    for match in matches:
+    assert len(ctx.said) == len(asked), f"{len(ctx.said)} answers of {len(asked)}"
+    for (pattern, limit, _), matches in zip(asked, ctx.said, strict=True):
+        assert isinstance(matches, list), f"it said {matches!r}"
+        assert len(matches) <= limit, f"more than {limit} matches of {pattern!r}"
+        scores = [match.score for match in matches]
+        assert scores == sorted(scores, reverse=True), "not the best first"
+    found, exact, of_kind, of_none, *_ = ctx.said
+    for matches in (found, exact, of_kind):
+        assert case.fqme in [match.fqme for match in matches], f"found {matches}"
+    assert {match.kind for match in of_kind} == {mkt.atype}, "kinds not asked for"
+    assert not of_none, "markets of a kind that there isn't"
+    for match in found:
         assert isinstance(match, Match)
         mkt, _ = await case.eps["get_mkt_info"](match.fqme)
         assert mkt.fqme == match.fqme, f"{match.fqme!r} is listed as another name"
+        assert mkt.atype == match.kind, f"{match.fqme!r} is listed as {match.kind!r}"
 
 
 # -- history ----------------------------------------------------------------------
@@ -327,9 +350,9 @@ async def check_backend(case: BackendCase) -> dict[str, str]:
 
 
 class _SearchContext:
-    """The far end of a search that asks once."""
+    """The far end of a search that asks a few things."""
 
-    def __init__(self, asked: tuple[str, int]) -> None:
+    def __init__(self, asked: list[tuple[str, int, str]]) -> None:
         self._asked = asked
         self.said: list[Any] = []
 
@@ -344,6 +367,7 @@ class _SearchContext:
         await trio.lowlevel.checkpoint()
         self.said.append(value)
 
-    async def __aiter__(self) -> AsyncIterator[tuple[str, int]]:
-        await trio.lowlevel.checkpoint()
-        yield self._asked
+    async def __aiter__(self) -> AsyncIterator[tuple[str, int, str]]:
+        for asked in self._asked:
+            await trio.lowlevel.checkpoint()
+            yield asked

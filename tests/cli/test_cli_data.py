@@ -33,7 +33,7 @@ REPORT_KEYS = [
 
 async def test_search(open_test_pikerd):
     async with open_test_pikerd() as tree:
-        said = await _cli.run("search", "btcusdt", "--json", "-n", "3", env=tree.env)
+        said = await _cli.run("search", "btc", "--json", "-n", "3", env=tree.env)
         assert said.code == 0, said
         assert len(said.json) == 3
         assert all(
@@ -41,11 +41,15 @@ async def test_search(open_test_pikerd):
             for match in said.json
         )
         assert FQME in [match["fqme"] for match in said.json]
+        perps = await _cli.run("search", "btc perp", "-k", "perp", env=tree.env)
+        assert "btcusdt.usdtm.perp.sim" in perps.out
         shown = await _cli.run("search", "btcusdt", "-b", "sim", env=tree.env)
         assert FQME in shown.out
-        none = await _cli.run("search", "qqqqzzzz", "--json", env=tree.env)
+        none = await _cli.run("search", "qqqqzzzz", "-b", "sim", "--json", env=tree.env)
         assert (none.code, none.out) == (1, "[]\n")
         assert none.err == "no market fits 'qqqqzzzz'\n"
+        odd = await _cli.run("search", "btc\udcff", "-b", "sim", env=tree.env)
+        assert FQME in odd.out
         broker = await _cli.run("search", "btc", "-b", "nope", env=tree.env)
         broker.refused(2, "no broker 'nope'", "sim")
 

@@ -101,6 +101,8 @@ def test_version():
         (("quotes", "a.sim", "--count", "0"), ("--count",)),
         (("quotes", "a.sim", "--hz", "nan"), ("--hz",)),
         (("search",), ("missing argument",)),
+        (("search", "btc", "-b", "nope"), ("no broker 'nope'", "sim")),
+        (("search", "btc", "--kind", "coin"), ("no kind 'coin'", "crypto")),
         (("-r", "nonsense", "services"), ("HOST:PORT", "'nonsense'")),
         (("-r", "127.0.0.1:99999", "services"), ("99999",)),
         (("services", "restart", "pikerd"), ("pikerd", "root")),

@@ -143,7 +143,8 @@ async def test_a_damaged_session_says_so(open_test_pikerd, damaged, file, venue,
                 pass
             assert event.reason == "the source has no more data"
         assert "ethusdt.spot.binance.sim" in [
-            match.fqme for match in await search_symbols("ethusdt.spot.binance")
+            match.fqme
+            for match in (await search_symbols("ethusdt.spot.binance")).matches
         ]
 
 
@@ -241,19 +242,23 @@ async def test_a_throttle_and_several_markets(open_test_pikerd):
 
 async def test_search(open_test_pikerd):
     async with open_test_pikerd() as tree:
-        found = await search_symbols("btcusdt", limit=5)
-        assert found[0].fqme.startswith("btcusdt")
-        assert len(found) == 5
-        assert [m.score for m in found] == sorted(
-            (m.score for m in found), reverse=True
-        )
-        perps = await search_symbols("btcusdt", ["sim"], kind="perpetual_future")
-        assert {match.kind for match in perps} == {"perpetual_future"}
-        assert await search_symbols("qqqqzzzzxxxx123") == []
+        found = await search_symbols("btc usdt", ["sim"], limit=5)
+        assert [match.fqme for match in found.matches] == [
+            "btcusdt.spot.sim", "btcusdt.usdtm.perp.sim",
+        ]  # fmt: skip
+        assert not found.faults
+        perps = await search_symbols("btcusdt", ["sim"], kind="perp")
+        assert {match.kind for match in perps.matches} == {"perpetual_future"}
+        assert (await search_symbols("qqqqzzzzxxxx123", ["sim"])).matches == []
+        assert (await search_symbols("btc\udcff", ["sim"])).matches, "no text, and yet"
+        with pytest.raises(UsageError, match="no kind 'perpetuals' of markets; kinds"):
+            await search_symbols("btc", ["sim"], kind="perpetuals")
         with pytest.raises(BrokerNotFound, match="no broker 'nobroker'"):
             await search_symbols("btc", ["nobroker"])
         os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
-        assert await search_symbols("btcusdt", limit=5) == found, "asked again"
+        assert await search_symbols("btc usdt", ["sim"], limit=5) == found, (
+            "asked again"
+        )
 
 
 # -- come and gone ------------------------------------------------------------------

@@ -43,9 +43,11 @@ class Client:
         async with open_history_client(await self.mkt_info(fqme)) as (get_bars, _):
             return await get_bars(period_s, end_s, start_s)
 
-    async def search(self, pattern: str, limit: int = 20) -> list[Match]:
-        """Return markets that fit *pattern*."""
-        return await find_matches(pattern, limit)
+    async def search(
+        self, pattern: str, limit: int = 20, kind: str = ""
+    ) -> list[Match]:
+        """Return markets that fit *pattern*, of any kind unless it is given."""
+        return await find_matches(pattern, limit, kind)
 
 
 @asynccontextmanager

@@ -206,8 +206,8 @@ def product(name: str) -> Product | None:
     )
 
 
-def iter_listings(*, generated: bool) -> Iterator[tuple[str, str, str, bool]]:
-    """Yield name, venue, description and has-a-perpetual of each product, by rank.
+def iter_listings(*, generated: bool) -> Iterator[tuple[str, str, str, str, bool]]:
+    """Yield name, quote, venue, description, has-a-perpetual of products, by rank.
 
     Args:
       generated: the generated ones, not those written down.
@@ -215,13 +215,14 @@ def iter_listings(*, generated: bool) -> Iterator[tuple[str, str, str, bool]]:
     for name, entry in products().items():
         if isinstance(entry, Product):
             if not generated:
-                yield name, entry.venue, entry.description, entry.has_perp
+                text = entry.description
+                yield name, entry.quote, entry.venue, text, entry.has_perp
         elif not generated:
             return
         elif len(name) > _TICKER_CHARS:
-            yield name, "spot", _coin_text(name), entry < _PERP_COINS
+            yield name, "usdt", "spot", _coin_text(name), entry < _PERP_COINS
         else:
-            yield name, _stock_venue(entry), _stock_text(name, entry), False
+            yield name, "", _stock_venue(entry), _stock_text(name, entry), False
 
 
 def _word(number: int, letters: int) -> str:

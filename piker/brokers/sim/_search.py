@@ -7,66 +7,69 @@ from functools import lru_cache
 import trio
 
 from piker.brokers._backend import serve_search
+from piker.brokers._rank import Entry, SymbolIndex
 from piker.log import get_logger
-from piker.msgs import Match
+from piker.msgs import Match, MktPair
 from piker.service import Context, endpoint
 
-from ._universe import Listing, iter_universe
+from ._universe import iter_universe
 from ._worlds import sessions
 
 log = get_logger(__name__)
 
-_CUTOFF = 50.0
-_RANK_WEIGHT = 1e-4  # of equal matches the more traded comes first
+
+async def find_matches(pattern: str, limit: int, kind: str = "") -> list[Match]:
+    """Return the markets that fit *pattern*, best first.
+
+    Args:
+      pattern: words, see :meth:`SymbolIndex.search`.
+      limit: of matches.
+      kind: asset type they must have; any if empty.
+    """
+    # the first time it takes long, and later ones needn't hold up quotes either
+    return await trio.to_thread.run_sync(_search, pattern, limit, kind)
 
 
-@lru_cache(maxsize=1)
-def _universe() -> dict[str, Listing]:
-    return {row.fqme: row for row in iter_universe()}
-
-
-async def find_matches(pattern: str, limit: int) -> list[Match]:
-    """Return the markets that fit *pattern*, best first."""
-    rows = dict(_universe())
+def _search(pattern: str, limit: int, kind: str) -> list[Match]:
     good, bad = sessions()
     for err in bad:
         log.warning("not searched: %s", err)
-    for session in good:
-        for mkt in session.mkts.values():
-            text = f"recorded at {session.venue}"
-            rows[mkt.fqme] = Listing(mkt.fqme, mkt.atype, text, 1)
-    names = {fqme: f"{fqme} {row.description}" for fqme, row in rows.items()}
-    scored = await trio.to_thread.run_sync(_score, pattern, names, 4 * limit)
-    matches = [
-        (score - rows[fqme].rank * _RANK_WEIGHT, score, rows[fqme])
-        for fqme, score in scored
-    ]
-    matches.sort(key=lambda item: (-item[0], item[2].fqme))
-    return [
-        Match(fqme=r.fqme, kind=r.kind, score=score, description=r.description)
-        for _, score, r in matches[:limit]
-    ]
-
-
-def _score(pattern: str, names: dict[str, str], limit: int) -> list[tuple[str, float]]:
-    from rapidfuzz import fuzz, process, utils
-
-    wanted = pattern.strip().lower()
-    exact = [(fqme, 100.0) for fqme in names if fqme.startswith(wanted)][:limit]
-    found = process.extract(
-        pattern,
-        names,
-        scorer=fuzz.WRatio,
-        processor=utils.default_process,
-        limit=limit,
-        score_cutoff=_CUTOFF,
+    recorded = tuple(
+        _recorded(mkt, session.venue)
+        for session in good
+        for mkt in session.mkts.values()
     )
-    seen = {fqme for fqme, _ in exact}
-    fuzzy = [(fqme, min(score, 99.0)) for _, score, fqme in found if fqme not in seen]
-    return exact + fuzzy
+    return _index(recorded).search(pattern, limit, kind)
 
 
-@endpoint(receives=tuple[str, int], sends=list[Match] | str)
+@lru_cache(maxsize=1)
+def _index(recorded: tuple[Entry, ...]) -> SymbolIndex:
+    listed = list(iter_universe())
+    world = [
+        Entry(
+            fqme=row.fqme,
+            kind=row.kind,
+            description=row.description,
+            volume=float(len(listed) - row.rank),
+            base=row.base,
+            quote=row.quote,
+        )
+        for row in listed
+    ]
+    return SymbolIndex([*world, *recorded])
+
+
+def _recorded(mkt: MktPair, venue: str) -> Entry:
+    return Entry(
+        fqme=mkt.fqme,
+        kind=mkt.atype,
+        description=f"recorded at {venue}",
+        base=mkt.dst.name,
+        quote=mkt.src.name if mkt.src else "",
+    )
+
+
+@endpoint(receives=tuple[str, int, str], sends=list[Match] | str)
 async def open_symbol_search(ctx: Context) -> None:
     """Search this sim's markets, see :func:`piker.brokers.serve_search`."""
     await serve_search(ctx, find_matches)

@@ -56,12 +56,15 @@ class Listing(NamedTuple):
       kind: asset type of the market.
       description: a few words.
       rank: by volume, 1 is the most traded.
+      base, quote: of a coin; empty of all others.
     """
 
     fqme: str
     kind: AssetType
     description: str
     rank: int
+    base: str = ""
+    quote: str = ""
 
 
 @lru_cache(maxsize=1024)
@@ -95,8 +98,8 @@ def iter_universe(at_s: int = REFERENCE_S) -> Iterator[Listing]:
         _catalogue_rows(generated=True),
         _option_rows(at_s),
     )
-    for rank, (fqme, kind, text) in enumerate(rows, 1):
-        yield Listing(fqme, kind, text, rank)
+    for rank, (fqme, kind, text, base, quote) in enumerate(rows, 1):
+        yield Listing(fqme, kind, text, rank, base, quote)
 
 
 def third_friday(year: int, month: int) -> date:
@@ -274,16 +277,17 @@ def _advice(fqme: Fqme) -> str:
 
 # -- the list -------------------------------------------------------------------
 
-_Row = tuple[str, AssetType, str]
+_Row = tuple[str, AssetType, str, str, str]
 
 
 def _catalogue_rows(*, generated: bool) -> Iterator[_Row]:
-    for name, venue, text, has_perp in iter_listings(generated=generated):
-        is_coin = venue == "spot"
-        yield f"{name}.{venue}.{BROKER}", "crypto" if is_coin else "stock", text
+    for name, quote, venue, text, has_perp in iter_listings(generated=generated):
+        base = name.removesuffix(quote) if quote else ""
+        kind: AssetType = "crypto" if quote else "stock"
+        yield f"{name}.{venue}.{BROKER}", kind, text, base, quote
         if has_perp:
             fqme = f"{name}.usdtm.perp.{BROKER}"
-            yield fqme, "perpetual_future", f"{text} perpetual"
+            yield fqme, "perpetual_future", f"{text} perpetual", base, quote
 
 
 def _future_rows(at_s: int) -> Iterator[_Row]:
@@ -291,7 +295,7 @@ def _future_rows(at_s: int) -> Iterator[_Row]:
     for item in FUTURES:
         for day in days:
             fqme = f"{item.name}.{item.venue}.{day:%Y%m%d}.{BROKER}"
-            yield fqme, "future", f"{item.description} {day:%b %Y}"
+            yield fqme, "future", f"{item.description} {day:%b %Y}", "", ""
 
 
 def _option_rows(at_s: int) -> Iterator[_Row]:
@@ -308,7 +312,7 @@ def _option_rows(at_s: int) -> Iterator[_Row]:
                     part = f"{strike.normalize():f}{right}".replace(".", "_")
                     fqme = f"{item.name}.{day:%Y%m%d}.{part}.cboe.{BROKER}"
                     text = _option_text(item.name, day, strike, is_call=right == "c")
-                    yield fqme, "option", text
+                    yield fqme, "option", text, "", ""
 
 
 def _expiries(after_s: int, count: int, every_months: int) -> Iterator[date]:
