@@ -19,6 +19,7 @@ from ._dirs import (
 from ._load import (
     CONF_NAME as CONF_NAME,
     ENV_REGISTRY as ENV_REGISTRY,
+    load_broker_config as load_broker_config,
     load_config as load_config,
     registry_addr as registry_addr,
 )

@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Struct, inspect
@@ -20,6 +20,8 @@ from piker.errors import UsageError
 
 from ._addr import parse_addr
 from ._schema import Config, SessionFile
+
+T = TypeVar("T", bound=Struct)
 
 #: Keys that hold secrets at one venue or another.
 _SECRET_KEYS = frozenset({
@@ -43,6 +45,11 @@ def build(document: Mapping[str, Any]) -> Config:
     except UsageError as e:
         raise Wrong(f"pikerd.registry: {e}") from e
     return config
+
+
+def build_table(kind: type[T], table: Mapping[str, Any], path: str) -> T:
+    """Return the *table* that stands at *path* as a *kind*; raises Wrong."""
+    return cast("T", _table(kind, table, path))
 
 
 def _table(kind: type[Struct], table: object, path: str) -> Any:

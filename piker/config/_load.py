@@ -6,19 +6,21 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from piker.errors import ConfigError, UsageError
 
 from ._addr import parse_addr
-from ._check import Wrong, build
+from ._check import Wrong, build, build_table
 from ._dirs import config_dir
 from ._schema import Config
 
 CONF_NAME = "conf.toml"
 ENV_REGISTRY = "PIKER_REGISTRY"
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$| \(at end of document\)$")
 
@@ -50,6 +52,23 @@ def load_config() -> Config:
     except Wrong as e:
         raise ConfigError(f"{path}: {e}") from e
     return _with_absolute_sessions(config, path.parent)
+
+
+def load_broker_config(name: str, kind: type[T]) -> T:
+    """Return what ``conf.toml`` says of a backend, in its table ``[brokers.NAME]``.
+
+    Args:
+      name: of the backend.
+      kind: what may stand there, with defaults.
+
+    Raises:
+      ConfigError: as `load_config`, or a key or value of that table is wrong.
+    """
+    table = load_config().brokers.get(name, {})
+    try:
+        return build_table(kind, table, f"brokers.{name}")
+    except Wrong as e:
+        raise ConfigError(f"{config_dir() / CONF_NAME}: {e}") from e
 
 
 def registry_addr(option: str | None = None) -> tuple[str, int]:

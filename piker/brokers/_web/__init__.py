@@ -1,0 +1,20 @@
+"""What backends of venues on the web share: HTTP, websockets, their faults.
+
+_http    requests inside a rate budget     _ws    frames by the batch
+_hub     one connection for all markets    _market  every trade once, in order
+_stream  a backend's ``stream_quotes``     _conf  a backend's table in conf.toml
+"""
+
+from ._backoff import Backoff as Backoff
+from ._budget import RateBudget as RateBudget
+from ._conf import (
+    RestUrl as RestUrl,
+    WebConf as WebConf,
+    WsUrl as WsUrl,
+    market_clock as market_clock,
+)
+from ._http import Http as Http, open_http as open_http
+from ._hub import Dialect as Dialect, Hub as Hub, open_hub as open_hub
+from ._market import Page as Page, Since as Since
+from ._shared import open_shared as open_shared
+from ._stream import Source as Source, stream_markets as stream_markets

@@ -1,0 +1,43 @@
+"""What ``conf.toml`` says of a web venue: its table below ``[brokers]``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from piker.msgs import Clock, SessionClock, WallClock
+from piker.types import Struct
+
+RestUrl = Annotated[
+    str, Meta(pattern=r"^https?://[^/\s]+", description="a URL, http(s)://HOST[:PORT]")
+]
+WsUrl = Annotated[
+    str, Meta(pattern=r"^wss?://[^/\s]+", description="a URL, ws(s)://HOST[:PORT]")
+]
+ProxyUrl = Annotated[
+    str,
+    Meta(pattern=r"^(|(https?|socks5h?)://[^/\s]+)$", description="a proxy's URL"),
+]
+
+
+class WebConf(Struct, frozen=True, kw_only=True):
+    """What the tables of all web venues may say.
+
+    Attributes:
+      proxy: through which the venue is reached; empty: what the environment says.
+      clock: ``wall``, or ``data`` for a venue that replays another time: its bars
+        follow its trades, whatever the clock on the wall shows.
+      deadline_s: for each request.
+    """
+
+    proxy: ProxyUrl = ""
+    clock: Literal["wall", "data"] = "wall"
+    deadline_s: Annotated[float, Meta(ge=0.1, le=600)] = 10.0
+
+
+def market_clock(broker: str, conf: WebConf) -> Clock:
+    """Return the clock of a venue's markets."""
+    if conf.clock == "wall":
+        return WallClock()
+    return SessionClock(name=f"{broker}.data", origin_ns=0, started_ns=0, speed=0.0)

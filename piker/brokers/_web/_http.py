@@ -1,0 +1,172 @@
+"""REST: requests inside a rate budget, with deadlines, answered in bytes.
+
+get(path) --budget--> httpx --200--> the body
+                            --429--> all wait as long as told, then again
+                            --5xx, no connection--> again, a few times
+                            --4xx--> VenueRefused, with the venue's own words
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from piker.errors import BadPayload, RateLimited, VenueError, VenueUnreachable
+from piker.log import get_logger
+
+from ._backoff import Backoff
+from ._budget import RateBudget
+from ._errors import place_of, refused_status, unreachable
+
+if TYPE_CHECKING:
+    import httpx
+
+log = get_logger(__name__)
+
+#: A body larger than this is not what was asked for.
+MAX_BODY: Final = 64 * 2**20
+_TRIES: Final = 3
+_LIMITED: Final = frozenset({418, 429})
+_RETRY_AFTER_S: Final = 5.0  # where a venue doesn't say
+
+
+def _no_words(_body: bytes) -> str:
+    return ""
+
+
+@dataclass(eq=False)
+class Http:
+    """One venue's REST service.
+
+    Attributes:
+      venue: its name, for errors.
+      base_url: without a slash at its end.
+      budget: shared by all who ask the venue from this process.
+      deadline_s: for a whole request, waits and retries included.
+      words: finds the venue's own words in the body of a refusal.
+      requests: sent so far.
+    """
+
+    venue: str
+    base_url: str
+    budget: RateBudget
+    deadline_s: float = 10.0
+    words: Callable[[bytes], str] = _no_words
+    requests: int = 0
+    _client: httpx.AsyncClient = field(init=False, repr=False)
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        weight: float = 1.0,
+    ) -> bytes:
+        """Return the body of a JSON answer.
+
+        Raises:
+          VenueUnreachable: no answer within the deadline, or none that helps.
+          VenueRefused: the venue said no.
+          RateLimited: it asks for a longer pause than the deadline.
+          BadPayload: the answer is not JSON.
+        """
+        backoff = Backoff(first_s=0.2, cap_s=2.0)
+        last: VenueError | None = None
+        with trio.move_on_after(self.deadline_s) as deadline:
+            for _ in range(_TRIES):
+                if self.budget.paused_s >= self.deadline_s:
+                    raise self._limited()
+                await self.budget.spend(weight)
+                try:
+                    return await self._get(path, params)
+                except RateLimited as err:
+                    last = err
+                    if self.budget.paused_s >= self.deadline_s:
+                        raise
+                except (VenueUnreachable, BadPayload) as err:
+                    last = err
+                    await trio.sleep(backoff.next_s())
+        if deadline.cancelled_caught and last is None:
+            raise VenueUnreachable(
+                f"{self.venue} said nothing at {place_of(self.base_url)} within"
+                f" {self.deadline_s:g} s"
+            )
+        assert last is not None
+        raise last
+
+    async def _get(self, path: str, params: Mapping[str, str | int] | None) -> bytes:
+        import httpx
+
+        self.requests += 1
+        url = self.base_url + path
+        try:
+            answer = await self._client.get(url, params=params)
+        except (httpx.HTTPError, OSError, ValueError, BaseExceptionGroup) as err:
+            raise unreachable(self.venue, url, err) from err
+        body = answer.content
+        if answer.status_code in _LIMITED:
+            self.budget.pause(_retry_after_s(answer.headers.get("retry-after")))
+            raise self._limited()
+        if answer.status_code != 200:
+            said = "" if _is_page(body) else self.words(body)
+            raise refused_status(self.venue, url, answer.status_code, said)
+        if _is_page(body):
+            raise BadPayload(
+                f"{self.venue} sent a web page instead of data at {place_of(url)}"
+            )
+        return body
+
+    def _limited(self) -> RateLimited:
+        return RateLimited(
+            f"{self.venue} asks for a pause of {self.budget.paused_s:.0f} s:"
+            " too many requests from this address"
+        )
+
+
+def _is_page(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
+
+
+def _retry_after_s(told: str | None) -> float:
+    """Return what a Retry-After header says; dates and nonsense count as 5 s."""
+    try:
+        seconds = float(told or "")
+    except ValueError:
+        return _RETRY_AFTER_S
+    return min(max(seconds, 0.1), 86_400.0)
+
+
+@asynccontextmanager
+async def open_http(
+    venue: str,
+    base_url: str,
+    budget: RateBudget,
+    *,
+    proxy: str = "",
+    deadline_s: float = 10.0,
+    words: Callable[[bytes], str] = _no_words,
+) -> AsyncIterator[Http]:
+    """Yield a client of a venue's REST service; connections are kept for its block.
+
+    Args:
+      venue: its name, for errors.
+      base_url: scheme, host, port.
+      budget: of the venue.
+      proxy: URL of an HTTP proxy, empty for what the environment says.
+      deadline_s: for each request.
+      words: finds the venue's own words in the body of a refusal.
+    """
+    import httpx
+
+    http = Http(venue, base_url.rstrip("/"), budget, deadline_s, words)
+    async with httpx.AsyncClient(
+        proxy=proxy or None,
+        timeout=deadline_s,
+        limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
+        headers={"User-Agent": "piker"},
+    ) as http._client:  # noqa: SLF001 - made here
+        yield http

@@ -1,0 +1,401 @@
+"""One connection to a venue's stream, shared by all markets of this process.
+
+    join(symbol) --> [Hub: connect, subscribe to all, read, decode] --> Member: Up,
+                      lost or silent: back-off, connect again           parts, Down
+
+A market's frames go to its members in order. A frame that can't be decoded is counted,
+logged once a kind, and told to all as a Doubt: something may have been lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from piker.brokers._parts import Notice, Part
+from piker.errors import BadPayload, VenueError, VenueRefused, VenueUnreachable
+from piker.log import get_logger
+from piker.service import collapse_eg, leaves
+
+from ._backoff import Backoff
+from ._budget import RateBudget
+from ._faults import FaultLog
+from ._ws import Socket, open_socket
+
+log = get_logger(__name__)
+
+#: After so much silence the venue is asked for a sign of life...
+PING_AFTER_S: Final = 1.5
+#: ...and after so much the connection is given up. Bars can take trades that are 8 s
+#: late: what is left of it is for connecting again and fetching what was missed.
+DEAD_AFTER_S: Final = 4.0
+_ACK_S: Final = 10.0
+_LOOK_S: Final = 0.25
+_AHEAD: Final = 256  # items for a member that are not taken yet: then reading stops
+_DOUBT_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Up:
+    """The market is subscribed to, on a new connection or a first time."""
+
+
+@dataclass(frozen=True)
+class Down:
+    """The connection is lost; Up follows once there is another."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A frame was lost that may have been this market's."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The venue refused the market, or us; nothing follows."""
+
+    error: VenueError
+
+
+Item = list[Part] | Up | Down | Doubt | Failed
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a venue's stream is spoken to.
+
+    Attributes:
+      venue: its name, for errors.
+      url: makes the URL of a connection for symbols.
+      in_url: whether that URL subscribes to them already.
+      subscribe: makes the frames that subscribe to symbols, given a request id.
+      unsubscribe: makes the frames that end that.
+      decode: takes a frame apart, or raises BadPayload.
+      acks: answers a subscription gets: that many for each symbol, or, if 0, one for
+        the request.
+      heartbeat_s: the venue says something at least so often; 0 if it doesn't promise.
+      frames_a_s: it takes so many frames a second from us.
+      connects: it lets us connect so often.
+    """
+
+    venue: str
+    url: Callable[[Sequence[str]], str]
+    in_url: bool
+    subscribe: Callable[[Sequence[str], int], list[str]]
+    unsubscribe: Callable[[Sequence[str], int], list[str]]
+    decode: Callable[[bytes], list[Part] | Notice]
+    acks: int = 0
+    heartbeat_s: float = 0.0
+    frames_a_s: float = 4.0
+    connects: RateBudget = field(default_factory=lambda: RateBudget(60, 60))
+
+
+@dataclass(eq=False)
+class Member:
+    """One user of a symbol's frames.
+
+    Attributes:
+      symbol: as the venue spells it.
+      items: what comes, in order.
+    """
+
+    symbol: str
+    items: trio.MemoryReceiveChannel[Item]
+    _send: trio.MemorySendChannel[Item]
+
+    async def tell(self, item: Item) -> None:
+        """Hand over *item*; waits while the member is behind."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._send.send(item)
+
+
+@dataclass(eq=False)
+class HubStats:
+    """What a hub has met.
+
+    Attributes:
+      connects: connections opened.
+      frames: received.
+      bad: of them could not be decoded.
+    """
+
+    connects: int = 0
+    frames: int = 0
+    bad: int = 0
+
+
+@dataclass(eq=False)
+class _Request:
+    """A subscription that was asked for: who waits for how many answers."""
+
+    left: dict[str, int]
+    asked_at: float
+
+
+@dataclass(eq=False)
+class Hub:
+    """The connection; use `open_hub`.
+
+    Attributes:
+      dialect: of the venue.
+      proxy: URL, may be empty.
+      stats: what it has met.
+    """
+
+    dialect: Dialect
+    proxy: str = ""
+    stats: HubStats = field(default_factory=HubStats)
+    _members: dict[str, list[Member]] = field(default_factory=dict)
+    _changed: trio.Event = field(default_factory=trio.Event)
+    _wanted: trio.Event = field(default_factory=trio.Event)
+    _asked: set[str] = field(default_factory=set)
+    _up: set[str] = field(default_factory=set)
+    _requests: dict[int, _Request] = field(default_factory=dict)
+    _faults: FaultLog = field(init=False)
+    _next_id: int = 1
+    _reading_since: float | None = None
+    _frame_at: float = 0.0
+    _doubted_at: float = -_DOUBT_EVERY_S
+    _distrust: str = ""
+
+    def __post_init__(self) -> None:
+        self._faults = FaultLog(log, self.dialect.venue)
+        self._pace = RateBudget(self.dialect.frames_a_s, 1.0)
+
+    # -- members ----------------------------------------------------------------
+
+    @asynccontextmanager
+    async def join(self, symbol: str) -> AsyncIterator[Member]:
+        """Yield a member that gets the frames of *symbol*."""
+        send, receive = trio.open_memory_channel[Item](_AHEAD)
+        member = Member(symbol, receive, send)
+        self._members.setdefault(symbol, []).append(member)
+        if symbol in self._up:
+            send.send_nowait(Up())
+        self._note_change()
+        try:
+            yield member
+        finally:
+            receive.close()
+            self._members[symbol].remove(member)
+            if not self._members[symbol]:
+                del self._members[symbol]
+            self._note_change()
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        if self._members:
+            self._wanted.set()
+        else:
+            self._wanted = trio.Event()
+
+    async def _tell_all(self, item: Item, symbols: Iterable[str] | None = None) -> None:
+        for symbol in list(self._members) if symbols is None else symbols:
+            for member in list(self._members.get(symbol, ())):
+                await member.tell(item)
+
+    def distrust(self, reason: str) -> None:
+        """Have the connection given up: it says less than the venue knows."""
+        self._distrust = reason
+
+    # -- the connection ---------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep a connection for as long as there are members, for ever."""
+        backoff = Backoff()
+        while True:
+            await self._wanted.wait()
+            began = trio.current_time()
+            try:
+                await self._connect()
+            except Exception as err:  # noqa: BLE001 - whatever it is, markets are told
+                await self._tell_all(self._as_item(err))
+            finally:
+                self._asked, self._up, self._requests = set(), set(), {}
+                self._reading_since = None
+            await trio.sleep(backoff.next_s(trio.current_time() - began))
+
+    def _as_item(self, err: Exception) -> Down | Failed:
+        """Return what *err* means to the markets; a bug is logged in full."""
+        found = [each for each in leaves(err) if isinstance(each, VenueError)]
+        for each in found:
+            if isinstance(each, VenueRefused):
+                return Failed(each)
+        if not found:
+            log.error("the stream of %s failed", self.dialect.venue, exc_info=err)
+            return Down(f"the stream of {self.dialect.venue} failed: {err!r}")
+        log.warning("%s", found[0])
+        return Down(str(found[0]))
+
+    async def _connect(self) -> None:
+        """Connect once and read until the connection is lost or nobody wants it."""
+        dialect = self.dialect
+        await dialect.connects.spend()
+        symbols = tuple(self._members)
+        self.stats.connects += 1
+        async with open_socket(
+            dialect.venue, dialect.url(symbols), proxy=self.proxy
+        ) as sock:
+            self._frame_at, self._distrust = trio.current_time(), ""
+            if dialect.in_url:
+                self._asked = set(symbols)
+                self._up = set(symbols)
+                await self._tell_all(Up(), symbols)
+            async with collapse_eg(), trio.open_nursery() as tasks:
+                tasks.start_soon(self._subscribe, sock, tasks.cancel_scope)
+                tasks.start_soon(self._watch, sock)
+                tasks.start_soon(self._read, sock)
+
+    async def _subscribe(self, sock: Socket, scope: trio.CancelScope) -> None:
+        """Keep what is subscribed to in step with who is there."""
+        while True:
+            self._changed = trio.Event()
+            wanted = set(self._members)
+            if not wanted:
+                scope.cancel()
+            if new := sorted(wanted - self._asked):
+                req_id = self._new_request(new)
+                self._asked |= set(new)
+                await self._say(sock, self.dialect.subscribe(new, req_id))
+            if old := sorted(self._asked - wanted):
+                self._asked -= set(old)
+                self._up -= set(old)
+                self._next_id += 1
+                await self._say(sock, self.dialect.unsubscribe(old, self._next_id))
+            await self._changed.wait()
+
+    def _new_request(self, symbols: list[str]) -> int:
+        self._next_id += 1
+        left = dict.fromkeys(symbols, max(1, self.dialect.acks))
+        self._requests[self._next_id] = _Request(left, trio.current_time())
+        return self._next_id
+
+    async def _say(self, sock: Socket, frames: list[str]) -> None:
+        for frame in frames:
+            await self._pace.spend()
+            await sock.send(frame)
+
+    async def _watch(self, sock: Socket) -> None:
+        """Give the connection up when the venue has been silent for too long."""
+        venue, beat_s = self.dialect.venue, self.dialect.heartbeat_s
+        pinged_at = 0.0
+        while True:
+            await trio.sleep(_LOOK_S)
+            now = trio.current_time()
+            if self._distrust:
+                raise VenueUnreachable(self._distrust)
+            if self._reading_since is None:
+                continue  # it isn't the venue that is behind
+            heard_at = max(sock.last_heard, self._reading_since)
+            if now - heard_at > DEAD_AFTER_S:
+                raise VenueUnreachable(f"{venue} said nothing for {DEAD_AFTER_S:g} s")
+            if now - heard_at > PING_AFTER_S and pinged_at <= heard_at:
+                pinged_at = now
+                await sock.ping()
+            if beat_s and now - max(self._frame_at, self._reading_since) > beat_s:
+                raise VenueUnreachable(f"{venue} sent no heartbeat for {beat_s:g} s")
+            for request in self._requests.values():
+                if now - request.asked_at > _ACK_S:
+                    left = ", ".join(sorted(request.left))
+                    raise VenueUnreachable(f"{venue} didn't answer: {left}")
+
+    async def _read(self, sock: Socket) -> None:
+        while True:
+            self._reading_since = trio.current_time()
+            _, batch = await sock.receive()
+            self._frame_at = trio.current_time()
+            self._reading_since = None
+            await self._take(batch)
+
+    # -- what it says -----------------------------------------------------------
+
+    async def _take(self, batch: list[bytes]) -> None:
+        """Decode frames; hand each market its parts, all of the batch at once."""
+        decode = self.dialect.decode
+        parts: dict[str, list[Part]] = {}
+        notices: list[Notice] = []
+        bad = 0
+        for payload in batch:
+            try:
+                told = decode(payload)
+            except BadPayload as err:
+                bad += 1
+                self._faults.note(str(err))
+                continue
+            if isinstance(told, list):
+                for part in told:
+                    if part.symbol in parts:
+                        parts[part.symbol].append(part)
+                    else:
+                        parts[part.symbol] = [part]
+            else:
+                notices.append(told)
+        self.stats.frames += len(batch)
+        self.stats.bad += bad
+        for notice in notices:
+            await self._on_notice(notice)
+        for symbol, found in parts.items():
+            for member in self._members.get(symbol, ()):
+                await member.tell(found)
+        if bad:
+            await self._doubt()
+
+    async def _doubt(self) -> None:
+        now = trio.current_time()
+        if now - self._doubted_at > _DOUBT_EVERY_S:
+            self._doubted_at = now
+            await self._tell_all(Doubt())
+
+    async def _on_notice(self, notice: Notice) -> None:
+        if notice.kind == "ack":
+            await self._on_ack(notice)
+        elif notice.kind == "refused":
+            await self._on_refusal(notice)
+
+    async def _on_ack(self, notice: Notice) -> None:
+        request = self._requests.get(notice.req_id)
+        if request is None:
+            return
+        symbols = [notice.symbol] if self.dialect.acks else list(request.left)
+        for symbol in symbols:
+            left = request.left.get(symbol, 0) - 1
+            if left > 0:
+                request.left[symbol] = left
+                continue
+            if request.left.pop(symbol, None) is not None and symbol in self._members:
+                self._up.add(symbol)
+                await self._tell_all(Up(), [symbol])
+        if not request.left:
+            del self._requests[notice.req_id]
+
+    async def _on_refusal(self, notice: Notice) -> None:
+        """Tell those whose subscription it was; a stranger's is only logged."""
+        venue = self.dialect.venue
+        request = self._requests.get(notice.req_id)
+        if request is None:
+            self._faults.note(f"refused: {notice.text}")
+            return
+        symbols = [notice.symbol] if notice.symbol else list(request.left)
+        for symbol in symbols:
+            request.left.pop(symbol, None)
+            self._asked.discard(symbol)
+            error = VenueRefused(f"{venue} refused {symbol!r}: {notice.text}")
+            await self._tell_all(Failed(error), [symbol])
+        if not request.left:
+            self._requests.pop(notice.req_id, None)
+
+
+@asynccontextmanager
+async def open_hub(dialect: Dialect, *, proxy: str = "") -> AsyncIterator[Hub]:
+    """Yield a hub; it connects when the first member joins."""
+    hub = Hub(dialect, proxy)
+    async with collapse_eg(), trio.open_nursery() as tasks:
+        tasks.start_soon(hub.run)
+        yield hub
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,355 @@
+"""One market of a web venue: every trade once and in order, whatever the line does.
+
+    parts --Sequence--> ticks --> datad          a hole, a lost connection, a doubt:
+      ^                                          fetch what is missing by REST, then on
+    fetched pages
+
+While it isn't sure to know all, it says so (Disconnected), and when it does again
+(Reconnected); a hole that is mended within two seconds goes unsaid.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import trio
+
+from piker.brokers._backend import FeedItem, ResumePoint
+from piker.brokers._parts import Part
+from piker.errors import BadPayload, RateLimited, VenueUnreachable
+from piker.log import get_logger
+from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
+
+from ._backoff import Backoff
+from ._hub import Doubt, Down, Failed, Hub, Item, Member, Up
+from ._sequence import Sequence
+
+log = get_logger(__name__)
+
+#: Trades that come out of order are waited for so long before they are asked for.
+_REORDER_S: Final = 0.05
+#: After a frame that could not be read, the next trade may show that nothing is lost.
+_DOUBT_S: Final = 0.5
+#: A hole is mended in silence within so long.
+_MEND_S: Final = 2.0
+#: So long the venue's REST service may know less than its stream.
+_BEHIND_S: Final = 10.0
+#: A stream that says nothing for so long is checked; ever more seldom while it's right.
+_QUIET_S: Final = (5.0, 60.0)
+_HELD_MAX: Final = 200_000
+_RETRIED: Final = (VenueUnreachable, RateLimited, BadPayload)
+#: How far back a stream is resumed at most: older bars can't change any more.
+_RESUME_BACK_S: Final = 600.0
+
+
+class Since(NamedTuple):
+    """From where trades are wanted.
+
+    Attributes:
+      serial: the first, if known, else -1.
+      time_ns: not stamped before; of the newest known trade where *serial* is known.
+    """
+
+    serial: int
+    time_ns: int
+
+
+class Page(NamedTuple):
+    """Trades in order, and whether the venue has no newer ones."""
+
+    parts: list[Part]
+    is_last: bool
+
+
+FetchPage = Callable[[Since], Awaitable[Page]]
+
+
+@dataclass(eq=False)
+class MarketStream:
+    """One market's stream.
+
+    Attributes:
+      fqme: full name.
+      hub: where its frames come from.
+      member: of the hub, for its symbol.
+      fetch: gives past trades.
+      send: takes items for datad.
+      note_live: called when what was missed has been sent, the first time.
+      start_ns: trades from there on are wanted.
+      point: from where it is resumed, None for a new one.
+      has_snapshot: whether a subscription begins with the newest trades.
+    """
+
+    fqme: str
+    hub: Hub
+    member: Member
+    fetch: FetchPage
+    send: trio.MemorySendChannel[FeedItem]
+    note_live: Callable[[], None]
+    start_ns: int
+    point: ResumePoint | None = None
+    has_snapshot: bool = False
+    lost: int = 0
+    _seq: Sequence = field(default_factory=Sequence)
+    _live: bool = False
+    _was_live: bool = False
+    _is_down: bool = False
+    _any_start: bool = False
+    _unsent: list[Tick] = field(default_factory=list)
+    _last_ns: int = 0
+    _heard_at: float = 0.0
+    _streamed: int = 0
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+    _mending: trio.CancelScope | None = None
+    _mended: trio.Event = field(default_factory=trio.Event)
+    _tasks: trio.Nursery = field(init=False)
+
+    async def run(self) -> None:
+        """Stream until cancelled; raises what the venue refuses with."""
+        self._heard_at = trio.current_time()
+        async with trio.open_nursery() as self._tasks:
+            self._tasks.start_soon(self._watch_quiet)
+            async for item in self.member.items:
+                await self._on_item(item)
+                if self._seq.held > _HELD_MAX and self._mending is not None:
+                    await self._mended.wait()  # the venue waits meanwhile
+
+    async def _on_item(self, item: Item) -> None:
+        if isinstance(item, list):
+            self._heard_at = trio.current_time()
+            self._streamed += 1
+            await self._put(item)
+            if self._seq.hole is not None and self._live:
+                self._mend(self._close_hole)
+        elif isinstance(item, Up):
+            self._mend(self._catch_up)
+        elif isinstance(item, Doubt):
+            if self._live:
+                self._mend(self._dispel)
+        elif isinstance(item, Down):
+            if self._mending is not None:
+                self._mending.cancel()
+                self._mending = None
+            await self._set_down(item.reason)
+        elif isinstance(item, Failed):
+            raise item.error
+
+    async def _put(self, parts: list[Part], start: int | None = None) -> int:
+        """Send what of *parts* is new and in order; return how many trades were.
+
+        Args:
+          parts: as they came.
+          start: serial to begin at if none was begun at yet; -1 for the lowest.
+        """
+        ticks: list[Tick] = []
+        ready: list[Part] = []
+        seq, trades = self._seq, 0
+        async with self._turn:  # what is in order here is to be so there
+            if start is not None and seq.expect < 0:
+                ready += seq.start_at(None if start < 0 else start)
+            for part in parts:
+                if part.first < 0:
+                    ticks += part.ticks
+                else:
+                    seq.push(part, ready)
+                    if seq.expect < 0 and self._any_start:
+                        ready += seq.start_at()
+                if ready:
+                    trades += self._count(ready, ticks)
+            if ready:
+                trades += self._count(ready, ticks)
+            await self._flush(ticks)
+        return trades
+
+    def _count(self, ready: list[Part], ticks: list[Tick]) -> int:
+        """Move the ticks of *ready* to *ticks*; return how many parts there were."""
+        for part in ready:
+            ticks += part.ticks
+        self._last_ns = ready[-1].ticks[-1].time_ns
+        n = len(ready)
+        ready.clear()
+        return n
+
+    async def _flush(self, ticks: list[Tick]) -> None:
+        """Send ticks; a cancel leaves them for the next to send, none is lost."""
+        if not self._was_live and self.point is None:
+            ticks = [t for t in ticks if t.type != "trade" or self._is_wanted(t)]
+        self._unsent += ticks
+        if self._unsent:
+            await self.send.send((self.fqme, self._unsent))
+            self._unsent = []
+
+    def _is_wanted(self, trade: Tick) -> bool:
+        return trade.time_ns >= self.start_ns
+
+    # -- what is missing --------------------------------------------------------
+
+    def _mend(self, how: Callable[[], Awaitable[None]]) -> None:
+        """Have one task at a time look for what is missing."""
+        if self._mending is not None and how != self._catch_up:
+            return
+        if self._mending is not None:
+            self._mending.cancel()
+        self._mended = trio.Event()
+        self._mending = trio.CancelScope()
+        self._tasks.start_soon(self._run_mend, how, self._mending)
+
+    async def _run_mend(
+        self, how: Callable[[], Awaitable[None]], scope: trio.CancelScope
+    ) -> None:
+        with scope:
+            await how()
+        if self._mending is scope:
+            self._mending = None
+            self._mended.set()
+
+    async def _catch_up(self) -> None:
+        """Fetch all since the last trade known, then be live."""
+        if self.has_snapshot and self._seq.expect >= 0:
+            await self._await_snapshot()
+        else:
+            await self._fetch_all()
+        await self._go_live()
+
+    async def _await_snapshot(self) -> None:
+        """Be content with a subscription's first trades if they leave no hole."""
+        known, before = self._seq.known, self._seq.expect
+        with trio.move_on_after(1.0):
+            while self._seq.known == known and not self._seq.held:
+                if self._seq.expect > before:
+                    return
+                await trio.sleep(0.005)
+        if self._seq.held or self._seq.known == known:
+            await self._fetch_all()
+
+    async def _close_hole(self) -> None:
+        """Mend a hole in a live stream."""
+        await trio.sleep(_REORDER_S)
+        if self._seq.hole is None:
+            return
+        first, last = self._seq.hole
+        with trio.move_on_after(_MEND_S) as patience:
+            await self._fetch_all()
+        if patience.cancelled_caught:
+            await self._set_down(f"trades {first} to {last} are missing: fetching them")
+            await self._fetch_all()
+            await self._go_live()
+
+    async def _dispel(self) -> None:
+        """Find out whether an unreadable frame was a trade."""
+        before = self._seq.expect
+        await trio.sleep(_DOUBT_S)
+        if self._seq.expect == before or self._seq.hole is not None:
+            await self._fetch_all()
+
+    async def _fetch_all(self) -> None:
+        """Fetch pages until there are no more and there is no hole.
+
+        What the venue doesn't give within a while is given up, and warned about.
+        """
+        backoff = Backoff(first_s=0.1, cap_s=2.0)
+        behind_since: float | None = None
+        while True:
+            page = await self._next_page()
+            first = page.parts[0].first if page.parts else None
+            found = await self._put(page.parts, first)
+            if not page.is_last and found:
+                continue
+            if self._seq.expect < 0:
+                self._any_start = True  # no trade yet: the first to come is the first
+                await self._put([], -1)
+            if self._seq.hole is None:
+                return
+            now = trio.current_time()
+            behind_since = now if behind_since is None or found else behind_since
+            if now - behind_since > _BEHIND_S:
+                await self._give_up()
+                return
+            await trio.sleep(backoff.next_s())
+
+    async def _next_page(self) -> Page:
+        backoff = Backoff(first_s=0.25, cap_s=10.0)
+        while True:
+            try:
+                if self._seq.expect >= 0:
+                    return await self.fetch(Since(self._seq.expect, self._last_ns))
+                if self.point is not None:
+                    return await self._resume_page(self.point)
+                return await self.fetch(Since(-1, self.start_ns))
+            except _RETRIED as err:
+                log.warning("%s: what was missed can't be had yet: %s", self.fqme, err)
+                await trio.sleep(backoff.next_s())
+
+    async def _resume_page(self, point: ResumePoint) -> Page:
+        """Return the page that begins at or before the trade to resume from."""
+        back_s = 2.0
+        while True:
+            since_ns = max(0, point.time_ns - int(back_s * NS))
+            page = await self.fetch(Since(-1, since_ns))
+            if point.tid < 0 or back_s >= _RESUME_BACK_S:
+                return page
+            if page.parts:
+                oldest = page.parts[0].ticks[0]
+                if oldest.tid - oldest.count + 1 <= point.tid:
+                    return page
+            back_s *= 4
+
+    async def _give_up(self) -> None:
+        hole = self._seq.hole
+        if hole is None:
+            return
+        first, last = hole
+        self.lost += last - first + 1
+        reason = f"trades {first} to {last} are lost: the venue doesn't give them"
+        log.error("%s: %s", self.fqme, reason)
+        await self.send.send(
+            Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
+        )
+        async with self._turn:
+            ticks = [tick for part in self._seq.start_at() for tick in part.ticks]
+            await self._flush(ticks)
+
+    # -- what datad is told -----------------------------------------------------
+
+    async def _go_live(self) -> None:
+        if self._live:
+            return
+        self._live, self._heard_at = True, trio.current_time()
+        if not self._was_live:
+            self._was_live = True
+            self._is_down = False
+            self.note_live()
+        elif self._is_down:
+            self._is_down = False
+            event = Reconnected(fqmes=(self.fqme,), missed=-1, time_ns=time.time_ns())
+            await self.send.send(event)
+
+    async def _set_down(self, reason: str) -> None:
+        self._live = False
+        if self._is_down:
+            return
+        self._is_down = True
+        event = Disconnected(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
+        await self.send.send(event)
+
+    async def _watch_quiet(self) -> None:
+        """Ask the venue whether a quiet market is one; if not, its stream is stale."""
+        first_s, most_s = _QUIET_S
+        quiet_s = first_s
+        while True:
+            await trio.sleep(first_s / 5)
+            quiet = trio.current_time() - self._heard_at
+            if quiet < first_s:
+                quiet_s = first_s
+            if not self._live or self._mending is not None or quiet < quiet_s:
+                continue
+            before, streamed = self._seq.expect, self._streamed
+            self._mend(self._fetch_all)
+            await self._mended.wait()
+            quiet_s = min(most_s, quiet + 2 * quiet_s)
+            await trio.sleep(first_s / 5)
+            if self._seq.expect > before and self._streamed == streamed:
+                self.hub.distrust(f"the stream of {self.fqme} lags behind its venue")

@@ -1,0 +1,100 @@
+"""Trades in order, each once: pure bookkeeping over a market's serials.
+
+parts as they come --push--> parts in order, ready to go
+                             held back: those after a hole
+parts fetched to fill it --push--> the hole's, then what was held
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from piker.brokers._parts import Part
+
+
+@dataclass
+class Sequence:
+    """The trades of one market by their serials, which rise by one.
+
+    Attributes:
+      expect: serial that comes next; -1 while it isn't known: then all is held back
+        until `start_at` says it.
+      known: parts left out since they, or others with their trades, came before.
+    """
+
+    expect: int = -1
+    known: int = 0
+    _held: dict[int, Part] = field(default_factory=dict)
+
+    @property
+    def held(self) -> int:
+        """Parts held back."""
+        return len(self._held)
+
+    @property
+    def hole(self) -> tuple[int, int] | None:
+        """First and last serial that are missing before what is held back."""
+        if not self._held or self.expect < 0:
+            return None
+        return self.expect, min(self._held) - 1
+
+    def push(self, part: Part, ready: list[Part]) -> None:
+        """Take a part that holds trades; append to *ready* what may go, in order."""
+        if part.first == self.expect:
+            ready.append(part)
+            self.expect = part.last + 1
+            if self._held:
+                self._release(ready)
+        elif self.expect < 0 or part.first > self.expect:
+            known = self._held.get(part.first)
+            self.known += known is not None
+            if known is None or part.last > known.last:
+                self._held[part.first] = part
+        elif part.last >= self.expect:
+            self.push(_tail(part, self.expect), ready)
+        else:
+            self.known += 1
+
+    def push_all(self, parts: Iterable[Part]) -> list[Part]:
+        """Take parts; return what may go, in order."""
+        ready: list[Part] = []
+        for part in parts:
+            self.push(part, ready)
+        return ready
+
+    def start_at(self, serial: int | None = None) -> list[Part]:
+        """Go on at *serial*, or at the lowest that is held back.
+
+        What lies between is given up. Returns what may go now, in order.
+        """
+        if serial is None:
+            serial = min(self._held, default=-1)
+        ready: list[Part] = []
+        if serial > self.expect:
+            self.expect = serial
+            self._release(ready)
+        return ready
+
+    def _release(self, ready: list[Part]) -> None:
+        """Append what is held back and may go."""
+        while self._held:
+            part = self._held.pop(self.expect, None)
+            if part is None:
+                if min(self._held) > self.expect:
+                    return
+                # one that begins before what is expected: known, or known in part
+                part = self._held.pop(min(self._held))
+                if part.last < self.expect:
+                    self.known += 1
+                    continue
+                part = _tail(part, self.expect)
+            ready.append(part)
+            self.expect = part.last + 1
+
+
+def _tail(part: Part, first: int) -> Part:
+    """Return *part* from the serial *first* on; its newest ticks are those."""
+    n = part.last - first + 1
+    trades = [tick for tick in part.ticks if tick.type == "trade"]
+    return Part(part.symbol, trades[-n:], first, part.last)

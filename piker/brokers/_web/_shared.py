@@ -1,0 +1,52 @@
+"""What all users within one process share: one client, one connection a venue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+import trio
+
+from piker.service import maybe_open_context
+
+T = TypeVar("T")
+
+_host: trio.lowlevel.RunVar[Any] = trio.lowlevel.RunVar("piker.venues")
+
+
+async def _be_host(ready: trio.Event) -> None:
+    async with trio.open_nursery() as tasks:
+        _host.set((tasks, ready))
+        ready.set()
+        await trio.sleep_forever()
+
+
+async def _host_nursery() -> trio.Nursery:
+    """Return a nursery that lives as long as this trio run.
+
+    No user can lend one: a connection outlives whichever of its users came first.
+    """
+    try:
+        found = _host.get()
+    except LookupError:
+        ready = trio.Event()
+        found = (None, ready)
+        _host.set(found)
+        trio.lowlevel.spawn_system_task(_be_host, ready)
+    await found[1].wait()
+    nursery: trio.Nursery = _host.get()[0]
+    return nursery
+
+
+@asynccontextmanager
+async def open_shared(
+    opener: Callable[[], AbstractAsyncContextManager[T]], key: Hashable
+) -> AsyncIterator[T]:
+    """Yield *opener*'s value, opened once for all users of *key* in this process.
+
+    It is closed when its last user leaves.
+    """
+    nursery = await _host_nursery()
+    async with maybe_open_context(opener, key=key, nursery=nursery) as (_, value):
+        yield value
