@@ -23,7 +23,7 @@ from ._binance_rest import BinanceRest
 from ._core import Core, Frame, Reply
 from ._listing import Listed, decimals, listings
 from ._tape import LOTS, Book, Item, Market, Print
-from ._ws import Connection
+from ._ws import Connection, text_frame
 
 Kind = Literal["spot", "usdtm"]
 
@@ -95,6 +95,7 @@ class Binance:
         self._ping_s = ping_s or _PING_S[kind]
         self._pong_s = 3 * ping_s if ping_s else _PONG_S[kind]
         self._heard_s: dict[Connection, list[float]] = {}
+        self._ready: dict[int, bytes] = {}  # by id of the item
 
     def answer(self, path: str, query: dict[str, str]) -> Reply:
         """Return the answer to a GET."""
@@ -102,18 +103,32 @@ class Binance:
 
     # -- messages of the market ----------------------------------------------------
 
+    def prepare(self, item: Item) -> None:
+        """Make the message of an aggregate, or of a best bid and ask."""
+        self._ready[id(item)] = self._main(self._symbols[item.market], item)
+
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield an aggregate and its trades, or a best bid and ask."""
         symbol = self._symbols[item.market]
         listeners = self.core.listeners
-        if isinstance(item, Print):
+        ready = self._ready.pop(id(item), None) if self._ready else None
+        if isinstance(item, Book):
+            stream = symbol.book
+        else:
+            stream = symbol.agg
             if conns := listeners.get(symbol.trade):
                 for at in range(len(item.lots)):
-                    yield _frame(conns, symbol.trade, self._trade(symbol, item, at))
-            if conns := listeners.get(symbol.agg):
-                yield _frame(conns, symbol.agg, self._agg_trade(symbol, item))
-        elif conns := listeners.get(symbol.book):
-            yield _frame(conns, symbol.book, self._book(symbol, item))
+                    trade = self._trade(symbol, item, at)
+                    yield Frame(conns, _wire(symbol.trade, trade), _cut(symbol.trade))
+        if conns := listeners.get(stream):
+            if ready is None or self._skew_ms:
+                ready = self._main(symbol, item)
+            yield Frame(conns, ready, _cut(stream))
+
+    def _main(self, symbol: Symbol, item: Item) -> bytes:
+        if isinstance(item, Book):
+            return _wire(symbol.book, self._book(symbol, item))
+        return _wire(symbol.agg, self._agg_trade(symbol, item))
 
     def _agg_trade(self, symbol: Symbol, item: Print) -> str:
         return (
@@ -261,9 +276,12 @@ def _is_stream(name: str) -> bool:
     return _STREAM_NAME.fullmatch(name) is not None
 
 
-def _frame(conns: list[Connection], stream: str, raw: str) -> Frame:
-    combined = f'{{"stream":"{stream}","data":{raw}}}'
-    return Frame(conns, raw.encode(), combined.encode())
+def _wire(stream: str, told: str) -> bytes:
+    return text_frame(f'{{"stream":"{stream}","data":{told}}}'.encode())
+
+
+def _cut(stream: str) -> int:
+    return len(stream) + len('{"stream":"","data":')
 
 
 def _say(conn: Connection, value: Any) -> None:

@@ -15,7 +15,7 @@ import trio
 from ._faults import Faults
 from ._stats import Stats
 from ._tape import Item, Tape
-from ._ws import Connection
+from ._ws import Connection, payload_of, text_frame
 
 
 class Reply(NamedTuple):
@@ -39,13 +39,29 @@ class Frame(NamedTuple):
 
     Attributes:
       conns: who listens to its stream.
-      raw: the message, JSON.
-      combined: the same as it is wrapped for those who asked for that.
+      wire: the message as a websocket frame.
+      cut: length of what is before the bare message, for who asked for that; the
+        last byte is left out too. 0 if there is no such form.
     """
 
     conns: list[Connection]
-    raw: bytes
-    combined: bytes = b""
+    wire: bytes
+    cut: int = 0
+
+    def of(self, conn: Connection) -> bytes:
+        """Return the message in the form that *conn* asked for, JSON."""
+        text = payload_of(self.wire)
+        return text if conn.combined or not self.cut else text[self.cut : -1]
+
+    def send(self) -> None:
+        """Send it to all who listen, each in the form it asked for."""
+        bare = b""
+        for conn in self.conns:
+            if conn.combined or not self.cut:
+                conn.push(self.wire)
+            else:
+                bare = bare or text_frame(self.of(conn))
+                conn.push(bare)
 
 
 class Venue(Protocol):
@@ -53,6 +69,10 @@ class Venue(Protocol):
 
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield the messages that *item*, which has just passed, makes."""
+        ...
+
+    def prepare(self, item: Item) -> None:
+        """Make ahead what of *item*'s messages can be: nobody waits for it yet."""
         ...
 
     def answer(self, path: str, query: dict[str, str]) -> Reply:

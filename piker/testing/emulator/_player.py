@@ -50,13 +50,23 @@ class Player:
     async def run(self) -> None:
         """Play, for ever."""
         core = self.core
-        while len(core.listeners) < self.streams:
-            await core.changed.wait()
+        async with trio.open_nursery() as waiting:
+            if core.is_full_speed:
+                waiting.start_soon(self._prepare)
+            while len(core.listeners) < self.streams:
+                await core.changed.wait()
+            waiting.cancel_scope.cancel()
         core.start_clock()
         if core.is_full_speed:
             await self._run_full_speed()
         else:
             await self._run_timed()
+
+    async def _prepare(self) -> None:
+        for at, item in enumerate(tuple(self.core.tape.items)):
+            if not at % _BATCH:
+                await trio.lowlevel.checkpoint()
+            self.venue.prepare(item)
 
     async def _run_timed(self) -> None:
         core = self.core
@@ -109,7 +119,7 @@ class Player:
             if faults.at or faults.next or self._to_hold:
                 await self._emit_faulty(number, frame)
             else:
-                send(frame)
+                frame.send()
 
     async def _emit_faulty(self, number: int, frame: Frame) -> None:
         if self._to_hold:
@@ -120,7 +130,7 @@ class Player:
             return
         found = self.core.faults.due(number)
         if not found:
-            send(frame)
+            frame.send()
         for fault in found:
             await self._strike(fault, frame)
 
@@ -128,7 +138,7 @@ class Player:
         """Send what was held back, the last one first."""
         held, self._held, self._to_hold = self._held, [], 0
         for frame in reversed(held):
-            send(frame)
+            frame.send()
 
     async def _strike(self, fault: FrameFault, frame: Frame) -> None:
         match fault:
@@ -137,19 +147,15 @@ class Player:
             case Silence():
                 for conn in frame.conns:
                     silence(conn, fault)
-                send(frame)
+                frame.send()
             case Garbage():
                 self.garble(fault, list(frame.conns))
                 if not fault.replace:
-                    send(frame)
-            case Truncate():
-                half = len(frame.raw) // 2
-                send(Frame(frame.conns, frame.raw[:half], frame.combined[:half]))
-            case Duplicate():
-                for _ in range(fault.times):
-                    send(frame)
+                    frame.send()
             case Reorder():
                 self._held, self._to_hold = [frame], fault.span - 1
+            case Truncate() | Duplicate():
+                spoil(fault, frame)
 
     # -- faults at once ------------------------------------------------------------
 
@@ -180,7 +186,7 @@ class Player:
         for conn in conns:
             core.drop(conn)
             if fault.how == "mid_frame":
-                data = text_frame(_payload(conn, frame) if frame else b"{" + b" " * 60)
+                data = text_frame(frame.of(conn) if frame else b"{" + b" " * 60)
                 conn.put(data[: len(data) // 2])
         async with trio.open_nursery() as ends:
             for conn in conns:
@@ -200,16 +206,15 @@ class Player:
             conn.push(text_frame(data, 1 if is_text else 2))
 
 
-def send(frame: Frame) -> None:
-    """Send *frame* to all who listen, each in the form it asked for."""
-    raw = combined = b""
+def spoil(fault: Truncate | Duplicate, frame: Frame) -> None:
+    """Send *frame* as *fault* says, in place of sending it."""
+    if isinstance(fault, Duplicate):
+        for _ in range(fault.times):
+            frame.send()
+        return
     for conn in frame.conns:
-        if conn.combined:
-            combined = combined or text_frame(frame.combined)
-            conn.push(combined)
-        else:
-            raw = raw or text_frame(frame.raw)
-            conn.push(raw)
+        text = frame.of(conn)
+        conn.push(text_frame(text[: len(text) // 2]))
 
 
 def silence(conn: Connection, fault: Silence) -> None:
@@ -217,7 +222,3 @@ def silence(conn: Connection, fault: Silence) -> None:
     conn.lose = fault.frames
     conn.silent_until = trio.current_time() + fault.seconds
     conn.mute = not fault.pongs
-
-
-def _payload(conn: Connection, frame: Frame) -> bytes:
-    return frame.combined if conn.combined else frame.raw

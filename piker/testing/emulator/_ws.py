@@ -44,13 +44,18 @@ def text_frame(payload: bytes, opcode: int = 1) -> bytes:
     return bytes((0x80 | opcode, 127)) + size.to_bytes(8, "big") + payload
 
 
+def payload_of(frame: bytes) -> bytes:
+    """Return what `text_frame` made a frame of."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+
+
 class Connection:
     """A client's websocket.
 
     Attributes:
       path: with its query, as it was asked for.
       streams: it listens to, in order of subscription.
-      combined: binance: payloads are wrapped with their stream's name.
+      combined: binance: messages are wrapped with their stream's name.
       size: bytes not yet taken by the kernel.
       lose: market-data frames to leave out, a fault.
       silent_until: on trio's clock; nothing is sent before, a fault.
@@ -65,7 +70,7 @@ class Connection:
         self.stream = stream
         self.path = path
         self.streams: dict[str, None] = {}
-        self.combined = False
+        self.combined = True
         self.proto = ServerProtocol()
         self.size = 0
         self.lose = 0

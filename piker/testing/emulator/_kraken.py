@@ -1,0 +1,238 @@
+"""Kraken's spot websocket, version 2: messages of the market, requests of clients.
+
+    Print -> trade: all its trades in one message;  ticker, of event_trigger "trades"
+    Book  -> ticker, of event_trigger "bbo"
+
+By https://docs.kraken.com/api/docs/websocket-v2/{trade,ticker,status,heartbeat,ping}.
+Prices and sizes are JSON numbers. The tape's stamps are of whole milliseconds; prints
+of one get a microsecond each, and the trades of a print, one taker's, share theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from ._core import Core, Frame, Reply
+from ._kraken_names import Pair
+from ._kraken_rest import KrakenRest, stamp_us
+from ._listing import listings
+from ._tape import LOTS, Item, Market, Print
+from ._ws import Connection, text_frame
+
+_SNAPSHOT_TRADES: Final = 50
+_HEARTBEAT_S: Final = 1.0
+_CHANNELS: Final = ("trade", "ticker")
+_TRIGGERS: Final = ("bbo", "trades")
+
+
+class Kraken:
+    """The venue, see `Venue`.
+
+    Args:
+      core: state.
+      made_up: markets to list besides those of the tape.
+      budget: requests at once, None for what is usual.
+    """
+
+    def __init__(
+        self, core: Core, *, made_up: int = 0, budget: int | None = None
+    ) -> None:
+        self.core = core
+        pairs = [Pair(one) for one in listings(core.tape, made_up)]
+        self._pairs = {pair.symbol: pair for pair in pairs}
+        self._by_market = {one.listed.market: one for one in pairs}
+        self.rest = KrakenRest(core, pairs, budget)
+        self._numbers = count(13834774380200032777)
+
+    def answer(self, path: str, query: dict[str, str]) -> Reply:
+        """Return the answer to a GET."""
+        return self.rest.answer(path, query)
+
+    def prepare(self, item: Item) -> None:
+        """Make nothing ahead: a ticker tells of what came before it."""
+
+    # -- messages of the market ----------------------------------------------------
+
+    def frames(self, item: Item) -> Iterator[Frame]:
+        """Yield the trades of a print, or a best bid and ask."""
+        pair = self._by_market[item.market]
+        listeners = self.core.listeners
+        if isinstance(item, Print):
+            if conns := listeners.get(f"trade {pair.symbol}"):
+                trades = _trades(pair, item, 0)
+                yield Frame(conns, text_frame(_message("trade", "update", trades)))
+            trigger = "trades"
+        else:
+            trigger = "bbo"
+        if conns := listeners.get(f"ticker {pair.symbol} {trigger}"):
+            told = self._ticker(pair, item.market)
+            if told:
+                yield Frame(conns, text_frame(_message("ticker", "update", told)))
+
+    def _ticker(self, pair: Pair, market: Market) -> str:
+        """Return the state of *market*, nothing before its first trade and book."""
+        book = market.book
+        if book is None or not market.prints:
+            return ""
+        digits = pair.price_digits
+        first, last = market.prints[0].price, market.prints[-1].price
+        vwap = market.notional / market.lots * LOTS
+        time_us = max(book.time_ms * 1000, stamp_us(market.prints[-1]))
+        return (
+            f'{{"symbol":"{pair.symbol}","bid":{book.bid:.{digits}f}'
+            f',"bid_qty":{book.bid_size:.8f},"ask":{book.ask:.{digits}f}'
+            f',"ask_qty":{book.ask_size:.8f},"last":{last:.{digits}f}'
+            f',"volume":{market.lots / LOTS:.8f},"vwap":{vwap:.{digits}f}'
+            f',"low":{market.low:.{digits}f},"high":{market.high:.{digits}f}'
+            f',"change":{last - first:.{digits}f}'
+            f',"change_pct":{(last / first - 1) * 100:.2f}'
+            f',"timestamp":"{_rfc3339(time_us)}"}}'
+        )
+
+    def _snapshot(self, pair: Pair, channel: str) -> str:
+        """Return what a new listener gets first; nothing if nothing has passed."""
+        market = pair.listed.market
+        if market is None:
+            return ""
+        if channel == "ticker":
+            return self._ticker(pair, market)
+        left, rows = _SNAPSHOT_TRADES, []
+        for item in reversed(market.prints):
+            skip = max(0, len(item.lots) - left)
+            rows.append(_trades(pair, item, skip))
+            left -= len(item.lots) - skip
+            if not left:
+                break
+        return ",".join(reversed(rows))
+
+    # -- requests of clients -------------------------------------------------------
+
+    def takes_path(self, path: str) -> bool:
+        """Tell whether it is that of version 2."""
+        return path.rstrip("/") == "/v2"
+
+    def opened(self, conn: Connection) -> None:
+        """Tell the state of the venue."""
+        told = {
+            "api_version": "v2",
+            "connection_id": next(self._numbers),
+            "system": "online",
+            "version": "2.0.10",
+        }
+        _say(conn, {"channel": "status", "type": "update", "data": [told]})
+
+    def counted(self, conn: Connection) -> bool:
+        """Let everything pass: the venue names no number."""
+        return not conn.is_closing
+
+    def heard(self, conn: Connection, payload: bytes) -> None:
+        """Answer a request."""
+        time_in = self._now()
+        try:
+            request = msgspec.json.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            request = None
+        method = request.get("method") if isinstance(request, dict) else None
+        params = request.get("params") if isinstance(request, dict) else None
+        reply: dict[str, Any] = {"method": method, "time_in": time_in}
+        if isinstance(request, dict) and isinstance(request.get("req_id"), int):
+            reply["req_id"] = request["req_id"]
+        if method == "ping":
+            return _say(conn, {**reply, "method": "pong", "time_out": self._now()})
+        if method not in {"subscribe", "unsubscribe"} or not isinstance(params, dict):
+            text = f"Unsupported method {method}" if method else "Malformed request"
+            return self._refuse(conn, {**reply, "method": "error"}, text)
+        channel, symbols = params.get("channel"), params.get("symbol")
+        if channel not in _CHANNELS:
+            return self._refuse(conn, reply, f"Unsupported channel {channel}")
+        if not isinstance(symbols, list) or not symbols:
+            return self._refuse(conn, reply, "Symbol(s) not found")
+        trigger = params.get("event_trigger", "trades")
+        if trigger not in _TRIGGERS:
+            return self._refuse(conn, reply, "Event trigger not supported")
+        for symbol in symbols:
+            self._do(conn, reply, params, str(symbol))
+        return None
+
+    def _do(
+        self, conn: Connection, reply: dict[str, Any], params: Any, symbol: str
+    ) -> None:
+        """Answer for one symbol: a subscription, or its end."""
+        channel = params["channel"]
+        pair = self._pairs.get(symbol)
+        if pair is None:
+            text = f"Currency pair not supported {symbol}"
+            return self._refuse(conn, reply | {"symbol": symbol}, text)
+        result: dict[str, Any] = {"channel": channel, "symbol": symbol}
+        stream = f"{channel} {symbol}"
+        if channel == "ticker":
+            result["event_trigger"] = params.get("event_trigger", "trades")
+            stream += f" {result['event_trigger']}"
+        is_end = reply["method"] == "unsubscribe"
+        if is_end != (stream in conn.streams):
+            text = "Subscription Not Found" if is_end else "Already subscribed"
+            return self._refuse(conn, reply | {"symbol": symbol}, text)
+        if not is_end:
+            result["snapshot"] = bool(params.get("snapshot", channel == "ticker"))
+        told = reply | {"result": result, "success": True, "time_out": self._now()}
+        _say(conn, told)
+        if is_end:
+            return self.core.unsubscribe(conn, stream)
+        if result["snapshot"] and (data := self._snapshot(pair, channel)):
+            conn.say(_message(channel, "snapshot", data))
+        return self.core.subscribe(conn, stream)
+
+    def _refuse(self, conn: Connection, reply: dict[str, Any], text: str) -> None:
+        _say(conn, reply | {"error": text, "success": False, "time_out": self._now()})
+
+    async def keep(self, conn: Connection) -> None:
+        """Send a heartbeat for each second in which nothing else was sent."""
+        while True:
+            wait_s = conn.last_sent + _HEARTBEAT_S - trio.current_time()
+            await trio.sleep(wait_s if wait_s > 0 else _HEARTBEAT_S)
+            idle_s = trio.current_time() - conn.last_sent
+            if conn.streams and not conn.is_silent and idle_s >= _HEARTBEAT_S:
+                conn.say(b'{"channel":"heartbeat"}')
+
+    def _now(self) -> str:
+        return _rfc3339(self.core.server_ns() // 1000)
+
+
+def _trades(pair: Pair, item: Print, skip: int) -> str:
+    """Return the trades of *item*, less the first *skip*, as JSON rows."""
+    at = _rfc3339(stamp_us(item))
+    side = "buy" if item.side >= 0 else "sell"
+    head = (
+        f'{{"symbol":"{pair.symbol}","side":"{side}"'
+        f',"price":{item.price:.{pair.price_digits}f},"qty":'
+    )
+    return ",".join(
+        f'{head}{item.lots[nth] / LOTS:.8f},"ord_type":"market"'
+        f',"trade_id":{item.first_id + nth},"timestamp":"{at}"}}'
+        for nth in range(skip, len(item.lots))
+    )
+
+
+def _message(channel: str, kind: str, rows: str) -> bytes:
+    return f'{{"channel":"{channel}","type":"{kind}","data":[{rows}]}}'.encode()
+
+
+def _rfc3339(time_us: int) -> str:
+    seconds, part = divmod(time_us, 1_000_000)
+    return f"{_to_second(seconds)}.{part:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def _say(conn: Connection, value: Any) -> None:
+    conn.say(msgspec.json.encode(value))
