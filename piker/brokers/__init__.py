@@ -21,7 +21,7 @@ from ._backend import (
 )
 
 #: Backends that ship with piker.
-BACKENDS: tuple[str, ...] = ("sim",)
+BACKENDS: tuple[str, ...] = ("sim", "binance")
 
 
 def check_broker(name: str) -> None:

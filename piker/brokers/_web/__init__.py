@@ -16,5 +16,5 @@ from ._conf import (
 from ._http import Http as Http, open_http as open_http
 from ._hub import Dialect as Dialect, Hub as Hub, open_hub as open_hub
 from ._market import Page as Page, Since as Since
-from ._shared import open_shared as open_shared
+from ._shared import open_shared as open_shared, run_local as run_local
 from ._stream import Source as Source, stream_markets as stream_markets

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from piker.errors import BadPayload, RateLimited, VenueError, VenueUnreachable
+from piker.brokers._payload import Failure
+from piker.errors import (
+    BadPayload,
+    RateLimited,
+    VenueError,
+    VenueRefused,
+    VenueUnreachable,
+)
 from piker.log import get_logger
 
 from ._backoff import Backoff
@@ -34,10 +41,6 @@ _LIMITED: Final = frozenset({418, 429})
 _RETRY_AFTER_S: Final = 5.0  # where a venue doesn't say
 
 
-def _no_words(_body: bytes) -> str:
-    return ""
-
-
 @dataclass(eq=False)
 class Http:
     """One venue's REST service.
@@ -47,15 +50,17 @@ class Http:
       base_url: without a slash at its end.
       budget: shared by all who ask the venue from this process.
       deadline_s: for a whole request, waits and retries included.
-      words: finds the venue's own words in the body of a refusal.
+      failure_of: finds the venue's own words in a body, None if it is no refusal.
+      fails_with_200: whether a refusal may look like an answer.
       requests: sent so far.
     """
 
     venue: str
     base_url: str
     budget: RateBudget
+    failure_of: Callable[[bytes], Failure | None]
     deadline_s: float = 10.0
-    words: Callable[[bytes], str] = _no_words
+    fails_with_200: bool = False
     requests: int = 0
     _client: httpx.AsyncClient = field(init=False, repr=False)
 
@@ -107,20 +112,40 @@ class Http:
             answer = await self._client.get(url, params=params)
         except (httpx.HTTPError, OSError, ValueError, BaseExceptionGroup) as err:
             raise unreachable(self.venue, url, err) from err
-        body = answer.content
-        if answer.status_code in _LIMITED:
-            self.budget.pause(_retry_after_s(answer.headers.get("retry-after")))
-            raise self._limited()
-        if answer.status_code != 200:
-            said = "" if _is_page(body) else self.words(body)
-            raise refused_status(self.venue, url, answer.status_code, said)
+        body, status = answer.content, answer.status_code
+        if status in _LIMITED:
+            raise self._limited(_retry_after_s(answer.headers.get("retry-after")))
         if _is_page(body):
-            raise BadPayload(
+            what = VenueUnreachable if status >= 500 else BadPayload
+            raise what(
                 f"{self.venue} sent a web page instead of data at {place_of(url)}"
+                f" (HTTP {status})"
             )
+        if status != 200 or self.fails_with_200:
+            self._check(url, status, body)
         return body
 
-    def _limited(self) -> RateLimited:
+    def _check(self, url: str, status: int, body: bytes) -> None:
+        """Raise what a refusal means."""
+        try:
+            failure = self.failure_of(body)
+        except BadPayload:
+            if status == 200:
+                raise
+            failure = None
+        if failure is not None and failure.reason == "limit":
+            raise self._limited(_RETRY_AFTER_S)
+        said = failure.text if failure is not None else ""
+        if failure is not None and failure.reason == "unavailable":
+            raise VenueUnreachable(f"{self.venue} is out of order: {said}")
+        if status != 200:
+            raise refused_status(self.venue, url, status, said)
+        if failure is not None:
+            raise VenueRefused(f"{self.venue} refused a request: {said}")
+
+    def _limited(self, pause_s: float = 0.0) -> RateLimited:
+        """Let nobody ask for so long; return why."""
+        self.budget.pause(pause_s)
         return RateLimited(
             f"{self.venue} asks for a pause of {self.budget.paused_s:.0f} s:"
             " too many requests from this address"
@@ -147,8 +172,9 @@ async def open_http(
     budget: RateBudget,
     *,
     proxy: str = "",
+    failure_of: Callable[[bytes], Failure | None],
+    fails_with_200: bool = False,
     deadline_s: float = 10.0,
-    words: Callable[[bytes], str] = _no_words,
 ) -> AsyncIterator[Http]:
     """Yield a client of a venue's REST service; connections are kept for its block.
 
@@ -157,12 +183,15 @@ async def open_http(
       base_url: scheme, host, port.
       budget: of the venue.
       proxy: URL of an HTTP proxy, empty for what the environment says.
+      failure_of: see `Http`.
+      fails_with_200: see `Http`.
       deadline_s: for each request.
-      words: finds the venue's own words in the body of a refusal.
     """
     import httpx
 
-    http = Http(venue, base_url.rstrip("/"), budget, deadline_s, words)
+    http = Http(
+        venue, base_url.rstrip("/"), budget, failure_of, deadline_s, fails_with_200
+    )
     async with httpx.AsyncClient(
         proxy=proxy or None,
         timeout=deadline_s,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -24,7 +24,9 @@ from piker.service import collapse_eg, leaves
 from ._backoff import Backoff
 from ._budget import RateBudget
 from ._faults import FaultLog
-from ._ws import Socket, open_socket
+
+if TYPE_CHECKING:
+    from ._ws import Socket
 
 log = get_logger(__name__)
 
@@ -235,6 +237,8 @@ class Hub:
 
     async def _connect(self) -> None:
         """Connect once and read until the connection is lost or nobody wants it."""
+        from ._ws import open_socket  # websockets takes a while to import
+
         dialect = self.dialect
         await dialect.connects.spend()
         symbols = tuple(self._members)

@@ -168,7 +168,8 @@ class MarketStream:
         """Move the ticks of *ready* to *ticks*; return how many parts there were."""
         for part in ready:
             ticks += part.ticks
-        self._last_ns = ready[-1].ticks[-1].time_ns
+        if ticks:
+            self._last_ns = ticks[-1].time_ns or self._last_ns
         n = len(ready)
         ready.clear()
         return n

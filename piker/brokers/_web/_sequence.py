@@ -94,7 +94,6 @@ class Sequence:
 
 
 def _tail(part: Part, first: int) -> Part:
-    """Return *part* from the serial *first* on; its newest ticks are those."""
+    """Return *part* from the serial *first* on; it has a tick for each serial."""
     n = part.last - first + 1
-    trades = [tick for tick in part.ticks if tick.type == "trade"]
-    return Part(part.symbol, trades[-n:], first, part.last)
+    return Part(part.symbol, part.ticks[-n:], first, part.last)

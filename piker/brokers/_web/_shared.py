@@ -13,6 +13,7 @@ from piker.service import maybe_open_context
 T = TypeVar("T")
 
 _host: trio.lowlevel.RunVar[Any] = trio.lowlevel.RunVar("piker.venues")
+_kept: trio.lowlevel.RunVar[dict[Hashable, Any]] = trio.lowlevel.RunVar("piker.kept")
 
 
 async def _be_host(ready: trio.Event) -> None:
@@ -37,6 +38,22 @@ async def _host_nursery() -> trio.Nursery:
     await found[1].wait()
     nursery: trio.Nursery = _host.get()[0]
     return nursery
+
+
+def run_local(key: Hashable, make: Callable[[], T]) -> T:
+    """Return what *make* gave the first time *key* was asked for in this trio run.
+
+    For what must not be forgotten while nobody uses it: budgets, lists of symbols.
+    """
+    try:
+        kept = _kept.get()
+    except LookupError:
+        kept = {}
+        _kept.set(kept)
+    if key not in kept:
+        kept[key] = make()
+    found: T = kept[key]
+    return found
 
 
 @asynccontextmanager

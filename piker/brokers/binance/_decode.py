@@ -23,6 +23,7 @@ from piker.brokers._parts import Notice, Part
 from piker.brokers._payload import FOREIGN, as_request_id, bad_payload, one_line
 from piker.msgs import Tick
 
+from ._rest_schemas import AggTradeRow
 from ._schemas import AggTrade, BookTicker, DepthUpdate, Envelope, Kline, Trade
 
 _T = TypeVar("_T")
@@ -154,7 +155,7 @@ def _from_agg_trade(data: msgspec.Raw) -> Part:
     return _new(Part, (agg.s, [agg_trade_tick(agg)], agg.a, agg.a))
 
 
-def agg_trade_tick(agg: AggTrade) -> Tick:
+def agg_trade_tick(agg: AggTrade | AggTradeRow) -> Tick:
     """Return the tick of an aggregate; ValidationError if it holds no trade."""
     count = agg.l - agg.f + 1
     if agg.p == 0 or agg.q == 0 or not 0 < count < _MAX_COUNT:
@@ -171,12 +172,19 @@ def _from_book_ticker(data: msgspec.Raw) -> Part:
         bid = Tick("bid", book.b, book.B, time_ns)
         ask = Tick("ask", book.a, book.A, time_ns)
         return _new(Part, (book.s, [bid, ask], -1, -1))
+    return book_part(book.s, (book.b, book.B), (book.a, book.A), time_ns)
+
+
+def book_part(
+    symbol: str, bid: tuple[float, float], ask: tuple[float, float], time_ns: int
+) -> Part:
+    """Return a best bid and ask, price and size each, where the price isn't 0."""
     ticks = []
-    if book.b:
-        ticks.append(Tick("bid", book.b, book.B, time_ns))
-    if book.a:
-        ticks.append(Tick("ask", book.a, book.A, time_ns))
-    return Part(book.s, ticks)
+    if bid[0]:
+        ticks.append(Tick("bid", *bid, time_ns))
+    if ask[0]:
+        ticks.append(Tick("ask", *ask, time_ns))
+    return Part(symbol, ticks)
 
 
 _ROUTES: Final = {

@@ -21,7 +21,8 @@ _QUOTES = (
     "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "DAI", "BTC", "ETH", "BNB", "EUR", "GBP",
     "TRY", "BRL", "JPY", "AUD", "USD",
 )  # fmt: skip
-_FIAT = frozenset({"EUR", "GBP", "TRY", "BRL", "JPY", "AUD", "USD"})
+#: Currencies that are money of a state.
+FIAT = frozenset({"EUR", "GBP", "TRY", "BRL", "JPY", "AUD", "USD"})
 
 
 class _Frame(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ def replay_market(symbol: str, venue: Venue, steps: Steps) -> MktPair:
     perpetual = venue == "usdtm" and not delivery
     return MktPair(
         dst=Asset(name=base.lower(), atype="crypto", tx_tick=size_tick),
-        src=Asset(name=quote.lower(), atype="fiat" if quote in _FIAT else "crypto")
+        src=Asset(name=quote.lower(), atype="fiat" if quote in FIAT else "crypto")
         if quote
         else None,
         price_tick=Decimal(1).scaleb(-steps.price),
