@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from piker.msgs import Match
 
-from ._words import Points, WordIndex
+from ._words import MISSPELT_CHARS, Points, WordIndex
 
 # What a word of a market is: its own name, a part that narrows it (venue, expiry,
 # strike), or the rest (quote, kind, description); and, by column, what it is worth if
@@ -86,8 +87,7 @@ class SymbolIndex:
         uses = (
             (word, row, field)
             for row, one in enumerate(self._entries)
-            for field, text in _fields(one)
-            for word in _RUN.findall(text.casefold())
+            for word, field in _words_of(one).items()
         )
         self._words = WordIndex(uses, len(self._entries), _POINTS)
 
@@ -103,14 +103,17 @@ class SymbolIndex:
           limit: of matches.
           kind: asset type they must have; any if empty.
         """
-        words = pattern.casefold().split()
+        words = list(dict.fromkeys(pattern.casefold().split()))
         points = np.full(len(self), _ANY) if not words else self._rate(words)
+        exact = self._rows.get(pattern.strip().lower(), -1)
+        if exact >= 0:
+            points[exact] = _FULL_NAME
         if kind:
             points[self._kinds != kind] = 0.0
         rows = np.flatnonzero(points)
         scores = points[rows] - self._costs[rows]
         scores[self._halted[rows]] *= _HALTED_SHARE
-        scores[rows == self._rows.get(pattern.strip().lower(), -1)] = _FULL_NAME
+        scores[rows == exact] = _FULL_NAME
         # rows ascend by what they cost, and a stable sort keeps that order
         best = np.argsort(-scores, kind="stable")[: max(limit, 0)]
         return [self._match(int(rows[at]), float(scores[at])) for at in best]
@@ -126,10 +129,16 @@ class SymbolIndex:
         groups = _groups(words)
         if not groups:
             return np.zeros(len(self))
-        points = _rate_all(groups, self._words.rate)
+        as_spelt = cache(self._words.rate)
+        points = _rate_all(groups, as_spelt)
         if points.any():
             return points
-        return _rate_all(groups, self._words.rate_misspelt) * _MISSPELT_SHARE
+
+        def rate(run: str) -> Points:
+            is_short = len(run) < MISSPELT_CHARS
+            return as_spelt(run) if is_short else self._words.rate_misspelt(run)
+
+        return _rate_all(groups, cache(rate)) * _MISSPELT_SHARE
 
 
 def _groups(words: list[str]) -> list[list[str]]:
@@ -146,21 +155,29 @@ def _groups(words: list[str]) -> list[list[str]]:
 
 def _rate_all(groups: list[list[str]], rate: Callable[[str], Points]) -> Points:
     """Return the points of rows that fit every group, its runs joined or one by one."""
-    rated = {run: rate(run) for run in dict.fromkeys(chain(*groups))}
 
     def joined(runs: list[str], points: Points) -> Points:
         return np.maximum(points, rate("".join(runs))) if len(runs) > 1 else points
 
-    each = [joined(runs, _mean([rated[run] for run in runs])) for runs in groups]
-    return joined([*chain(*groups)], _mean(each)) if len(groups) > 1 else each[0]
+    def rate_group(runs: list[str]) -> Points:
+        return joined(runs, _mean(rate(run) for run in runs))
+
+    points = _mean(rate_group(runs) for runs in groups)
+    return joined([*chain(*groups)], points) if len(groups) > 1 else points
 
 
-def _mean(points: list[Points]) -> Points:
-    """Return the mean of each row, 0 where one of its *points* is."""
-    if len(points) == 1:
-        return points[0]
-    table = np.stack(points)
-    return np.where(table.all(axis=0), table.mean(axis=0), 0.0)
+def _mean(each: Iterator[Points]) -> Points:
+    """Return the mean of each row, 0 where one is 0; ends early if all are."""
+    total = next(each)
+    fits = total > 0
+    count = 1
+    for points in each:
+        fits &= points > 0
+        if not fits.any():
+            return np.zeros(len(total))
+        total = total + points
+        count += 1
+    return np.where(fits, total / count, 0.0) if count > 1 else total
 
 
 # -- what is known of a market --------------------------------------------------------
@@ -189,8 +206,16 @@ def _fixed_cost(kind: str, quote: str) -> float:
     return _KIND_COST * steps + _QUOTE_COST * quote_steps
 
 
-def _fields(one: Entry) -> Iterator[tuple[int, str]]:
-    """Yield what a market can be found by: field, text."""
+def _words_of(one: Entry) -> dict[str, int]:
+    """Return what a market can be found by: words, and the field of each."""
+    fields: dict[str, int] = {}
+    for field, text in _texts(one):  # the fields that are worth most come first
+        for word in _RUN.findall(text.casefold()):
+            fields.setdefault(word, field)
+    return fields
+
+
+def _texts(one: Entry) -> Iterator[tuple[int, str]]:
     pair, *rest = one.fqme.split(".")
     names = {(pair, one.base or pair)}
     for alias in one.aliases:

@@ -23,7 +23,9 @@ _Levels = npt.NDArray[np.uint8]  # by distinct word: how it is met, as below
 #: Columns of the table of points: not met, inside, begins, equal, 1 and 2 letters off.
 LEVELS: Final = 6
 _INSIDE, _BEGINS, _EQUAL, _OFF = 1, 2, 3, 3  # n letters off is _OFF + n
-_ONE_OFF_CHARS, _TWO_OFF_CHARS = 3, 5  # a word so long may have so many wrong letters
+#: A shorter word can't be misspelt; one of `_TWO_OFF_CHARS` may have two wrong letters.
+MISSPELT_CHARS: Final = 3
+_TWO_OFF_CHARS = 5
 
 _ALPHABET: Final = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz0123456789", np.uint8)
 _BITS: Final = np.zeros(256, np.uint64)
@@ -39,7 +41,7 @@ class WordIndex:
         """Index the words.
 
         Args:
-          uses: word, row, field.
+          uses: word, row, field; by ascending row.
           rows: how many there are.
           points: what a word that is met is worth, shape (fields, LEVELS).
         """
@@ -87,13 +89,8 @@ class WordIndex:
         return self._rate(levels)
 
     def rate_misspelt(self, word: str) -> Points:
-        """Return the points of each row for a *word* with a letter or two wrong.
-
-        A shorter word is taken as it is spelt.
-        """
-        off = (len(word) >= _ONE_OFF_CHARS) + (len(word) >= _TWO_OFF_CHARS)
-        if not off:
-            return self.rate(word)
+        """Return the points of each row for a *word* with a letter or two wrong."""
+        off = 2 if len(word) >= _TWO_OFF_CHARS else 1
         from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
@@ -135,6 +132,9 @@ class WordIndex:
         points = np.zeros(self._rows)
         met = levels[self._use_word]
         uses = np.flatnonzero(met)
-        worth = self._points[self._use_field[uses] + met[uses]]
-        np.maximum.at(points, self._use_row[uses], worth)
+        if len(uses):
+            worth = self._points[self._use_field[uses] + met[uses]]
+            rows = self._use_row[uses]  # ascending
+            firsts = np.flatnonzero(np.diff(rows, prepend=-1))
+            points[rows[firsts]] = np.maximum.reduceat(worth, firsts)
         return points
