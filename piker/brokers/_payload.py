@@ -6,14 +6,15 @@ bytes --decoder of msgspec--> values
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from piker.errors import BadPayload
 
-#: What decoding bytes can raise; RecursionError comes of nesting without end.
-FOREIGN: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+#: What decoding bytes can raise: RecursionError comes of nesting without end,
+#: ArithmeticError of decimals with exponents without end.
+FOREIGN: Final = (msgspec.MsgspecError, ValueError, RecursionError, ArithmeticError)
 
 _SHOWN_BYTES: Final = 80  # of a bad payload, in the error's text
 _SHOWN_CHARS: Final = 200  # of a venue's own words
@@ -53,3 +54,19 @@ def one_line(words: object) -> str:
 def as_request_id(told: Any) -> int:
     """Return the number of a request as an answer repeats it, -1 if it is none."""
     return told if type(told) is int and 0 <= told < 2**63 else -1
+
+
+Reason = Literal["limit", "unavailable", "market", "other"]
+
+
+class Failure(NamedTuple):
+    """What a venue says went wrong with a request.
+
+    Attributes:
+      reason: what may be done about it: wait for the ``limit`` to pass, try again when
+        the venue is no longer ``unavailable``, name another ``market``, or nothing.
+      text: the venue's words, one line.
+    """
+
+    reason: Reason
+    text: str

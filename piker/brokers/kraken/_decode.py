@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final
 
 import msgspec
 
 from piker.brokers._parts import Notice, Part
 from piker.brokers._payload import FOREIGN, as_request_id, bad_payload, one_line
+from piker.brokers._runs import Event, cut_runs
 from piker.msgs import Tick
 
 from ._schemas import Envelope, Status, Subscribed, Ticker, Trade
@@ -86,32 +86,15 @@ def _from_trades(data: msgspec.Raw) -> list[Part]:
     if len(trades) == 1:
         tick = _trade_tick(trades[0])
         return [Part(trades[0].symbol, [tick], tick.tid, tick.tid)]
-    by_symbol: dict[str, list[Tick]] = {}
-    for trade in trades:
-        by_symbol.setdefault(trade.symbol, []).append(_trade_tick(trade))
-    if not by_symbol:
+    if not trades:
         raise msgspec.ValidationError("no trade in it")
+    told: dict[str, list[Event]] = {}
+    for trade in trades:
+        event = trade.trade_id, _trade_tick(trade)
+        told.setdefault(trade.symbol, []).append(event)
     return [
-        part for symbol, ticks in by_symbol.items() for part in to_parts(symbol, ticks)
+        part for symbol, events in told.items() for part in cut_runs(symbol, events)
     ]
-
-
-def to_parts(symbol: str, ticks: list[Tick]) -> list[Part]:
-    """Return trades of one market as parts, each a run of ids without a hole.
-
-    Args:
-      symbol: as the venue spells it.
-      ticks: in any order; is sorted.
-    """
-    ticks.sort(key=_tid)
-    cuts = [i for i in range(1, len(ticks)) if ticks[i].tid != ticks[i - 1].tid + 1]
-    bounds = [0, *cuts, len(ticks)]
-    runs = [ticks[i:j] for i, j in pairwise(bounds)]
-    return [Part(symbol, run, run[0].tid, run[-1].tid) for run in runs if run]
-
-
-def _tid(tick: Tick) -> int:
-    return tick.tid
 
 
 def _trade_tick(trade: Trade) -> Tick:

@@ -1,0 +1,149 @@
+"""A hundred thousand damaged frames: each is decoded, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from functools import partial
+
+import pytest
+
+from piker.brokers._parts import Notice
+from piker.brokers.binance import _decode as binance
+from piker.brokers.kraken import _decode as kraken
+from piker.errors import BadPayload
+from tests.brokers import (
+    test_binance_decode as of_binance,
+    test_kraken_decode as of_kraken,
+)
+
+FRAMES = 50_000  # of each venue
+
+BINANCE = [
+    of_binance.frame("trade", of_binance.TRADE),
+    of_binance.frame("trade", of_binance.TRADE, X="ADL"),
+    of_binance.frame("aggTrade", of_binance.AGG),
+    of_binance.frame("bookTicker", of_binance.BOOK),
+    of_binance.frame("depth", of_binance.DEPTH),
+    b'{"result":null,"id":7}',
+    b'{"error":{"code":2,"msg":"Invalid request"},"id":7}',
+    b'{"code":2,"msg":"Invalid request"}',
+]
+KRAKEN = [
+    of_kraken.frame("trade", of_kraken.TRADE),
+    of_kraken.frame("trade", *map(of_kraken.trade, (5, 6, 8)), kind="snapshot"),
+    of_kraken.frame("ticker", of_kraken.TICKER),
+    of_kraken.frame("status", {"system": "online"}),
+    b'{"channel":"heartbeat"}',
+    *(json.dumps(told).encode() for told in (of_kraken.ACK, of_kraken.REFUSAL)),
+    b'{"method":"pong","req_id":8}',
+]
+TOKENS = [
+    b"", b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"null", b"true", b"-", b"0",
+    b"1e999", b"-1", b"9" * 40, b"9" * 5_000, b"0." + b"3" * 900, b"1e-999", b'"nan"',
+    b'"\\u2028\\u0000"', b'"\\ud800"', b"\xff\xfe", b"\xf0\x9f\x92", b"\x00",
+    b"[" * 4_000, b'{"data":' * 2_000, b'"x":1,', b'"' + b"y" * 3_000 + b'"',
+]  # fmt: skip
+
+
+def flip(rng, frame):
+    at = rng.randrange(len(frame))
+    return frame[:at] + bytes([rng.randrange(256)]) + frame[at + 1 :]
+
+
+def cut(rng, frame):
+    return frame[: rng.randrange(len(frame))]
+
+
+def insert(rng, frame):
+    at = rng.randrange(len(frame) + 1)
+    return frame[:at] + rng.choice(TOKENS) + frame[at:]
+
+
+def repeat(rng, frame):
+    at, to = sorted(rng.choices(range(len(frame) + 1), k=2))
+    return frame[:to] + frame[at:to] + frame[to:]
+
+
+def replace_value(rng, frame):
+    """Put another token in the place of a value."""
+    at = rng.randrange(frame.find(b":"), len(frame))
+    begin = frame.find(b":", at) + 1
+    ends = [i for i in (frame.find(end, begin) for end in b",}]") if i > 0]
+    if not begin or not ends:
+        return cut(rng, frame)
+    return frame[:begin] + rng.choice(TOKENS) + frame[min(ends) :]
+
+
+def swap(rng, frame, frames):
+    at = rng.randrange(len(frame))
+    other = rng.choice(frames)
+    return frame[:at] + other[rng.randrange(len(other)) :]
+
+
+def damaged(rng, frames):
+    """Yield frames, each damaged once to three times."""
+    ways = [
+        flip,
+        flip,
+        cut,
+        insert,
+        repeat,
+        replace_value,
+        partial(swap, frames=frames),
+    ]
+    for _ in range(FRAMES):
+        frame = rng.choice(frames)
+        for _ in range(rng.randrange(1, 4)):
+            frame = rng.choice(ways)(rng, frame) or b" "
+            if b":" not in frame:
+                break
+        yield frame
+
+
+def check(told):
+    """Assert that what a frame decoded to can be used."""
+    if isinstance(told, Notice):
+        assert len(f"x{told.text}{told.symbol}".splitlines()) == 1
+        assert -1 <= told.req_id < 2**63
+        return
+    assert told
+    for part in told:
+        assert part.symbol
+        assert -1 <= part.first <= part.last < 2**63
+        for tick in part.ticks:
+            assert 0 < tick.price < 1e15
+            assert 0 <= tick.size < 1e15
+            assert 0 <= tick.time_ns < 2**63
+            assert -1 <= tick.tid < 2**63
+            assert 0 < tick.count < 2**32
+
+
+@pytest.mark.parametrize(
+    ("decode", "frames"),
+    [(binance.decode_message, BINANCE), (kraken.decode_message, KRAKEN)],
+    ids=["binance", "kraken"],
+)
+def test_damaged_frames_are_decoded_or_refused(decode, frames):
+    good = bad = 0
+    took_s = worst_s = 0.0
+    for frame in damaged(random.Random(20_261_124), frames):
+        began = time.process_time()
+        try:
+            told = decode(frame)
+        except BadPayload as error:
+            told, text = None, str(error)
+        spent_s = time.process_time() - began
+        took_s, worst_s = took_s + spent_s, max(worst_s, spent_s)
+        if told is None:
+            bad += 1
+            assert len(text.splitlines()) == 1, frame
+            assert len(text) < 1_000, frame
+        else:
+            good += 1
+            check(told)
+    assert good > FRAMES / 20
+    assert bad > FRAMES / 5
+    assert took_s < 7.5
+    assert worst_s < 0.1
