@@ -21,7 +21,7 @@ from ._backend import (
 )
 
 #: Backends that ship with piker.
-BACKENDS: tuple[str, ...] = ("sim", "binance")
+BACKENDS: tuple[str, ...] = ("sim", "binance", "kraken")
 
 
 def check_broker(name: str) -> None:

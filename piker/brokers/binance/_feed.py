@@ -30,10 +30,12 @@ from piker.brokers._symbols import Listed
 from piker.brokers._web import (
     Dialect,
     Hub,
+    RateBudget,
     Source,
     market_clock,
     open_hub,
     open_shared,
+    run_local,
     stream_markets,
 )
 from piker.msgs import MktPair
@@ -119,6 +121,7 @@ async def _shared_hub(venue: Venue, conf: BinanceConf) -> AsyncIterator[Hub]:
 
 
 def _dialect(base_url: str) -> Dialect:
+    connects = run_local(("connects", base_url), lambda: RateBudget(240, 300.0))
     return Dialect(
         venue=BROKER,
         url=partial(_url, base_url),
@@ -127,6 +130,7 @@ def _dialect(base_url: str) -> Dialect:
         unsubscribe=partial(_request, "UNSUBSCRIBE"),
         decode=decode_message,
         frames_a_s=4,  # five are allowed, pings among them
+        connects=connects,  # of an address, 300 within five minutes are allowed
     )
 
 
