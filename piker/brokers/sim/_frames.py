@@ -2,8 +2,9 @@
 
     file --64 KiB--> inflate --lines--> (line number, receive stamp, payload)
 
-A line is ``<ns since the epoch> <payload>``; stamps never run backwards, empty lines
-are skipped. Memory is bounded by one chunk, whatever the file's size.
+A line is ``<ns since the epoch> <payload>``; stamps never run backwards. Empty lines
+and those that begin with ``#`` are skipped; the first line may be a `SessionHead`.
+Memory is bounded by one chunk, whatever the file's size.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import BinaryIO, Final, Protocol
 
 import zstandard
 
+from piker.brokers._session_head import MARK, SessionHead, read_head
 from piker.errors import SessionFileError
 
 #: Line number from 1, receive stamp in ns since the epoch, payload.
@@ -55,7 +57,7 @@ def iter_frames(path: Path) -> Iterator[Frame]:
         number += 1
         stamp, space, payload = line.partition(b" ")
         if not (stamp.isdigit() and space and len(stamp) <= _STAMP_DIGITS):
-            if not line.strip():
+            if not line.strip() or line.startswith(MARK):
                 continue
             raise SessionFileError(
                 f"session {str(path)!r}, line {number}: must be a receive stamp in ns,"
@@ -69,6 +71,20 @@ def iter_frames(path: Path) -> Iterator[Frame]:
             )
         last_ns = receive_ns
         yield number, receive_ns, payload
+
+
+def read_session_head(path: Path) -> SessionHead | None:
+    """Return what the first line says of the session, None if it is a frame already.
+
+    Raises:
+      SessionFileError: if the file can't be read, or its first line is none of ours.
+    """
+    try:
+        return read_head(next(_iter_lines(path), b""))
+    except ValueError as error:
+        raise SessionFileError(
+            f"session {str(path)!r}, line 1: doesn't say what was recorded: {error}"
+        ) from error
 
 
 def _iter_lines(path: Path) -> Iterator[bytes]:

@@ -1,6 +1,9 @@
 """Recorded sessions of real venues, decoded by the venue's own code.
 
-    file --frames--> the venue's decode_frame --> batches of ticks, in recorded order
+    file --frames--> the venue's decode_message --> batches of ticks, as recorded
+
+What its frames are of is told by the file's first line, if it is a `SessionHead`, else
+by the first frames themselves.
 
 A session's markets are of broker ``sim`` and keep their origin in the name:
 ``btcusdt.usdtm.perp.binance.sim``. Nothing here waits: who plays a session decides
@@ -14,18 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from piker.brokers._parts import Notice
-from piker.brokers.binance._decode import decode_message
-from piker.brokers.binance._sniff import Evidence, Steps, Venue, replay_market
+from piker.brokers._session_head import SessionHead
 from piker.errors import BadFqme, BadPayload, SessionFileError
 from piker.msgs import MktPair, Tick
 
-from ._frames import iter_frames as iter_frames
-
-#: What the ``venue`` of a session may be.
-VENUES: Final[dict[str, Venue]] = {"binance.spot": "spot", "binance.usdtm": "usdtm"}
+from ._frames import iter_frames as iter_frames, read_session_head
+from ._venues import VENUES, Evidence, as_played
 
 _SAMPLE_FRAMES = 4_000
 _BAD_ALLOWED = 20  # bad frames that are never too many
@@ -103,29 +103,25 @@ class Session:
             symbol: (mkt.fqme, 1 / float(mkt.size_tick))
             for symbol, mkt in self.mkts.items()
         }
+        decode = VENUES[self.venue]
         for line, receive_ns, payload in iter_frames(self.path):
             report.frames += 1
             try:
-                parts = decode_message(payload)
+                parts = decode(payload)
             except BadPayload as error:
                 self._note_bad(report, line, error)
                 continue
             if isinstance(parts, Notice):
                 continue
             for symbol, ticks, _, _ in parts:
-                if not ticks:
-                    continue
                 market = markets.get(symbol)
                 if market is None:
                     report.strangers += 1
-                    continue
-                fqme, lots_per_unit = market
-                if ticks[0].type == "trade" and not _is_whole(
-                    ticks[0].size * lots_per_unit
-                ):
-                    report.off_step += 1
-                report.batches += 1
-                yield Batch(receive_ns, fqme, ticks)
+                elif ticks:
+                    fqme, lots_per_unit = market
+                    report.off_step += _off_step(ticks, lots_per_unit)
+                    report.batches += 1
+                    yield Batch(receive_ns, fqme, ticks)
 
     def _note_bad(self, report: PlayReport, line: int, error: BadPayload) -> None:
         report.bad += 1
@@ -153,23 +149,46 @@ def open_session(path: str | Path, venue: str | None = None) -> Session:
         raise SessionFileError(
             f"no venue {venue!r} for sessions; known: {', '.join(VENUES)}"
         )
-    origin_ns, evidence = _sample(path)
+    head = read_session_head(path)
+    if head is not None:
+        return _open_told(path, venue, head)
+    origin_ns, evidence = _sample(path, _SAMPLE_FRAMES)
     found = evidence.venue
     if found is None:
         raise SessionFileError(
             f"session {str(path)!r} starts with no market frames of a known venue:"
             f" {', '.join(VENUES)}"
         )
-    told = VENUES[venue] if venue else found
-    if evidence.votes[told] == 0:
+    told = venue or found
+    if not evidence.votes(told):
+        raise _recorded_elsewhere(path, found, told)
+    return Session(path, told, _markets(path, told, evidence), origin_ns)
+
+
+def _open_told(path: Path, venue: str | None, head: SessionHead) -> Session:
+    """Open a session whose first line says what it holds."""
+    if head.venue not in VENUES:
         raise SessionFileError(
-            f"session {str(path)!r} was recorded at binance.{found}, not at {venue}"
+            f"session {str(path)!r} was recorded at {head.venue}; what can be played:"
+            f" {', '.join(VENUES)}"
         )
-    mkts = _markets(path, told, evidence.steps)
-    return Session(path, f"binance.{told}", mkts, origin_ns)
+    if venue is not None and venue != head.venue:
+        raise _recorded_elsewhere(path, head.venue, venue)
+    origin_ns, _ = _sample(path, 1)
+    try:
+        mkts = {mkt.bs_mktid: as_played(mkt) for mkt in head.mkts}
+    except BadFqme as error:
+        raise _nameless(path, error) from error
+    return Session(path, head.venue, mkts, origin_ns)
 
 
-def _sample(path: Path) -> tuple[int, Evidence]:
+def _recorded_elsewhere(path: Path, found: str, told: str) -> SessionFileError:
+    return SessionFileError(
+        f"session {str(path)!r} was recorded at {found}, not at {told}"
+    )
+
+
+def _sample(path: Path, frames: int) -> tuple[int, Evidence]:
     """Return the first receive stamp, and what the first frames show.
 
     A file that breaks within them is fine here, its player will say so at that line;
@@ -177,7 +196,7 @@ def _sample(path: Path) -> tuple[int, Evidence]:
     """
     evidence, origin_ns = Evidence(), -1
     try:
-        for _, receive_ns, payload in islice(iter_frames(path), _SAMPLE_FRAMES):
+        for _, receive_ns, payload in islice(iter_frames(path), frames):
             if origin_ns < 0:
                 origin_ns = receive_ns
             evidence.add(payload)
@@ -189,16 +208,24 @@ def _sample(path: Path) -> tuple[int, Evidence]:
     return origin_ns, evidence
 
 
-def _markets(path: Path, venue: Venue, seen: dict[str, Steps]) -> dict[str, MktPair]:
+def _markets(path: Path, venue: str, evidence: Evidence) -> dict[str, MktPair]:
     try:
-        return {
-            symbol: replay_market(symbol, venue, steps)
-            for symbol, steps in seen.items()
-        }
+        return evidence.mkts(venue)
     except (BadFqme, ValueError) as error:
-        raise SessionFileError(
-            f"session {str(path)!r} has a market without a name: {error}"
-        ) from error
+        raise _nameless(path, error) from error
+
+
+def _nameless(path: Path, error: Exception) -> SessionFileError:
+    return SessionFileError(
+        f"session {str(path)!r} has a market without a name: {error}"
+    )
+
+
+def _off_step(ticks: list[Tick], lots_per_unit: float) -> int:
+    """Return how many of *ticks*, if they are trades, are not of whole lots."""
+    if ticks[0].type != "trade":
+        return 0
+    return sum(not _is_whole(tick.size * lots_per_unit) for tick in ticks)
 
 
 def _is_whole(lots: float) -> bool:

@@ -1,0 +1,72 @@
+"""The venues whose recorded frames can be played, and how to tell them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from piker.brokers._parts import Notice, Part
+from piker.brokers.binance import _decode as binance, _sniff as binance_sniff
+from piker.brokers.kraken import _decode as kraken, _sniff as kraken_sniff
+from piker.msgs import MktPair
+
+Decode = Callable[[bytes], list[Part] | Notice]
+
+#: What the ``venue`` of a session may be, and what reads its frames.
+VENUES: Final[dict[str, Decode]] = {
+    "binance.spot": binance.decode_message,
+    "binance.usdtm": binance.decode_message,
+    "kraken.spot": kraken.decode_message,
+}
+
+_BINANCE: Final[dict[str, binance_sniff.Venue]] = {
+    "binance.spot": "spot",
+    "binance.usdtm": "usdtm",
+}
+
+
+class Evidence:
+    """What the frames of a session show of their venue and its markets."""
+
+    def __init__(self) -> None:
+        self._binance = binance_sniff.Evidence()
+        self._kraken = kraken_sniff.Evidence()
+
+    def add(self, payload: bytes) -> None:
+        """Look at one frame."""
+        self._binance.add(payload)
+        self._kraken.add(payload)
+
+    def votes(self, venue: str) -> int:
+        """Return how many frames only *venue* sends."""
+        told = _BINANCE.get(venue)
+        return self._binance.votes[told] if told else self._kraken.votes
+
+    @property
+    def venue(self) -> str | None:
+        """The venue that most frames are of, None if none tells."""
+        best = max(VENUES, key=self.votes)
+        return best if self.votes(best) else None
+
+    def mkts(self, venue: str) -> dict[str, MktPair]:
+        """Return the markets by the venue's symbol, as played back.
+
+        Raises:
+          BadFqme, ValueError: if a symbol makes no name.
+        """
+        told = _BINANCE.get(venue)
+        if told:
+            return {
+                symbol: binance_sniff.replay_market(symbol, told, steps)
+                for symbol, steps in self._binance.steps.items()
+            }
+        return {symbol: as_played(mkt) for symbol, mkt in self._kraken.mkts().items()}
+
+
+def as_played(mkt: MktPair) -> MktPair:
+    """Return a venue's market as the sim's: its broker becomes part of the name."""
+    return msgspec.structs.replace(
+        mkt, broker="sim", contract_info=(*mkt.contract_info, mkt.broker)
+    )
