@@ -15,7 +15,7 @@ from typing import Final
 
 from ._report import Report
 
-NAMES: Final = ("boot", "fanout", "restart", "shm", "replay", "attach")
+NAMES: Final = ("boot", "fanout", "restart", "shm", "replay", "attach", "klines")
 
 
 def module(name: str) -> ModuleType:

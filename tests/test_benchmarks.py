@@ -13,6 +13,7 @@ from benchmarks import (
     attach,
     boot,
     fanout,
+    klines,
     replay,
     restart,
     shm,
@@ -25,6 +26,7 @@ TINY = {
     "shm": lambda: shm.run(1, scale=0.01),
     "replay": lambda: replay.run(1, frames=3000),
     "attach": lambda: attach.run(1, viewers=2, settle_s=0.5),
+    "klines": lambda: klines.run(1, bodies=2),
 }
 
 
