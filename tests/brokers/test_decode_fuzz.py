@@ -10,12 +10,22 @@ from functools import partial
 import pytest
 
 from piker.brokers._parts import Notice
-from piker.brokers.binance import _decode as binance
-from piker.brokers.kraken import _decode as kraken
+from piker.brokers.binance import (
+    _decode as binance,
+    _listing as binance_listing,
+    _rest as binance_rest,
+)
+from piker.brokers.kraken import (
+    _decode as kraken,
+    _listing as kraken_listing,
+    _rest as kraken_rest,
+)
 from piker.errors import BadPayload
 from tests.brokers import (
     test_binance_decode as of_binance,
+    test_binance_rest as rest_of_binance,
     test_kraken_decode as of_kraken,
+    test_kraken_rest as rest_of_kraken,
 )
 
 FRAMES = 50_000  # of each venue
@@ -82,7 +92,7 @@ def swap(rng, frame, frames):
     return frame[:at] + other[rng.randrange(len(other)) :]
 
 
-def damaged(rng, frames):
+def damaged(rng, frames, count=FRAMES):
     """Yield frames, each damaged once to three times."""
     ways = [
         flip,
@@ -93,7 +103,7 @@ def damaged(rng, frames):
         replace_value,
         partial(swap, frames=frames),
     ]
-    for _ in range(FRAMES):
+    for _ in range(count):
         frame = rng.choice(frames)
         for _ in range(rng.randrange(1, 4)):
             frame = rng.choice(ways)(rng, frame) or b" "
@@ -147,3 +157,68 @@ def test_damaged_frames_are_decoded_or_refused(decode, frames):
     assert bad > FRAMES / 5
     assert took_s < 7.5
     assert worst_s < 0.1
+
+
+BODIES = {
+    "klines": (
+        binance_rest.parse_klines,
+        rest_of_binance.body([rest_of_binance.KLINE]),
+    ),
+    "aggregates": (
+        partial(binance_rest.parse_agg_trades, symbol="BTCUSDT"),
+        rest_of_binance.body([rest_of_binance.agg(5), rest_of_binance.agg(6)]),
+    ),
+    "binance books": (
+        binance_rest.parse_book_tickers,
+        b'[{"symbol":"X","bidPrice":"1","bidQty":"2","askPrice":"3","askQty":"4"}]',
+    ),
+    "exchangeInfo": (
+        partial(binance_listing.parse_exchange_info, venue="usdtm"),
+        rest_of_binance.body(
+            {
+                "symbols": [
+                    rest_of_binance.market(
+                        contractType="CURRENT_QUARTER", deliveryDate=1798185600000
+                    )
+                ]
+            }
+        ),
+    ),
+    "binance error": (binance_rest.parse_error, b'{"code":-1121,"msg":"No."}'),
+    "trades": (
+        partial(kraken_rest.parse_trades, symbol="BTC/USDT"),
+        rest_of_kraken.trades(rest_of_kraken.trade(5), rest_of_kraken.trade(6)),
+    ),
+    "ohlc": (
+        kraken_rest.parse_ohlc,
+        rest_of_kraken.body({"X": [[1, "1", "2", "1", "2", "1", "9", 4]], "last": 1}),
+    ),
+    "pairs": (
+        kraken_listing.parse_asset_pairs,
+        rest_of_kraken.body({"XBTUSDT": rest_of_kraken.PAIR}),
+    ),
+    "ticker": (
+        kraken_rest.parse_tickers,
+        rest_of_kraken.body(
+            {
+                "X": {
+                    **{key: ["1", "2", "3"] for key in "ab"},
+                    **{key: ["1", "2"] for key in "cvp"},
+                }
+            }
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("parse", "body"), BODIES.values(), ids=BODIES)
+def test_damaged_bodies_are_parsed_or_refused(parse, body):
+    parse(body)
+    refused = []
+    for told in damaged(random.Random(20_261_124), [body], 4_000):
+        try:
+            parse(told)
+        except BadPayload as error:
+            refused.append(str(error))
+    assert len(refused) > 1_000
+    assert all(len(text.splitlines()) == 1 for text in refused)
