@@ -15,7 +15,16 @@ from typing import Final
 
 from ._report import Report
 
-NAMES: Final = ("boot", "fanout", "restart", "shm", "replay", "attach", "klines")
+NAMES: Final = (
+    "boot",
+    "fanout",
+    "restart",
+    "shm",
+    "replay",
+    "attach",
+    "klines",
+    "search",
+)
 
 
 def module(name: str) -> ModuleType:

@@ -21,6 +21,8 @@ from piker.data import (
     Quote,
     Reconnected,
     open_feed,
+    open_search,
+    search_symbols,
 )
 from piker.service import encode, open_piker_runtime
 
@@ -36,6 +38,23 @@ async def first(fqmes: list[str]) -> None:
         await quotes.receive()
         say(live=time.monotonic_ns())
         await parent_gone()
+
+
+async def searches(patterns: list[str]) -> None:
+    """Search for each pattern, in one open search and in one of its own; say ns."""
+    took, once = [], []
+    async with open_search(["sim"]) as search:
+        await search.find("warm")
+        for pattern in patterns:
+            began_ns = time.monotonic_ns()
+            await search.find(pattern)
+            took.append(time.monotonic_ns() - began_ns)
+    for pattern in patterns:
+        began_ns = time.monotonic_ns()
+        await search_symbols(pattern, ["sim"])
+        once.append(time.monotonic_ns() - began_ns)
+    say(took=took, once=once)
+    await parent_gone()
 
 
 async def watch(fqmes: list[str]) -> None:
@@ -109,6 +128,7 @@ _PROGRAMS: Final = {
     "watch": watch,
     "latency": latency,
     "flooded": flooded,
+    "searches": searches,
 }
 
 

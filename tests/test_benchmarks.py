@@ -16,6 +16,7 @@ from benchmarks import (
     klines,
     replay,
     restart,
+    search,
     shm,
 )
 
@@ -26,6 +27,7 @@ TINY = {
     "shm": lambda: shm.run(1, scale=0.01),
     "replay": lambda: replay.run(1, frames=3000),
     "attach": lambda: attach.run(1, viewers=2, settle_s=0.5),
+    "search": lambda: search.run(1, patterns=10, floor_patterns=2),
     "klines": lambda: klines.run(1, bodies=2),
 }
 

@@ -27,10 +27,11 @@ from ._words import MISSPELT_CHARS, Points, WordIndex
 _NAME, _PART, _TEXT = 0, 1, 2
 _POINTS: Final = np.array(
     (
-        (0.0, 55.0, 85.0, 95.0, 90.0, 65.0),
-        (0.0, 50.0, 65.0, 95.0, 75.0, 55.0),
-        (0.0, 45.0, 60.0, 70.0, 75.0, 55.0),
-    )
+        (0, 55, 85, 95, 90, 65),
+        (0, 50, 65, 95, 75, 55),
+        (0, 45, 60, 70, 75, 55),
+    ),
+    np.uint8,
 )
 _FULL_NAME: Final = 100.0
 _ANY: Final = 50.0  # an empty pattern fits everything

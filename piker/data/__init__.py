@@ -28,7 +28,9 @@ from ._sampling import (
 )
 from ._search import (
     Found as Found,
+    Search as Search,
     known_kind as known_kind,
+    open_search as open_search,
     search_symbols as search_symbols,
 )
 from ._shm import Bars as Bars, BarsView as BarsView, ShmArray as ShmArray

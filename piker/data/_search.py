@@ -1,36 +1,32 @@
 """Symbol search over backends.
 
-pattern --> every datad at once --> what has come by the deadline, best first
-                              `---> who didn't answer, and why
+    pattern --> every datad at once --> what has come by the deadline, best first
+                                  `---> who didn't answer, and why
+
+A broker that fails or is slow costs the others nothing but the time of the deadline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 import trio
 
 from piker.brokers import BACKENDS, check_broker, get_brokermod
-from piker.errors import (
-    DeadlineExceeded,
-    PikerError,
-    TransportClosed,
-    UsageError,
-    VenueError,
-)
+from piker.errors import DeadlineExceeded, PikerError, UsageError, VenueError
 from piker.log import get_logger
 from piker.msgs import AssetType, Match
-from piker.service import open_context
+from piker.service import collapse_eg
 
-from ._daemon import maybe_spawn_datad
+from ._search_line import Question, SearchLine
 from .validate import get_eps
 
 log = get_logger(__name__)
 
 DEADLINE_S: Final = 6.0
-_RETRY_S: Final = 0.1
 _KINDS: Final[tuple[str, ...]] = get_args(AssetType)
 _SHORT_KINDS: Final = {"perp": "perpetual_future"}
 
@@ -48,6 +44,76 @@ class Found:
     faults: Mapping[str, PikerError]
 
 
+class Search:
+    """A search that is kept open, for one question after the other."""
+
+    def __init__(self, lines: Mapping[str, SearchLine]) -> None:
+        self._lines = lines
+
+    async def find(
+        self,
+        pattern: str,
+        *,
+        kind: str = "",
+        limit: int = 20,
+        deadline_s: float = DEADLINE_S,
+    ) -> Found:
+        """Find markets that fit *pattern* at all brokers at once.
+
+        Args:
+          pattern: words of names or descriptions, all of which must fit, in any case.
+          kind: of market, e.g. ``future`` or ``perp``; any if empty.
+          limit: of matches.
+          deadline_s: who takes longer is left out.
+
+        Raises:
+          UsageError: no kind of that name.
+          PikerError: what the only broker asked fails with.
+          VenueError: several were asked, and none answered.
+        """
+        # what no name holds can't be sent: an argument that was no text, say
+        text = pattern.encode(errors="replace").decode()
+        question = (text, limit, known_kind(kind))
+        matches: list[Match] = []
+        faults: dict[str, PikerError] = {}
+
+        async def ask(name: str, line: SearchLine) -> None:
+            try:
+                matches.extend(await _ask(name, line, question, deadline_s))
+            except PikerError as err:
+                faults[name] = err
+
+        async with trio.open_nursery() as tasks:
+            for name, line in self._lines.items():
+                tasks.start_soon(ask, name, line)
+        if faults and len(faults) == len(self._lines):
+            raise _none_answered(faults)
+        for name, err in faults.items():
+            log.warning("search at %s failed: %s", name, err)
+        matches.sort(key=lambda match: (-match.score, match.fqme))
+        return Found(matches[:limit], faults)
+
+
+@asynccontextmanager
+async def open_search(brokers: list[str] | None = None) -> AsyncIterator[Search]:
+    """Yield a search of *brokers*, of all that offer one by default.
+
+    Their daemons are found or started with the first question. Raises BrokerNotFound.
+    """
+    lines: dict[str, SearchLine] = {}
+    for name in brokers or BACKENDS:
+        check_broker(name)
+        endpoint = get_eps(get_brokermod(name), "datad").get("open_symbol_search")
+        if endpoint is not None:
+            lines[name] = SearchLine(name, endpoint)
+    async with collapse_eg(), trio.open_nursery() as tasks:
+        for line in lines.values():
+            tasks.start_soon(line.run)
+        yield Search(lines)
+        for line in lines.values():
+            line.close()
+
+
 async def search_symbols(
     pattern: str,
     brokers: list[str] | None = None,
@@ -56,45 +122,9 @@ async def search_symbols(
     limit: int = 20,
     deadline_s: float = DEADLINE_S,
 ) -> Found:
-    """Find markets that fit *pattern* at several backends at once.
-
-    Args:
-      pattern: words of names or descriptions, all of which must fit, in any case.
-      brokers: backends to ask; all that offer a search by default.
-      kind: of market, e.g. ``future`` or ``perp``; any if empty.
-      limit: of matches.
-      deadline_s: who takes longer is left out.
-
-    Raises:
-      BrokerNotFound: no backend of a given name.
-      UsageError: no kind of that name.
-      PikerError: what the only backend asked fails with.
-      VenueError: several were asked, and none answered.
-    """
-    asked = list(dict.fromkeys(brokers or BACKENDS))
-    for name in asked:
-        check_broker(name)
-    # what no name holds can't be sent: an argument that was no text, say
-    text = pattern.encode(errors="replace").decode()
-    question = (text, limit, known_kind(kind))
-    matches: list[Match] = []
-    faults: dict[str, PikerError] = {}
-
-    async def ask(name: str) -> None:
-        try:
-            matches.extend(await _ask(name, question, deadline_s))
-        except PikerError as err:
-            faults[name] = err
-
-    async with trio.open_nursery() as tasks:
-        for name in asked:
-            tasks.start_soon(ask, name)
-    if len(faults) == len(asked):
-        raise _none_answered(faults)
-    for name, err in faults.items():
-        log.warning("search at %s failed: %s", name, err)
-    matches.sort(key=lambda match: (-match.score, match.fqme))
-    return Found(matches[:limit], faults)
+    """Ask a search of *brokers* once, see :func:`open_search`, :meth:`Search.find`."""
+    async with open_search(brokers) as search:
+        return await search.find(pattern, kind=kind, limit=limit, deadline_s=deadline_s)
 
 
 def known_kind(kind: str) -> str:
@@ -113,35 +143,8 @@ def _none_answered(faults: Mapping[str, PikerError]) -> PikerError:
 
 
 async def _ask(
-    broker: str, question: tuple[str, int, str], deadline_s: float
+    broker: str, line: SearchLine, question: Question, deadline_s: float
 ) -> list[Match]:
-    search = get_eps(get_brokermod(broker), "datad").get("open_symbol_search")
-    if search is None:
-        return []
     with trio.move_on_after(deadline_s):
-        while True:
-            try:
-                answer = await _answer(broker, search, question)
-                break
-            except TransportClosed as err:
-                log.debug("search again: %s", err)  # datad left, idle, or died just now
-                await trio.sleep(_RETRY_S)
-        if isinstance(answer, str):
-            raise VenueError(answer)
-        return answer
+        return await line.ask(question)
     raise DeadlineExceeded(f"search at {broker!r} took more than {deadline_s:g} s")
-
-
-async def _answer(
-    broker: str, search: Callable[..., Any], question: tuple[str, int, str]
-) -> list[Match] | str:
-    answer: list[Match] | str = ""
-    async with (
-        maybe_spawn_datad(broker) as portal,
-        open_context(portal, search) as (ctx, _),
-    ):
-        async with ctx.open_stream() as stream:
-            await stream.send(question)
-            answer = await stream.receive()
-        await ctx.cancel()
-    return answer

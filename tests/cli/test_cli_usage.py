@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import typer
 from typer.testing import CliRunner
 
 from piker import cli
-from piker.cli import _run, pikerd
+from piker.cli import _run, pikerd, search as search_command
 from piker.cli._app import app
-from piker.errors import ConfigError, SymbolNotFound
+from piker.data import Found
+from piker.errors import ConfigError, SymbolNotFound, VenueUnreachable
+from piker.msgs import Match
 from piker.testing import free_port, private_dirs
 
 COMMANDS = (
@@ -112,6 +115,26 @@ def test_version():
 )
 def test_usage_errors_are_one_sentence(args, words):
     refused(piker(*args), 2, *words)
+
+
+def test_search_names_who_did_not_answer(monkeypatch):
+    found = Found(
+        [Match(fqme="a.one", kind="crypto", score=95.0)],
+        {"two": VenueUnreachable("no route to two")},
+    )
+
+    async def search(*_):
+        return found
+
+    monkeypatch.setattr(search_command, "_search", search)
+    result = piker("search", "btc", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)[0]["fqme"] == "a.one"
+    assert result.stderr == "two didn't answer: no route to two\n"
+    found.matches.clear()
+    result = piker("search", "btc")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[1] == "no market fits 'btc' at the others"
 
 
 @pytest.mark.parametrize(
