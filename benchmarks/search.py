@@ -17,6 +17,8 @@ from ._report import Report, compared, quantile
 FLOOR = "rapidfuzz.process.extract with WRatio over the same names and descriptions"
 IN_PROCESS_MS = 10.0
 CLIENT_MS = 30.0
+#: Repeats of a search in process, of which the fastest counts.
+BEST_OF = 3
 _LIMIT = 20
 #: What people type that isn't a part of one name.
 WORDS: Final = (
@@ -27,7 +29,7 @@ WORDS: Final = (
 )  # fmt: skip
 
 
-def run(rounds: int = 5, patterns: int = 200, floor_patterns: int = 40) -> Report:
+def run(rounds: int = 5, patterns: int = 200, floor_patterns: int = 20) -> Report:
     """Measure the time of a search, milliseconds, over a mix of what people type."""
     asked = _patterns(patterns)
     names = [f"{row.fqme} {row.description}" for row in iter_universe()]
@@ -88,12 +90,14 @@ def _typo(name: str, dice: random.Random) -> str:
 
 
 def _timed(asked: list[str], find: Callable[[str], object]) -> list[float]:
-    took = []
-    for text in asked:
-        began_ns = time.perf_counter_ns()
-        find(text)
-        took.append((time.perf_counter_ns() - began_ns) / 1e6)
-    return took
+    # a neighbour on the core only ever makes it slower
+    return [min(_once(text, find) for _ in range(BEST_OF)) for text in asked]
+
+
+def _once(text: str, find: Callable[[str], object]) -> float:
+    began_ns = time.perf_counter_ns()
+    find(text)
+    return (time.perf_counter_ns() - began_ns) / 1e6
 
 
 def _bare(text: str, names: list[str]) -> object:

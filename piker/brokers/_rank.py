@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from piker.msgs import Match
+from piker.types import Struct
 
 from ._words import MISSPELT_CHARS, Points, WordIndex
 
@@ -50,7 +51,7 @@ _MAX_WORDS: Final = 10
 _RUN: Final = re.compile(r"[^\W_]+")
 
 
-class Entry(NamedTuple):
+class Entry(Struct, frozen=True, gc=False):
     """One market to search for.
 
     Attributes:
@@ -83,7 +84,10 @@ class SymbolIndex:
         self._entries = [told[at] for at in order]
         self._costs = costs[order]
         self._halted = np.array([not one.trading for one in self._entries], bool)
-        self._kinds = np.array([one.kind for one in self._entries], str)
+        kinds: dict[str, int] = {}
+        numbers = (kinds.setdefault(one.kind, len(kinds)) for one in self._entries)
+        self._kinds = np.fromiter(numbers, np.int32, len(order))
+        self._kind_numbers = kinds
         self._rows = {one.fqme: row for row, one in enumerate(self._entries)}
         uses = (
             (word, row, field)
@@ -110,7 +114,7 @@ class SymbolIndex:
         if exact >= 0:
             points[exact] = _FULL_NAME
         if kind:
-            points[self._kinds != kind] = 0.0
+            points[self._kinds != self._kind_numbers.get(kind, -1)] = 0.0
         rows = np.flatnonzero(points)
         scores = points[rows] - self._costs[rows]
         scores[self._halted[rows]] *= _HALTED_SHARE
@@ -189,7 +193,8 @@ def _costs(entries: list[Entry]) -> Points:
     count = len(entries)
     volumes = np.fromiter((one.volume for one in entries), float, count)
     sizes = np.fromiter((len(one.fqme) for one in entries), int, count)
-    names = np.array([one.fqme for one in entries], str)
+    longest = int(sizes.max(initial=1))
+    names = np.fromiter((one.fqme for one in entries), f"U{longest}", count)
     rank = np.empty(count)
     rank[np.lexsort((names, sizes, -volumes))] = np.arange(count) / max(count, 1)
     fixed = np.fromiter((_fixed_cost(one.kind, one.quote) for one in entries), float)
