@@ -26,7 +26,7 @@ from .validate import get_eps
 
 log = get_logger(__name__)
 
-DEADLINE_S: Final = 6.0
+DEADLINE_S: Final = 8.0
 _KINDS: Final[tuple[str, ...]] = get_args(AssetType)
 _SHORT_KINDS: Final = {"perp": "perpetual_future"}
 
@@ -86,6 +86,7 @@ class Search:
         async with trio.open_nursery() as tasks:
             for name, line in self._lines.items():
                 tasks.start_soon(ask, name, line)
+        faults = {name: faults[name] for name in self._lines if name in faults}
         if faults and len(faults) == len(self._lines):
             raise _none_answered(faults)
         for name, err in faults.items():
