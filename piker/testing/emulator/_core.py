@@ -182,10 +182,10 @@ class Core:
         self._note_change()
 
     def hearing(self) -> list[Connection]:
-        """Return the connections that listen to something and can be reached."""
+        """Return who listens to something, less those for whom the tape waits."""
         found = {conn: None for conns in self.listeners.values() for conn in conns}
         now = trio.current_time()
-        return [conn for conn in found if conn.silent_until <= now]
+        return [conn for conn in found if conn.lose or conn.silent_until <= now]
 
     def _note_change(self) -> None:
         self.changed.set()

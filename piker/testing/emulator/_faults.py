@@ -50,7 +50,8 @@ class Silence(_Fault, frozen=True):
     """Say nothing on the connections that are open, and leave them open.
 
     Attributes:
-      at: see `Disconnect`.
+      at: numbers of the first frames that it strikes; without *frames*, of the
+        last ones before it.
       frames: market-data frames that each connection loses first.
       seconds: of silence after those. What comes due then is lost; at full speed the
         tape waits for whoever else listens.

@@ -92,7 +92,9 @@ class Player:
                     await core.changed.wait()
                 continue
             self._was_cut = False
-            for _ in range(_BATCH):
+            # a connection that loses frames falls silent right after the last one
+            count = 1 if any(conn.lose for conn in hearing) else _BATCH
+            for _ in range(count):
                 if core.tape.is_done or self._was_cut:
                     break
                 await self._emit(core.tape.step())
@@ -145,9 +147,13 @@ class Player:
             case Disconnect():
                 await self.disconnect(fault, list(frame.conns), frame)
             case Silence():
+                if not fault.frames:
+                    frame.send()
                 for conn in frame.conns:
                     silence(conn, fault)
-                frame.send()
+                if fault.frames:
+                    frame.send()
+                self._was_cut = True
             case Garbage():
                 self.garble(fault, list(frame.conns))
                 if not fault.replace:

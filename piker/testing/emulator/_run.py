@@ -83,12 +83,17 @@ def open_venue(core: Core, options: Options) -> Venue:
     raise UsageError(f"no emulator of {options.venue!r}")
 
 
-async def serve(options: Options) -> int:
-    """Serve until told to end; return the exit code."""
+def open_server(options: Options) -> Server:
+    """Return what serves what *options* ask for; UsageError, SessionFileError."""
     core = Core(open_tape(options), options.speed)
     venue = open_venue(core, options)
-    server = Server(core, venue, Player(core, venue, options.streams))
+    return Server(core, venue, Player(core, venue, options.streams))
+
+
+async def serve(options: Options) -> int:
+    """Serve until told to end; return the exit code."""
     faults = [parse_fault(text) for text in options.faults]
+    server = open_server(options)
     try:
         sock = server.listen(options.port)
     except OSError as error:

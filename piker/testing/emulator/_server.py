@@ -63,17 +63,23 @@ class Server:
 
     async def run(self, sock: trio.socket.SocketType) -> None:
         """Serve what connects to *sock*, for ever."""
-        async with trio.open_nursery() as tasks:
-            tasks.start_soon(self.player.run)
-            while True:
-                self._refusing = trio.Event()
-                async with trio.open_nursery() as accepting:
-                    accepting.start_soon(self._accept, sock, tasks)
-                    await self._refusing.wait()
-                    accepting.cancel_scope.cancel()
-                sock.close()
-                await trio.sleep(self._refuse_s)
-                sock = self.listen(self.port)
+        with self._keeper:
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(self.player.run)
+                while True:
+                    self._refusing = trio.Event()
+                    await self._accept_until_refusing(sock, tasks)
+                    await trio.sleep(self._refuse_s)
+                    sock = self.listen(self.port)
+
+    async def _accept_until_refusing(
+        self, sock: trio.socket.SocketType, tasks: trio.Nursery
+    ) -> None:
+        with sock:
+            async with trio.open_nursery() as accepting:
+                accepting.start_soon(self._accept, sock, tasks)
+                await self._refusing.wait()
+                accepting.cancel_scope.cancel()
 
     async def _accept(self, sock: trio.socket.SocketType, tasks: trio.Nursery) -> None:
         while True:

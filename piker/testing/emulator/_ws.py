@@ -62,6 +62,8 @@ class Connection:
       mute: requests and pings aren't answered meanwhile either.
       last_sent: when, on trio's clock.
       last_heard: when, on trio's clock.
+      is_closing: nothing more is said.
+      is_done: both sides said goodbye.
     """
 
     def __init__(
@@ -78,11 +80,12 @@ class Connection:
         self.mute = False
         self.last_sent = self.last_heard = trio.current_time()
         self.is_closing = False
+        self.is_done = False
         self._faults = faults
         self._stats = stats
         self._segments: deque[tuple[float, bytearray]] = deque()
         self._wake = trio.Event()
-        self._taken = trio.Event()
+        self._waiting = trio.lowlevel.ParkingLot()
 
     # -- sending -------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ class Connection:
 
     async def run_sender(self) -> None:
         """Write what is put; ends with the socket."""
-        with suppress(*_BROKEN):
+        try:
             while True:
                 if not self._segments:
                     self._wake = trio.Event()
@@ -134,16 +137,18 @@ class Connection:
                 self.last_sent = trio.current_time()
                 await self.stream.send_all(memoryview(data))
                 self.size -= len(data)
-                self._taken.set()
-        self.size = 0
-        self.is_closing = True
-        self._taken.set()
+                self._waiting.unpark_all()
+        except _BROKEN:
+            pass
+        finally:
+            self.size = 0
+            self.is_closing = True
+            self._waiting.unpark_all()
 
     async def wait_below(self, size: int) -> None:
         """Wait until no more than *size* bytes are unsent, or it is closed."""
         while self.size > size:
-            self._taken = trio.Event()
-            await self._taken.wait()
+            await self._waiting.park()
 
     # -- receiving -----------------------------------------------------------------
 
@@ -152,7 +157,7 @@ class Connection:
 
         Pings are answered here, and a close is.
         """
-        while True:
+        while not self.is_done:
             try:
                 data = await self.stream.receive_some(_RECEIVE)
             except _BROKEN:
@@ -168,16 +173,17 @@ class Connection:
             self.proto.receive_data(data)
             frames = [e for e in self.proto.events_received() if isinstance(e, Frame)]
             self.flush_protocol()
-            if frames or self.is_closing:
+            if frames:
                 return frames
+        return []
 
     def flush_protocol(self) -> None:
         """Put what the protocol wants sent; note whether that was its end."""
         for data in self.proto.data_to_send():
             if data:
                 self.put(data)
-            else:
-                self.is_closing = True
+            else:  # the closing handshake is done: it is the server's to hang up
+                self.is_closing = self.is_done = True
 
     def ping(self) -> None:
         """Send a ping."""

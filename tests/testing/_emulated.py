@@ -1,0 +1,115 @@
+"""What tests of the emulators share: a small session, clients that only listen."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import trio
+from websockets.exceptions import ConnectionClosed
+from websockets.trio.client import connect
+
+from piker.testing.emulator import Emulator
+from piker.testing.emulator._faults import parse_fault
+from piker.testing.emulator._run import Options, open_server
+
+ORIGIN_MS = 1_700_000_000_000
+STREAMS = "btcusdt@aggTrade/btcusdt@bookTicker"
+
+
+def write_session(path: Path, trades: int = 300, *, usdtm: bool = False) -> Path:
+    """Write a session of BTCUSDT: runs of trades that make aggregates, and books.
+
+    A trade every 50 ms, three of four of a taker order of up to three; prices walk.
+    """
+    lines = []
+    for at in range(trades):
+        order = at // 3
+        time_ms = ORIGIN_MS + order * 150
+        cents = 3_000_000 + order * 7 % 400
+        is_maker = order % 2 == 1
+        trade = {
+            "e": "trade", "E": time_ms + 1, "s": "BTCUSDT", "t": 5000 + at,
+            "p": f"{cents / 100:.8f}", "q": f"{(at % 9 + 1) / 1000:.8f}",
+            "T": time_ms + (at % 3 == 2) * (order % 4 == 0), "m": is_maker,
+        }  # fmt: skip
+        trade |= {"X": "MARKET"} if usdtm else {"M": True}
+        receive_ns = (ORIGIN_MS + at * 50 + 200) * 1_000_000
+        lines.append((receive_ns, "btcusdt@trade", trade))
+        book = {
+            "u": 9000 + at, "s": "BTCUSDT", "b": f"{(cents - 1) / 100:.8f}",
+            "B": "1.50000000", "a": f"{(cents + 1) / 100:.8f}", "A": "0.25000000",
+        }  # fmt: skip
+        if usdtm:
+            book |= {"e": "bookTicker", "T": time_ms, "E": time_ms + 1}
+        lines.append((receive_ns + 1000, "btcusdt@bookTicker", book))
+    with path.open("w") as file:
+        for stamp, stream, data in lines:
+            file.write(f"{stamp} {json.dumps({'stream': stream, 'data': data})}\n")
+    return path
+
+
+@asynccontextmanager
+async def open_local(venue, *, session=None, sim=(), speed=1.0, faults=(), **options):
+    """Run an emulator as `open_emulator` does, but in this process: faster."""
+    sessions = [session] if session else []
+    server = open_server(Options(venue, sessions, sim, speed, **options))
+    sock = server.listen(0)
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(server.run, sock)
+        for fault in faults:
+            await server.set_fault(parse_fault(json.dumps(fault)))
+        yield Emulator(venue, None, server.port, is_replay=bool(session))
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def http(venue):
+    async with httpx.AsyncClient(
+        base_url=venue.http_url, trust_env=False, timeout=10
+    ) as client:
+        yield client
+
+
+def open_ws(venue, path=f"/stream?streams={STREAMS}"):
+    # a client whose queue is full doesn't see the answer to its goodbye
+    url = venue.ws_url + path
+    return connect(url, compression=None, proxy=None, max_queue=None)
+
+
+async def hear(ws, count=10**9, *, quiet_s=0.3):
+    """Return messages until *count*, the end, or a pause; JSON where it is JSON."""
+    heard = []
+    try:
+        while len(heard) < count:
+            with trio.move_on_after(quiet_s) as scope:
+                heard.append(parse(await ws.recv()))
+            if scope.cancelled_caught:
+                break
+    except ConnectionClosed:
+        pass
+    return heard
+
+
+def parse(message):
+    try:
+        return json.loads(message)
+    except ValueError:
+        return message
+
+
+async def ask(ws, **request):
+    await ws.send(json.dumps(request))
+    return parse(await ws.recv())
+
+
+def aggs(heard):
+    """Return the aggregates among *heard*, in order of arrival."""
+    found = (m["data"] for m in heard if isinstance(m, dict) and "stream" in m)
+    return [data for data in found if data.get("e") == "aggTrade"]
+
+
+def ids(heard):
+    return [data["a"] for data in aggs(heard)]
