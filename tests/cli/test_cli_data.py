@@ -33,7 +33,9 @@ REPORT_KEYS = [
 
 async def test_search(open_test_pikerd):
     async with open_test_pikerd() as tree:
-        said = await _cli.run("search", "btc", "--json", "-n", "3", env=tree.env)
+        said = await _cli.run(
+            "search", "btc", "-b", "sim", "--json", "-n", "3", env=tree.env
+        )
         assert said.code == 0, said
         assert len(said.json) == 3
         assert all(
@@ -41,7 +43,9 @@ async def test_search(open_test_pikerd):
             for match in said.json
         )
         assert FQME in [match["fqme"] for match in said.json]
-        perps = await _cli.run("search", "btc perp", "-k", "perp", env=tree.env)
+        perps = await _cli.run(
+            "search", "btc perp", "-b", "sim", "-k", "perp", env=tree.env
+        )
         assert "btcusdt.usdtm.perp.sim" in perps.out
         shown = await _cli.run("search", "btcusdt", "-b", "sim", env=tree.env)
         assert FQME in shown.out

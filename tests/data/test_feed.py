@@ -144,7 +144,7 @@ async def test_a_damaged_session_says_so(open_test_pikerd, damaged, file, venue,
             assert event.reason == "the source has no more data"
         assert "ethusdt.spot.binance.sim" in [
             match.fqme
-            for match in (await search_symbols("ethusdt.spot.binance")).matches
+            for match in (await search_symbols("ethusdt.spot.binance", ["sim"])).matches
         ]
 
 
