@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 
 import pytest
 import trio
 from websockets.exceptions import ConnectionClosed
+
+from piker.testing.emulator import _player
 
 from ._emulated import (
     ORIGIN_MS,
@@ -39,10 +42,6 @@ async def rest_ids(venue):
     async with http(venue) as client:
         path = "/api/v3/aggTrades?symbol=BTCUSDT&limit=1000"
         return [row["a"] for row in (await client.get(path)).json()]
-
-
-def first_id(venue_trades):
-    return venue_trades[0].agg_id
 
 
 async def test_disconnects_at_frames(venue):
@@ -267,43 +266,43 @@ async def test_faults_from_the_start_and_bad_ones(session):
                 await venue.fault(kind, **args)
 
 
-async def test_a_client_that_does_not_read_is_cut_off(tmp_path):
-    """Where a clock is kept, nothing piles up for a slow client."""
-    session = write_session(tmp_path / "long.txt", 40_000)
-    async with open_local("binance.spot", session=session, speed=1_000_000) as venue:
-        async with open_ws(venue, AGGS) as reader:
-            stream = await trio.open_tcp_stream("127.0.0.1", venue.port)
-            async with stream:
-                request = HANDSHAKE.replace(b"@aggTrade", b"@trade")
-                await stream.send_all(
-                    request.replace(b"/ws/", b"/stream?streams=btcusdt@bookTicker/")
-                )
-                heard = await hear(reader, quiet_s=1)
-                with trio.fail_after(10):
-                    while not (await venue.stats())["slow_clients"]:
-                        await trio.sleep(0.05)
-    assert ids(heard)
+async def open_slow(venue, streams):
+    """Return a connection whose kernel takes little, after its request."""
+    stream = await trio.open_tcp_stream("127.0.0.1", venue.port)
+    stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+    path = b"/stream?streams=" + streams.encode()
+    await stream.send_all(HANDSHAKE.replace(b"/ws/btcusdt@aggTrade", path))
+    return stream
+
+
+async def test_a_client_that_does_not_read_is_cut_off(tmp_path, monkeypatch):
+    """Where a clock is kept, nothing piles up for a slow client; others aren't hurt."""
+    monkeypatch.setattr(_player, "SLOW_BYTES", 300_000)
+    session = write_session(tmp_path / "long.txt", 8_000)
+    async with open_local("binance.spot", session=session, speed=2000) as venue:
+        async with await open_slow(venue, "btcusdt@bookTicker"):
+            async with open_ws(venue, AGGS) as reader:
+                heard = ids(await hear(reader))
+                assert (await venue.stats())["slow_clients"] == 1
+                assert heard[-1] == (await rest_ids(venue))[-1]
 
 
 async def test_at_full_speed_the_tape_waits(tmp_path):
     """Who stops reading stops the tape; nothing is lost."""
-    session = write_session(tmp_path / "long.txt", 20_000)
+    session = write_session(tmp_path / "long.txt", 8_000)
+    streams = "btcusdt@trade/btcusdt@bookTicker/btcusdt@aggTrade"
     async with open_local("binance.spot", session=session, speed=0) as venue:
-        stream = await trio.open_tcp_stream("127.0.0.1", venue.port)
-        async with stream:
-            many = "/".join(
-                f"btcusdt@{kind}" for kind in ("trade", "bookTicker", "aggTrade")
-            )
-            path = f"/stream?streams={many}".encode()
-            await stream.send_all(HANDSHAKE.replace(b"/ws/btcusdt@aggTrade", path))
-            await trio.sleep(0.5)
-            before = await venue.stats()
-            await trio.sleep(0.2)
-            after = await venue.stats()
-            assert 0 < before["passed"] == after["passed"] < 30_000
-            assert not before["done"]
-            size = 0
-            with trio.fail_after(20):
-                while not (await venue.stats())["done"]:
+        async with await open_slow(venue, streams) as stream:
+            seen = [-1]
+            while seen[-1] != (passed := (await venue.stats())["passed"]):
+                seen.append(passed)
+                await trio.sleep(0.1)
+            assert 0 < passed < 10_000
+            assert not (await venue.stats())["done"]
+            size, is_quiet = 0, False
+            while not is_quiet:
+                with trio.move_on_after(0.3) as scope:
                     size += len(await stream.receive_some(1 << 20))
+                is_quiet = scope.cancelled_caught
+            assert (await venue.stats())["done"]
     assert size > 1_000_000
