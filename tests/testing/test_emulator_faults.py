@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import socket
 import time
+from contextlib import suppress
+from itertools import pairwise
 
+import httpx
 import pytest
 import trio
 from websockets.exceptions import ConnectionClosed
 
+from piker.errors import UsageError
 from piker.testing.emulator import _player
+from piker.testing.emulator._sources import tape_of_sessions
 
 from ._emulated import (
     ORIGIN_MS,
@@ -169,6 +174,20 @@ async def test_silence_with_the_socket_open(venue):
         await venue.clear()
 
 
+async def test_silence_while_a_clock_runs(session):
+    """What came due meanwhile is lost on the stream; REST has it."""
+    async with open_local("binance.spot", session=session, speed=20) as venue:
+        async with open_ws(venue, AGGS) as ws:
+            await hear(ws, 20)
+            await venue.fault("silence", seconds=0.2)
+            heard = ids(await hear(ws, quiet_s=0.5))
+        every = await rest_ids(venue)
+    gaps = [b - a for a, b in pairwise(heard) if b != a + 1]
+    assert len(gaps) == 1
+    assert gaps[0] > 10
+    assert heard[-1] == every[-1]
+
+
 async def test_faults_of_rest(session):
     async with (
         open_local("binance.spot", session=session) as venue,
@@ -222,6 +241,24 @@ async def test_faults_of_connecting(session):
             began = time.monotonic()
             await client.get("/api/v3/ping")
             assert time.monotonic() - began >= 0.3
+
+
+async def test_no_tls_is_offered_and_nonsense_is_survived(session):
+    async with open_local("binance.spot", session=session) as venue:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.get(f"https://127.0.0.1:{venue.port}/api/v3/ping")
+        for nonsense in (b"\r\n\r\n", b"x" * 20_000, b"GET / HTTP/9\r\n\r\n"):
+            async with await trio.open_tcp_stream("127.0.0.1", venue.port) as stream:
+                await stream.send_all(nonsense)
+                with trio.fail_after(3), suppress(trio.BrokenResourceError):
+                    while await stream.receive_some():
+                        pass
+        async with open_ws(venue, "/ws") as ws:
+            await ws.send("[" * 50_000)
+            assert json.loads(await ws.recv())["code"] == 3
+        with pytest.raises(UsageError, match="same market"):
+            tape_of_sessions([session, session])
 
 
 async def connects(port):

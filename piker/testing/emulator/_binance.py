@@ -197,7 +197,7 @@ class Binance:
         """Answer a request."""
         try:
             asked = msgspec.json.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             text = "Invalid JSON: expected value at line 1 column 1"
             return self._refuse(conn, 3, text, None)
         request = asked if isinstance(asked, dict) else {}

@@ -85,6 +85,7 @@ class BinanceRest:
         stats = self.core.stats
         stats.weight_max = max(stats.weight_max, verdict.used)
         if verdict.status != 200:
+            stats.limited += 1
             text = (
                 "Too much request weight used; current limit is"
                 f" {self.weights.budget} request weight per 1 MINUTE."

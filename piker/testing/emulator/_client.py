@@ -80,7 +80,7 @@ class Emulator:
         """Return all trades of a market so far.
 
         Args:
-          symbol: as the tape's source spells it, e.g. ``BTCUSDT``, or a full name.
+          symbol: e.g. ``BTCUSDT``, at kraken too, or the full name at its source.
           whole: those to come too.
 
         Raises:

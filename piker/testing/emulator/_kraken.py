@@ -50,31 +50,37 @@ class Kraken:
         self._by_market = {one.listed.market: one for one in pairs}
         self.rest = KrakenRest(core, pairs, budget)
         self._numbers = count(13834774380200032777)
+        self._ready: dict[int, bytes] = {}  # by id of the item
+        self._days: dict[Pair, tuple[int, str]] = {}
 
     def answer(self, path: str, query: dict[str, str]) -> Reply:
         """Return the answer to a GET."""
         return self.rest.answer(path, query)
 
-    def prepare(self, item: Item) -> None:
-        """Make nothing ahead: a ticker tells of what came before it."""
-
     # -- messages of the market ----------------------------------------------------
+
+    def prepare(self, item: Item) -> None:
+        """Make the message of a print's trades; a ticker tells what was before it."""
+        if isinstance(item, Print):
+            self._ready[id(item)] = self._print(self._by_market[item.market], item)
 
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield the trades of a print, or a best bid and ask."""
         pair = self._by_market[item.market]
         listeners = self.core.listeners
+        trigger = "bbo"
         if isinstance(item, Print):
-            if conns := listeners.get(f"trade {pair.symbol}"):
-                trades = _trades(pair, item, 0)
-                yield Frame(conns, text_frame(_message("trade", "update", trades)))
             trigger = "trades"
-        else:
-            trigger = "bbo"
-        if conns := listeners.get(f"ticker {pair.symbol} {trigger}"):
+            ready = self._ready.pop(id(item), None) if self._ready else None
+            if conns := listeners.get(pair.trade_stream):
+                yield Frame(conns, ready or self._print(pair, item))
+        if conns := listeners.get(f"{pair.ticker_stream} {trigger}"):
             told = self._ticker(pair, item.market)
             if told:
                 yield Frame(conns, text_frame(_message("ticker", "update", told)))
+
+    def _print(self, pair: Pair, item: Print) -> bytes:
+        return text_frame(_message("trade", "update", _trades(pair, item, 0)))
 
     def _ticker(self, pair: Pair, market: Market) -> str:
         """Return the state of *market*, nothing before its first trade and book."""
@@ -82,19 +88,30 @@ class Kraken:
         if book is None or not market.prints:
             return ""
         digits = pair.price_digits
-        first, last = market.prints[0].price, market.prints[-1].price
-        vwap = market.notional / market.lots * LOTS
         time_us = max(book.time_ms * 1000, stamp_us(market.prints[-1]))
         return (
             f'{{"symbol":"{pair.symbol}","bid":{book.bid:.{digits}f}'
             f',"bid_qty":{book.bid_size:.8f},"ask":{book.ask:.{digits}f}'
-            f',"ask_qty":{book.ask_size:.8f},"last":{last:.{digits}f}'
-            f',"volume":{market.lots / LOTS:.8f},"vwap":{vwap:.{digits}f}'
-            f',"low":{market.low:.{digits}f},"high":{market.high:.{digits}f}'
-            f',"change":{last - first:.{digits}f}'
-            f',"change_pct":{(last / first - 1) * 100:.2f}'
+            f',"ask_qty":{book.ask_size:.8f},{self._day(pair, market)}'
             f',"timestamp":"{_rfc3339(time_us)}"}}'
         )
+
+    def _day(self, pair: Pair, market: Market) -> str:
+        """Return what only trades change in a ticker, made once for each."""
+        trades, told = self._days.get(pair, (0, ""))
+        if trades == market.trades:
+            return told
+        digits = pair.price_digits
+        first, last = market.prints[0].price, market.prints[-1].price
+        vwap = market.notional / market.lots * LOTS
+        told = (
+            f'"last":{last:.{digits}f},"volume":{market.lots / LOTS:.8f}'
+            f',"vwap":{vwap:.{digits}f},"low":{market.low:.{digits}f}'
+            f',"high":{market.high:.{digits}f},"change":{last - first:.{digits}f}'
+            f',"change_pct":{(last / first - 1) * 100:.2f}'
+        )
+        self._days[pair] = market.trades, told
+        return told
 
     def _snapshot(self, pair: Pair, channel: str) -> str:
         """Return what a new listener gets first; nothing if nothing has passed."""
@@ -137,7 +154,7 @@ class Kraken:
         time_in = self._now()
         try:
             request = msgspec.json.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             request = None
         method = request.get("method") if isinstance(request, dict) else None
         params = request.get("params") if isinstance(request, dict) else None
@@ -171,10 +188,10 @@ class Kraken:
             text = f"Currency pair not supported {symbol}"
             return self._refuse(conn, reply | {"symbol": symbol}, text)
         result: dict[str, Any] = {"channel": channel, "symbol": symbol}
-        stream = f"{channel} {symbol}"
+        stream = pair.trade_stream
         if channel == "ticker":
             result["event_trigger"] = params.get("event_trigger", "trades")
-            stream += f" {result['event_trigger']}"
+            stream = f"{pair.ticker_stream} {result['event_trigger']}"
         is_end = reply["method"] == "unsubscribe"
         if is_end != (stream in conn.streams):
             text = "Subscription Not Found" if is_end else "Already subscribed"

@@ -29,6 +29,8 @@ class Pair:
       wsname: which REST takes too.
       base: asset, as REST spells it, as is *quote*.
       price_digits: decimals of its prices.
+      trade_stream: as subscriptions are counted.
+      ticker_stream: see *trade_stream*; the event trigger follows.
     """
 
     def __init__(self, listed: Listed) -> None:
@@ -42,6 +44,8 @@ class Pair:
         is_old = self.base != base and self.quote != quote
         self.key = f"{self.base}{self.quote}" if is_old else self.altname
         self.price_digits = decimals(listed.price_tick)
+        self.trade_stream = f"trade {self.symbol}"
+        self.ticker_stream = f"ticker {self.symbol}"
 
 
 def _asset(name: str) -> str:

@@ -87,6 +87,7 @@ class KrakenRest:
         kind = f"{name} {query.get('pair')}" if name in {"OHLC", "Trades"} else ""
         bucket = self._buckets.setdefault(kind, Bucket(self._budget))
         if not bucket.take(time.monotonic()):
+            self.core.stats.limited += 1
             return _reply({"error": ["EGeneral:Too many requests"]})
         try:
             return _reply({"error": [], "result": self._answers[name](query)})

@@ -20,7 +20,8 @@ from ._core import Core, Venue
 from ._faults import parse_fault
 from ._player import Player
 from ._server import Server
-from ._tape import LiveTape, Tape, tape_of_sessions
+from ._sources import LiveTape, tape_of_sessions
+from ._tape import Tape
 
 _PAST_S: Final = 3600.0  # of sim's markets, if nobody says
 _PARENT_S: Final = 0.5

@@ -28,6 +28,8 @@ from ._ws import Connection, is_message
 CONTROL: Final = "/_emulator/"
 _HEAD_MAX: Final = 16384
 _HOST: Final = "127.0.0.1"
+_TLS: Final = b"\x16\x03"  # how a handshake starts; there is none to be had here
+_NO_TLS: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 _PAGE: Final = b"<!DOCTYPE html><html><head><title>Error</title></head></html>"
 
@@ -96,9 +98,11 @@ class Server:
         stats.connections_now += 1
         try:
             head = await _read_head(stream)
-            if not head:
+            if head.startswith(_TLS):
+                await stream.send_all(_NO_TLS)
+            if b"\r\n\r\n" not in head:
                 return
-            if not head.split(b" ", 2)[1:2][0].startswith(CONTROL.encode()):
+            if CONTROL.encode() not in head.partition(b"\r\n")[0]:
                 faults = self.core.faults
                 await trio.sleep(faults.slow.accept_s + faults.latency_s)
             if b"upgrade: websocket" in head.lower():
@@ -219,7 +223,9 @@ class Server:
     def _trades(self, query: dict[str, str]) -> Reply:
         wanted = query.get("symbol", "")
         for market in self.core.tape.markets.values():
-            if wanted in {market.mkt.bs_mktid, market.mkt.fqme}:
+            mkt = market.mkt
+            pair = mkt.dst.name + (mkt.src.name if mkt.src else "")
+            if wanted in {mkt.bs_mktid, mkt.fqme, pair.upper()}:
                 items: list[Any] = list(market.prints)
                 if query.get("whole"):
                     items += [i for i in self.core.tape.items if i.market is market]
@@ -323,10 +329,11 @@ def _bound(port: int) -> socket.socket:
 
 
 async def _read_head(stream: trio.SocketStream) -> bytes:
+    """Return what the client sent up to the end of a head, if that comes."""
     head = b""
     while b"\r\n\r\n" not in head and len(head) < _HEAD_MAX:
         data = await stream.receive_some(_HEAD_MAX)
-        if not data:
-            return b""
         head += data
+        if not data or head.startswith(_TLS):
+            break
     return head

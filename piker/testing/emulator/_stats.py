@@ -21,6 +21,7 @@ class Stats:
       subscribed: how often each stream was subscribed.
       requests: REST requests by path; not those of the control paths.
       statuses: answers by status.
+      limited: requests beyond the budget.
       weight_max: the most that was used in any minute.
       frames: market-data frames that were due to somebody.
       sent: frames put on the wire, each client's.
@@ -35,6 +36,7 @@ class Stats:
     subscribed: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
+    limited: int = 0
     weight_max: int = 0
     frames: int = 0
     sent: int = 0
