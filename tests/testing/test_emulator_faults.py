@@ -14,7 +14,7 @@ import trio
 from websockets.exceptions import ConnectionClosed
 
 from piker.errors import UsageError
-from piker.testing.emulator import _player
+from piker.testing.emulator import _player, _ws
 from piker.testing.emulator._sources import tape_of_sessions
 
 from ._emulated import (
@@ -109,6 +109,13 @@ HANDSHAKE = (
     b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     b"Sec-WebSocket-Version: 13\r\n\r\n"
 )
+
+
+async def test_a_client_that_left_can_be_reset():
+    """It may go while the emulator waits for it to take what precedes the reset."""
+    sock = trio.socket.socket()
+    sock.close()
+    assert _ws._unacknowledged(sock) == 0
 
 
 async def test_a_disconnect_at_once(session):

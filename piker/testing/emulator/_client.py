@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 import trio
@@ -161,21 +162,22 @@ async def open_emulator(
     argv += [f"--fault={msgspec.json.encode(fault).decode()}" for fault in faults]
     argv += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     argv += ["--sim", *sim] if sim else []
-    process = await trio.lowlevel.open_process(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    try:
-        port = await _ready(process)
-        yield Emulator(venue, process, port, is_replay=bool(files))
-    finally:
-        with trio.CancelScope(shield=True):  # bounded in it
-            await _end(process)
+    with tempfile.TemporaryFile() as stderr:
+        process = await trio.lowlevel.open_process(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+        )
+        try:
+            port = await _ready(process, stderr)
+            yield Emulator(venue, process, port, is_replay=bool(files))
+        finally:
+            with trio.CancelScope(shield=True):  # bounded in it
+                await _end(process)
+            sys.stderr.write(_text_of(stderr))  # nothing, if all went well
 
 
-async def _ready(process: trio.Process) -> int:
+async def _ready(process: trio.Process, stderr: BinaryIO) -> int:
     """Return the port that the process says it serves."""
     assert process.stdout is not None
-    assert process.stderr is not None
     said = b""
     with trio.move_on_after(_READY_S):
         while not said.endswith(b"\n"):
@@ -185,11 +187,14 @@ async def _ready(process: trio.Process) -> int:
             said += data
     if not said.endswith(b"\n"):
         process.kill()
-        text = b""
-        async for data in process.stderr:
-            text += data
-        raise RuntimeError(f"the emulator didn't start: {text.decode().strip()}")
+        await process.wait()
+        raise RuntimeError(f"the emulator didn't start: {_text_of(stderr)}")
     return int(msgspec.json.decode(said)["port"])
+
+
+def _text_of(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()
 
 
 async def _end(process: trio.Process) -> None:
@@ -200,6 +205,6 @@ async def _end(process: trio.Process) -> None:
     if process.returncode is None:
         process.kill()
         await process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
+    for stream in (process.stdin, process.stdout):
         if stream is not None:
             await stream.aclose()

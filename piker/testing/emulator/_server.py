@@ -87,7 +87,8 @@ class Server:
         while True:
             try:
                 client, _ = await sock.accept()
-            except OSError:  # the client left before
+            except OSError:  # the client left before, or no descriptor is left
+                await trio.sleep(0.01)
                 continue
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tasks.start_soon(self._serve, trio.SocketStream(client))

@@ -231,6 +231,6 @@ def _unacknowledged(sock: trio.socket.SocketType) -> int:
     """Return the bytes that the peer's kernel hasn't got yet."""
     try:
         answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-    except OSError:
+    except (OSError, ValueError):  # closed meanwhile: it has no number any more
         return 0
     return int(struct.unpack("i", answer)[0])
