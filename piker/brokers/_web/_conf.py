@@ -29,11 +29,14 @@ class WebConf(Struct, frozen=True, kw_only=True):
       clock: ``wall``, or ``data`` for a venue that replays another time: its bars
         follow its trades, whatever the clock on the wall shows.
       deadline_s: for each request.
+      reconnect_max_s: a lost stream is connected to again after a quarter of a second,
+        then ever later, but never later than this.
     """
 
     proxy: ProxyUrl = ""
     clock: Literal["wall", "data"] = "wall"
     deadline_s: Annotated[float, Meta(ge=0.1, le=600)] = 10.0
+    reconnect_max_s: Annotated[float, Meta(ge=0.01, le=3600)] = 30.0
 
 
 def market_clock(broker: str, conf: WebConf) -> Clock:

@@ -147,11 +147,13 @@ class Hub:
     Attributes:
       dialect: of the venue.
       proxy: URL, may be empty.
+      reconnect_max_s: the longest wait before another connection.
       stats: what it has met.
     """
 
     dialect: Dialect
     proxy: str = ""
+    reconnect_max_s: float = 30.0
     stats: HubStats = field(default_factory=HubStats)
     _members: dict[str, list[Member]] = field(default_factory=dict)
     _changed: trio.Event = field(default_factory=trio.Event)
@@ -210,7 +212,7 @@ class Hub:
 
     async def run(self) -> None:
         """Keep a connection for as long as there are members, for ever."""
-        backoff = Backoff()
+        backoff = Backoff(cap_s=self.reconnect_max_s)
         while True:
             await self._wanted.wait()
             began = trio.current_time()
@@ -396,9 +398,11 @@ class Hub:
 
 
 @asynccontextmanager
-async def open_hub(dialect: Dialect, *, proxy: str = "") -> AsyncIterator[Hub]:
+async def open_hub(
+    dialect: Dialect, *, proxy: str = "", reconnect_max_s: float = 30.0
+) -> AsyncIterator[Hub]:
     """Yield a hub; it connects when the first member joins."""
-    hub = Hub(dialect, proxy)
+    hub = Hub(dialect, proxy, reconnect_max_s)
     async with collapse_eg(), trio.open_nursery() as tasks:
         tasks.start_soon(hub.run)
         yield hub

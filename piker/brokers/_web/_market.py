@@ -142,13 +142,14 @@ class MarketStream:
 
         Args:
           parts: as they came.
-          start: serial to begin at if none was begun at yet; -1 for the lowest.
+          start: serial to begin at if none was begun at yet; -1 for the lowest that
+            is held back, begun or not.
         """
         ticks: list[Tick] = []
         ready: list[Part] = []
         seq, trades = self._seq, 0
         async with self._turn:  # what is in order here is to be so there
-            if start is not None and seq.expect < 0:
+            if start is not None and (start < 0 or seq.expect < 0):
                 ready += seq.start_at(None if start < 0 else start)
             for part in parts:
                 if part.first < 0:
@@ -262,8 +263,12 @@ class MarketStream:
             if self._seq.expect < 0:
                 self._any_start = True  # no trade yet: the first to come is the first
                 await self._put([], -1)
-            if self._seq.hole is None:
+            hole = self._seq.hole
+            if hole is None:
                 return
+            if page.parts and page.parts[-1].last > hole[1]:
+                await self._put([], -1)  # the venue knows beyond it: there are none
+                continue
             now = trio.current_time()
             behind_since = now if behind_since is None or found else behind_since
             if now - behind_since > _BEHIND_S:

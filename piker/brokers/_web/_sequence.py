@@ -9,8 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from piker.brokers._parts import Part
+
+
+#: A serial further ahead than this is damaged, or so far ahead that the trades are
+#: fetched anyhow: it isn't waited for.
+FAR: Final = 10_000_000
 
 
 @dataclass
@@ -21,10 +27,12 @@ class Sequence:
       expect: serial that comes next; -1 while it isn't known: then all is held back
         until `start_at` says it.
       known: parts left out since they, or others with their trades, came before.
+      far: parts left out since their serials are absurdly far ahead.
     """
 
     expect: int = -1
     known: int = 0
+    far: int = 0
     _held: dict[int, Part] = field(default_factory=dict)
 
     @property
@@ -46,6 +54,8 @@ class Sequence:
             self.expect = part.last + 1
             if self._held:
                 self._release(ready)
+        elif 0 <= self.expect < part.first - FAR:
+            self.far += 1
         elif self.expect < 0 or part.first > self.expect:
             known = self._held.get(part.first)
             self.known += known is not None

@@ -111,7 +111,12 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
 @asynccontextmanager
 async def _shared_hub(venue: Venue, conf: BinanceConf) -> AsyncIterator[Hub]:
     base_url = service_of(venue, conf).ws.rstrip("/")
-    opener = partial(open_hub, _dialect(base_url), proxy=conf.proxy)
+    opener = partial(
+        open_hub,
+        _dialect(base_url),
+        proxy=conf.proxy,
+        reconnect_max_s=conf.reconnect_max_s,
+    )
     async with open_shared(opener, ("hub", base_url, conf.proxy)) as hub:
         yield hub
 

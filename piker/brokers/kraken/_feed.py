@@ -102,7 +102,12 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
 @asynccontextmanager
 async def _shared_hub(conf: KrakenConf) -> AsyncIterator[Hub]:
     base_url = conf.ws.rstrip("/")
-    opener = partial(open_hub, _dialect(base_url), proxy=conf.proxy)
+    opener = partial(
+        open_hub,
+        _dialect(base_url),
+        proxy=conf.proxy,
+        reconnect_max_s=conf.reconnect_max_s,
+    )
     async with open_shared(opener, ("hub", base_url, conf.proxy)) as hub:
         yield hub
 
