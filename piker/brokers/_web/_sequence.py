@@ -13,7 +13,6 @@ from typing import Final
 
 from piker.brokers._parts import Part
 
-
 #: A serial further ahead than this is damaged, or so far ahead that the trades are
 #: fetched anyhow: it isn't waited for.
 FAR: Final = 10_000_000
