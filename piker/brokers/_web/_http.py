@@ -81,27 +81,24 @@ class Http:
         """
         backoff = Backoff(first_s=0.2, cap_s=2.0)
         last: VenueError | None = None
-        with trio.move_on_after(self.deadline_s) as deadline:
-            for _ in range(_TRIES):
+        tries = 0
+        with trio.move_on_after(self.deadline_s):
+            while tries < _TRIES:
                 if self.budget.paused_s >= self.deadline_s:
                     raise self._limited()
                 await self.budget.spend(weight)
                 try:
                     return await self._get(path, params)
                 except RateLimited as err:
-                    last = err
-                    if self.budget.paused_s >= self.deadline_s:
-                        raise
+                    last = err  # the budget waits as long as was asked for
                 except (VenueUnreachable, BadPayload) as err:
-                    last = err
-                    await trio.sleep(backoff.next_s())
-        if deadline.cancelled_caught and last is None:
-            raise VenueUnreachable(
-                f"{self.venue} said nothing at {place_of(self.base_url)} within"
-                f" {self.deadline_s:g} s"
-            )
-        assert last is not None
-        raise last
+                    last, tries = err, tries + 1
+                    if tries < _TRIES:
+                        await trio.sleep(backoff.next_s())
+        raise last or VenueUnreachable(
+            f"{self.venue} said nothing at {place_of(self.base_url)} within"
+            f" {self.deadline_s:g} s"
+        )
 
     async def _get(self, path: str, params: Mapping[str, str | int] | None) -> bytes:
         import httpx
