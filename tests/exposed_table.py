@@ -9,6 +9,13 @@ from __future__ import annotations
 #: Of every daemon, whatever its kind.
 _ANY = {"piker.service._actor_rpc:dump_tasks"}
 
+#: Of every datad.
+_DATAD = _ANY | {
+    "piker.data._daemon:_setup_persistent_datad",
+    "piker.data._rpc:feed_stats",
+    "piker.data._rpc:open_feed_bus",
+}
+
 #: Kind of actor -> ``module:endpoint``.
 EXPOSED: dict[str, set[str]] = {
     "pikerd": {
@@ -21,13 +28,9 @@ EXPOSED: dict[str, set[str]] = {
         "piker.service._rpc:stop_service",
         "piker.service._rpc:stream_service_events",
     },
-    "datad.sim": _ANY
-    | {
-        "piker.data._daemon:_setup_persistent_datad",
-        "piker.data._rpc:feed_stats",
-        "piker.data._rpc:open_feed_bus",
-        "piker.brokers.sim._search:open_symbol_search",
-    },
+    "datad.sim": _DATAD | {"piker.brokers.sim._search:open_symbol_search"},
+    "datad.binance": _DATAD | {"piker.brokers.binance._symbols:open_symbol_search"},
+    "datad.kraken": _DATAD | {"piker.brokers.kraken._symbols:open_symbol_search"},
     "samplerd": _ANY
     | {
         "piker.data._sampling:_setup_persistent_samplerd",

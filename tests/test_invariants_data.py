@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -46,7 +47,8 @@ from tests.data._live import BTC, ETH, check_live_bars, watched
 from tests.exposed_table import EXPOSED
 
 PACKAGE = Path(piker.__file__).parent
-INITS = {"datad.sim": lambda: datad_init("sim"), "samplerd": samplerd_init}
+INITS = {f"datad.{name}": partial(datad_init, name) for name in BACKENDS}
+INITS["samplerd"] = samplerd_init
 
 
 def parsed(part: str = "") -> dict[Path, ast.Module]:
@@ -145,11 +147,19 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
     }
     async with open_test_pikerd(embedded=False) as tree:
         async with (
-            maybe_spawn_datad("sim") as datad,
+            maybe_spawn_datad("sim") as sim,
+            maybe_spawn_datad("binance") as binance,
+            maybe_spawn_datad("kraken") as kraken,
             maybe_spawn_samplerd() as samplerd,
             open_portal_to(tree.addr) as pikerd,
         ):
-            portals = {"pikerd": pikerd, "datad.sim": datad, "samplerd": samplerd}
+            portals = {
+                "pikerd": pikerd,
+                "datad.sim": sim,
+                "datad.binance": binance,
+                "datad.kraken": kraken,
+                "samplerd": samplerd,
+            }
             assert portals.keys() == EXPOSED.keys()
             asked = 0
             for actor, portal in portals.items():
