@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,33 +32,49 @@ def quotes(
         float | None,
         typer.Option("--hz", min=0.01, max=1000, help="Quotes a second, at most."),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Wait for a venue that is away.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="A line for each quote and event.")
     ] = False,
 ) -> None:
     """Watch markets until Ctrl-C; a pikerd is started if none runs."""
-    options = options_of(ctx)
+    options, wanted = options_of(ctx), Wanted(fqmes, hz, count, wait)
     if as_json:
-        run_async(options, _stream, fqmes, hz, count, _put_json)
+        run_async(options, _stream, wanted, _put_json)
     else:
-        _show(options, fqmes, hz, count)
+        _show(options, wanted)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be watched.
+
+    Attributes:
+      fqmes: the markets.
+      hz: quotes a second, None for all.
+      count: of quotes, None for no end.
+      wait: for venues that can't be reached yet.
+    """
+
+    fqmes: list[str]
+    hz: float | None
+    count: int | None
+    wait: bool
 
 
 async def _stream(
     addr: Addr,
-    fqmes: list[str],
-    hz: float | None,
-    count: int | None,
+    wanted: Wanted,
     put: Callable[[FeedMsg], None],
     around: Callable[..., Awaitable[None]] | None = None,
 ) -> None:
-    """Put what a feed says until *count* quotes came or all its markets ended.
+    """Put what a feed says until enough quotes came or all its markets ended.
 
     Args:
       addr: of the registry.
-      fqmes: the markets.
-      hz: quotes a second, None for all.
-      count: of quotes, None for no end.
+      wanted: markets, and how much of them.
       put: takes each message.
       around: a task that runs meanwhile.
     """
@@ -68,19 +85,27 @@ async def _stream(
     from piker.msgs import Fqme
     from piker.service import maybe_open_pikerd
 
-    for fqme in fqmes:  # a wrong name starts nothing
+    for fqme in wanted.fqmes:  # a wrong name starts nothing
         check_broker(Fqme.parse(fqme).broker)
     async with (
         maybe_open_pikerd("quotes", addr, on_start=say),
-        open_feed(fqmes, tick_throttle=hz) as feed,
+        open_feed(
+            wanted.fqmes,
+            tick_throttle=wanted.hz,
+            on_wait=_say_waiting if wanted.wait else None,
+        ) as feed,
         trio.open_nursery() as tasks,
     ):
         for told in closed(feed, int(time.time())):
             say(told)
         if around is not None:
             await tasks.start(around, feed)
-        await put_messages(feed, count, put)
+        await put_messages(feed, wanted.count, put)
         tasks.cancel_scope.cancel()
+
+
+def _say_waiting(why: str) -> None:
+    say(f"waiting: {why}")
 
 
 def closed(feed: Feed, now_s: int) -> Iterator[str]:
@@ -123,9 +148,7 @@ def _put_json(item: FeedMsg) -> None:
     put_json(line)
 
 
-def _show(
-    options: Options, fqmes: list[str], hz: float | None, count: int | None
-) -> None:
+def _show(options: Options, wanted: Wanted) -> None:
     """Show a table that changes in place."""
     from rich.live import Live
 
@@ -149,4 +172,4 @@ def _show(
         def put(item: FeedMsg) -> None:
             boards[0].take(item)
 
-        run_async(options, _stream, fqmes, hz, count, put, redraw)
+        run_async(options, _stream, wanted, put, redraw)

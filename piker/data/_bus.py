@@ -99,6 +99,8 @@ class FeedsBus:
         market.unclaimed_at = self._idle_since = trio.current_time()
         if market.failure is not None and not market.bars.builders:
             self.markets.pop(market.fqme, None)  # refused before it had a bar
+        elif not market.is_ready:
+            market.stop()  # nothing to linger for
 
     async def end_when_idle(self) -> None:
         """Close what nobody wants; return once that is so of all for long enough."""

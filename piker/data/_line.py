@@ -17,12 +17,15 @@ from typing import Any, Final
 import trio
 
 from piker.errors import (
+    BadPayload,
     DeadlineExceeded,
     PikerError,
+    RateLimited,
     ServiceError,
     ServiceQuarantined,
     ServiceStopped,
     TransportClosed,
+    VenueUnreachable,
 )
 from piker.log import get_logger
 from piker.msgs import (
@@ -47,8 +50,12 @@ OPEN_DEADLINE_S: Final = 30.0
 #: datad answers, or gives up and says why, before that.
 _SUBSCRIBE_DEADLINE_S: Final = 60.0
 _RETRY_S: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+#: While a venue is waited for that can't be reached.
+_WAIT_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 #: What may be otherwise a moment later.
 _PASSING: Final = (TransportClosed, DeadlineExceeded)
+#: A venue that can't be reached now.
+_ABSENT: Final = (VenueUnreachable, RateLimited, BadPayload)
 #: What lasts until somebody does something about it.
 _LASTING: Final = (ServiceQuarantined, ServiceStopped)
 
@@ -64,6 +71,7 @@ class Line:
       learn: takes what datad says of each market, whenever the line is up.
       fqmes: the names asked for.
       paused: whether quotes are not wanted for now.
+      on_wait: told why, while a venue can't be reached yet; None: that is an error.
     """
 
     broker: str
@@ -72,6 +80,7 @@ class Line:
     learn: Callable[[FlumeMsg], None]
     fqmes: list[str] = field(default_factory=list)
     paused: bool = False
+    on_wait: Callable[[str], None] | None = None
     _stream: MsgStream[FeedMsg] | None = None
     _names: tuple[str, ...] = ()
     _down: set[str] = field(default_factory=set)
@@ -96,8 +105,13 @@ class Line:
             try:
                 await self._hold(task_status)
             except PikerError as err:
-                if not self._names and (
-                    not isinstance(err, _PASSING) or trio.current_time() > give_up_at
+                if (
+                    not self._names
+                    and not self._may_wait(err)
+                    and (
+                        not isinstance(err, _PASSING)
+                        or trio.current_time() > give_up_at
+                    )
                 ):
                     raise
                 was_up = self._stream is not None
@@ -107,7 +121,17 @@ class Line:
                 self._note_down(err)
             finally:
                 self._stream = None
-            await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+            waits_s = _RETRY_S if self._names or not self._reason else _WAIT_S
+            await trio.sleep(waits_s[min(tries, len(waits_s) - 1)])
+
+    def _may_wait(self, err: PikerError) -> bool:
+        """Tell who waits, once a reason, why there is nothing yet."""
+        if self.on_wait is None or not isinstance(err, _ABSENT):
+            return False
+        if str(err) != self._reason:
+            self._reason = str(err)
+            self.on_wait(self._reason)
+        return True
 
     async def _part(self, err: PikerError) -> None:
         """Hold a line for each market from now on: one was refused, not all."""

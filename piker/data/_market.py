@@ -20,12 +20,12 @@ import trio
 from piker.brokers import FeedItem, Reached
 from piker.config import DataConf
 from piker.errors import (
-    BadPayload,
     PikerError,
     SessionFileError,
     ShmBusy,
     ShmError,
     UsageError,
+    VenueError,
     VenueRefused,
     VenueUnreachable,
 )
@@ -65,7 +65,7 @@ _RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_S: Final = 10.0
 _WARN_EVERY_S: Final = 60.0
 #: What opening a market again can't mend.
-_FATAL: Final = (UsageError, VenueRefused, BadPayload, ShmError, SessionFileError)
+_FATAL: Final = (UsageError, VenueRefused, ShmError, SessionFileError)
 
 
 @dataclass(eq=False)
@@ -108,6 +108,7 @@ class Market:
     opened: int = 0
     upstreams: int = 0
     _is_ready: bool = False
+    _absent: VenueError | None = None
     _told: trio.Event = field(default_factory=trio.Event)
     _settled: trio.Event = field(default_factory=trio.Event)
     _lock: trio.Lock = field(default_factory=trio.Lock)
@@ -126,13 +127,18 @@ class Market:
         """Whether its upstream is open, or is being opened."""
         return self._scope is not None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to show."""
+        return self._is_ready
+
     def start(self, nursery: trio.Nursery) -> None:
         """Have the upstream open from now on; does nothing if it is, or has ended."""
         if self.failure is not None:
             self.failure, self.ended = None, False
         if self.is_wanted or self.ended:
             return
-        self._told, self._settled = trio.Event(), trio.Event()
+        self._told, self._settled, self._absent = trio.Event(), trio.Event(), None
         self._scope = trio.CancelScope()
         nursery.start_soon(self._run, self._scope)
 
@@ -144,11 +150,16 @@ class Market:
         self.live, self.down, self.missed = False, "", 0
 
     async def wait_ready(self) -> None:
-        """Wait until there is something to show; raises what keeps it from it."""
+        """Wait until there is something to show; raises what keeps it from it.
+
+        A venue that can't be reached is tried again, but not waited for.
+        """
         with trio.move_on_after(READY_DEADLINE_S):
             while not self._is_ready:
                 if self.failure is not None:
                     raise self.failure
+                if self._absent is not None:
+                    raise self._absent
                 await self._told.wait()
         if not self._is_ready:
             why = self.down or "it doesn't answer"
@@ -371,6 +382,9 @@ class Market:
 
     def _lost(self, err: PikerError) -> None:
         log.warning("lost the source of %s: %s", self.fqme, err)
+        if not self._is_ready and isinstance(err, VenueError):
+            self._absent = err
+            self._told.set()
         self._set_down(str(err))
 
     def _set_down(self, reason: str) -> None:

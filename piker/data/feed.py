@@ -9,7 +9,7 @@ Reconnected, stand among the events where they happened.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -191,12 +191,19 @@ class Feed:
         else:
             self.flumes[fqme] = Flume(told)
 
-    def _add(self, name: str, throttle: float | None) -> None:
+    def _add(
+        self,
+        name: str,
+        throttle: float | None,
+        on_wait: Callable[[str], None] | None,
+    ) -> None:
         """Put a market on its broker's line; raises BadFqme, BrokerNotFound."""
         broker = Fqme.parse(name).broker
         check_broker(broker)
         if broker not in self._lines:
-            self._lines[broker] = Line(broker, throttle, self._put, self._learn)
+            self._lines[broker] = Line(
+                broker, throttle, self._put, self._learn, on_wait=on_wait
+            )
         if name not in self._lines[broker].fqmes:
             self._lines[broker].fqmes.append(name)
 
@@ -220,16 +227,20 @@ async def open_feed(
     fqmes: list[str] | tuple[str, ...] | str,
     *,
     tick_throttle: float | None = None,
+    on_wait: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Feed]:
     """Watch markets: their bars, their quotes, and what happens to their source.
 
     Args:
       fqmes: full or short names, of any brokers.
       tick_throttle: quotes a second and market at most; all by default.
+      on_wait: wait for venues that can't be reached yet, and tell it why; by default
+        that is an error.
 
     Raises:
       BadFqme, BrokerNotFound, SymbolNotFound: names that lead nowhere.
       ServiceQuarantined, ServiceStopped, RegistryUnreachable: no daemon to be had.
+      VenueUnreachable, RateLimited: a venue is not to be had now, see *on_wait*.
       PikerError: what the backend refuses with.
     """
     names = [fqmes] if isinstance(fqmes, str) else list(fqmes)
@@ -239,7 +250,7 @@ async def open_feed(
         raise UsageError(f"a throttle is 0 < Hz <= 1000, got {tick_throttle!r}")
     feed = Feed()
     for name in names:
-        feed._add(name, tick_throttle)  # noqa: SLF001
+        feed._add(name, tick_throttle, on_wait)  # noqa: SLF001
     async with feed._held():  # noqa: SLF001
         yield feed
 

@@ -326,7 +326,6 @@ async def test_one_given_up_is_tried_again_for_the_next(bench, clock):
     "fault",
     [
         VenueRefused("no"),
-        BadPayload("what"),
         SessionFileError("broken"),
         ShmFull("full"),
     ],
@@ -346,6 +345,23 @@ async def test_a_refused_start_reaches_its_opener_only(bench, clock, fault):
             await backend.ups[1].put(trade(1))
             await settle()
             assert kinds(taken(btc)) == kinds(taken(eth)) == ["Quote"]
+
+
+@pytest.mark.parametrize("fault", [VenueUnreachable("away"), BadPayload("what")])
+async def test_a_venue_that_is_away_is_not_waited_for(bench, clock, fault):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, ETH) as (eth, _):
+        backend.faults[BTC] = [fault, fault]
+        for _ in range(2):
+            with pytest.raises(type(fault), match=str(fault)):
+                async with watching(b.bus, ETH, BTC):
+                    pass
+            assert not b.bus.markets[BTC].is_wanted
+        async with watching(b.bus, BTC) as (btc, _):
+            await backend.ups[1].put(trade(1))
+            await settle()
+            assert kinds(taken(btc)) == ["Quote"]
+        assert kinds(taken(eth)) == []
 
 
 async def test_no_room_for_one_of_two_buffers_leaves_none(
