@@ -65,5 +65,18 @@ async def open_shared(
     It is closed when its last user leaves.
     """
     nursery = await _host_nursery()
-    async with maybe_open_context(opener, key=key, nursery=nursery) as (_, value):
+    kwargs = {"opener": opener}
+    async with maybe_open_context(_open, kwargs=kwargs, key=key, nursery=nursery) as (
+        _,
+        value,
+    ):
+        yield value
+
+
+@asynccontextmanager
+async def _open(
+    opener: Callable[[], AbstractAsyncContextManager[T]],
+) -> AsyncIterator[T]:
+    """Be one opener for all: what is shared is told by the key alone."""
+    async with opener() as value:
         yield value

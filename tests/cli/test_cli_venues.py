@@ -1,0 +1,90 @@
+"""``piker quotes`` and ``piker search`` at web venues: each fault is a sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import trio
+
+from piker.testing import free_port
+from piker.testing.emulator import conf_of, open_emulator
+from tests.cli import _cli
+
+pytestmark = pytest.mark.tree
+
+NOWHERE = "127.0.0.1:9"
+
+
+def binance(rest: str, more: str = "") -> str:
+    urls = "".join(
+        f'{service}_{kind} = "{rest if kind == "rest" else "ws://" + NOWHERE}"\n'
+        for service in ("spot", "usdtm")
+        for kind in ("rest", "ws")
+    )
+    return f"[brokers.binance]\n{urls}{more}"
+
+
+@pytest.mark.parametrize(
+    ("conf", "code", "words"),
+    [
+        (binance(f"http://{NOWHERE}"), 1, ("127.0.0.1:9", "refused")),
+        (binance("http://no-such-host.invalid"), 1, ("no-such-host", "looked up")),
+        (
+            binance("http://127.0.0.1:1", f'proxy = "http://{NOWHERE}"\n'),
+            1,
+            ("can't be reached", "refused"),
+        ),
+        (
+            binance("ftp://somewhere"),
+            1,
+            ("conf.toml", "brokers.binance.spot_rest", "URL"),
+        ),
+        (binance("http://x", "spotrest = 1\n"), 1, ("brokers.binance.spotrest",)),
+    ],
+    ids=["refused", "no such host", "proxy", "wrong url", "unknown key"],
+)
+async def test_a_venue_that_is_not_to_be_had(open_test_pikerd, conf, code, words):
+    async with open_test_pikerd(conf=conf) as tree:
+        said = await _cli.run(
+            "quotes", "btcusdt.spot.binance", "-n", "1", "--json", env=tree.env
+        )
+        said.refused(code, *words)
+
+
+async def test_a_market_that_a_venue_does_not_list(open_test_pikerd):
+    async with (
+        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"]) as kraken,
+        open_emulator("binance.spot", sim=["btcusdt.spot.sim"]) as binance,
+        open_test_pikerd(conf=conf_of(kraken, binance)) as tree,
+    ):
+        for name, words in (
+            ("nosuch.spot.kraken", ("nosuch.spot.kraken",)),
+            ("btcusd.kraken", ("btcusd.kraken", "xbtusdt.spot.kraken")),
+            ("btcusdt.spot.20301227.binance", ("btcusdt.spot.binance",)),
+        ):
+            said = await _cli.run("quotes", name, "-n", "1", "--json", env=tree.env)
+            said.refused(2, *words)
+        said = await _cli.run("search", "btcusdt", "-b", "kraken", env=tree.env)
+        assert said.code == 0, said
+        assert "xbtusdt.spot.kraken" in said.out
+
+
+async def test_quotes_wait_when_told_so(open_test_pikerd):
+    port = free_port()
+    conf = (
+        f'[brokers.kraken]\nrest = "http://127.0.0.1:{port}"\n'
+        f'ws = "ws://127.0.0.1:{port}"\n'
+    )
+    async with open_test_pikerd(conf=conf) as tree:
+        args = ("quotes", "xbtusdt.kraken", "-n", "2", "--json", "--wait")
+        async with _cli.start(*args, env=tree.env) as quotes:
+            await trio.sleep(2)
+            assert quotes.proc.poll() is None
+            async with open_emulator(
+                "kraken.spot", sim=["btcusdt.spot.sim"], port=port
+            ):
+                line = json.loads(await quotes.line())
+                assert line["fqme"] == "xbtusdt.spot.kraken"
+                assert (await quotes.errors()).count("waiting: ") == 1
+                assert await quotes.proc.wait() == 0
