@@ -98,6 +98,7 @@ class MarketStream:
     _was_live: bool = False
     _is_down: bool = False
     _any_start: bool = False
+    _at_loss: tuple[int, int] = (-1, 0)
     _unsent: list[Tick] = field(default_factory=list)
     _last_ns: int = 0
     _heard_at: float = 0.0
@@ -133,6 +134,7 @@ class MarketStream:
             if self._mending is not None:
                 self._mending.cancel()
                 self._mending = None
+            self._at_loss = self._seq.expect, self._seq.known
             await self._set_down(item.reason)
         elif isinstance(item, Failed):
             raise item.error
@@ -217,8 +219,11 @@ class MarketStream:
         await self._go_live()
 
     async def _await_snapshot(self) -> None:
-        """Be content with a subscription's first trades if they leave no hole."""
-        known, before = self._seq.known, self._seq.expect
+        """Be content with a subscription's first trades if they leave no hole.
+
+        They may have come before we were told that we are subscribed.
+        """
+        before, known = self._at_loss
         with trio.move_on_after(1.0):
             while self._seq.known == known and not self._seq.held:
                 if self._seq.expect > before:
