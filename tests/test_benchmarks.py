@@ -18,6 +18,7 @@ from benchmarks import (
     restart,
     search,
     shm,
+    wire,
 )
 
 TINY = {
@@ -29,6 +30,7 @@ TINY = {
     "attach": lambda: attach.run(1, viewers=2, settle_s=0.5),
     "search": lambda: search.run(1, patterns=10, floor_patterns=2),
     "klines": lambda: klines.run(1, bodies=2),
+    "wire": lambda: wire.run(1, frames=3000, cuts=1),
 }
 
 
