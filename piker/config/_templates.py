@@ -48,9 +48,32 @@ CONF_TEMPLATE = """\
 # debug, info, warning, error or critical.
 # level = "info"
 
-# One table a broker, e.g. [brokers.binance]: base URLs, rate budgets, names of
-# accounts. `piker brokers` lists the brokers there are.
+# One table a broker: base URLs, rate budgets, names of accounts. `piker brokers` lists
+# the brokers there are.
 [brokers]
+
+# [brokers.binance]
+# spot_rest = "https://api.binance.com"
+# spot_ws = "wss://stream.binance.com:9443"
+# usdtm_rest = "https://fapi.binance.com"
+# usdtm_ws = "wss://fstream.binance.com"
+# Request weight used in a minute at most; the venue allows 6000 and 2400.
+# spot_weight = 4800
+# usdtm_weight = 1900
+#
+# [brokers.kraken]
+# rest = "https://api.kraken.com"
+# ws = "wss://ws.kraken.com"
+# REST requests within ten seconds at most.
+# requests = 10
+#
+# Of each of the two: a proxy, e.g. "http://127.0.0.1:3128" (empty: as the environment
+# says); seconds for a request; the longest wait before a lost stream is connected to
+# again; and "data" in place of "wall" for a venue that replays another time.
+# proxy = ""
+# deadline_s = 10
+# reconnect_max_s = 30
+# clock = "wall"
 """
 
 SECRETS_TEMPLATE = """\
