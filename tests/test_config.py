@@ -5,10 +5,13 @@ import re
 import sys
 import tomllib
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from piker import config
+from piker.brokers.binance._api import BinanceConf
+from piker.brokers.kraken._api import KrakenConf
 from piker.cli._init import init_config, result_lines
 from piker.config import (
     Config,
@@ -424,7 +427,7 @@ def test_nothing_here_reads_the_secrets_file(folder):
 
 
 def _uncommented(text):
-    return re.sub(r"^# (\w+ = )", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"^# (\w+ = |\[)", r"\1", text, flags=re.MULTILINE)
 
 
 def test_the_template_parses_to_the_defaults(load):
@@ -433,7 +436,13 @@ def test_the_template_parses_to_the_defaults(load):
 
 def test_the_template_shows_every_key_with_its_default(load):
     told = tomllib.loads(_uncommented(CONF_TEMPLATE))
-    assert load(_uncommented(CONF_TEMPLATE)) == Config()
+    shown = load(_uncommented(CONF_TEMPLATE))
+    assert msgspec.structs.replace(shown, brokers={}) == Config()
+    kinds = {"binance": BinanceConf, "kraken": KrakenConf}
+    assert shown.brokers.keys() == kinds.keys()
+    for name, kind in kinds.items():
+        assert config.load_broker_config(name, kind) == kind()
+        assert set(shown.brokers[name]) == set(kind.__struct_fields__)
     for table in ("pikerd", "data", "sim", "log"):
         fields = type(getattr(Config(), table)).__struct_fields__
         assert set(told[table]) == set(fields)

@@ -60,16 +60,20 @@ CONF_TEMPLATE = """\
 # Request weight used in a minute at most; the venue allows 6000 and 2400.
 # spot_weight = 4800
 # usdtm_weight = 1900
-#
+# A proxy, e.g. "http://127.0.0.1:3128"; empty: as the environment says.
+# proxy = ""
+# Seconds for a request, and the longest wait before a lost stream is taken up again.
+# deadline_s = 10
+# reconnect_max_s = 30
+# "data" is for a venue that replays another time: its bars follow its trades.
+# clock = "wall"
+
 # [brokers.kraken]
 # rest = "https://api.kraken.com"
 # ws = "wss://ws.kraken.com"
 # REST requests within ten seconds at most.
 # requests = 10
-#
-# Of each of the two: a proxy, e.g. "http://127.0.0.1:3128" (empty: as the environment
-# says); seconds for a request; the longest wait before a lost stream is connected to
-# again; and "data" in place of "wall" for a venue that replays another time.
+# These mean what they mean above.
 # proxy = ""
 # deadline_s = 10
 # reconnect_max_s = 30
