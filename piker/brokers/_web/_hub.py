@@ -66,6 +66,8 @@ class Failed:
 
 
 Item = list[Part] | Up | Down | Doubt | Failed
+#: Takes when a frame came, ns since the epoch, the frame, and what it says.
+Tap = Callable[[int, bytes, list[Part]], None]
 
 
 @dataclass(frozen=True)
@@ -149,12 +151,15 @@ class Hub:
       proxy: URL, may be empty.
       reconnect_max_s: the longest wait before another connection.
       stats: what it has met.
+      taps: called with each frame that says something of a market, before its
+        members hear of it.
     """
 
     dialect: Dialect
     proxy: str = ""
     reconnect_max_s: float = 30.0
     stats: HubStats = field(default_factory=HubStats)
+    taps: set[Tap] = field(default_factory=set)
     _members: dict[str, list[Member]] = field(default_factory=dict)
     _changed: trio.Event = field(default_factory=trio.Event)
     _wanted: trio.Event = field(default_factory=trio.Event)
@@ -314,16 +319,31 @@ class Hub:
     async def _read(self, sock: Socket) -> None:
         while True:
             self._reading_since = trio.current_time()
-            _, batch = await sock.receive()
+            received_ns, batch = await sock.receive()
             self._frame_at = trio.current_time()
             self._reading_since = None
-            await self._take(batch)
+            await self._take(batch, received_ns)
 
     # -- what it says -----------------------------------------------------------
 
-    async def _take(self, batch: list[bytes]) -> None:
-        """Decode frames; hand each market its parts, all of the batch at once."""
-        decode = self.dialect.decode
+    async def _take(self, batch: list[bytes], received_ns: int) -> None:
+        """Hand each market its parts of a batch, all at once."""
+        parts, notices, bad = self._decode(batch, received_ns)
+        self.stats.frames += len(batch)
+        self.stats.bad += bad
+        for notice in notices:
+            await self._on_notice(notice)
+        for symbol, found in parts.items():
+            for member in self._members.get(symbol, ()):
+                await member.tell(found)
+        if bad:
+            await self._doubt()
+
+    def _decode(
+        self, batch: list[bytes], received_ns: int
+    ) -> tuple[dict[str, list[Part]], list[Notice], int]:
+        """Return the parts of each market, the notices, and how many are bad."""
+        decode, taps = self.dialect.decode, self.taps
         parts: dict[str, list[Part]] = {}
         notices: list[Notice] = []
         bad = 0
@@ -334,23 +354,18 @@ class Hub:
                 bad += 1
                 self._faults.note(str(err))
                 continue
-            if isinstance(told, list):
-                for part in told:
-                    if part.symbol in parts:
-                        parts[part.symbol].append(part)
-                    else:
-                        parts[part.symbol] = [part]
-            else:
+            if isinstance(told, Notice):
                 notices.append(told)
-        self.stats.frames += len(batch)
-        self.stats.bad += bad
-        for notice in notices:
-            await self._on_notice(notice)
-        for symbol, found in parts.items():
-            for member in self._members.get(symbol, ()):
-                await member.tell(found)
-        if bad:
-            await self._doubt()
+                continue
+            if taps:
+                for tap in taps:
+                    tap(received_ns, payload, told)
+            for part in told:
+                if part.symbol in parts:
+                    parts[part.symbol].append(part)
+                else:
+                    parts[part.symbol] = [part]
+        return parts, notices, bad
 
     async def _doubt(self) -> None:
         now = trio.current_time()
