@@ -6,8 +6,15 @@ import signal
 from functools import partial
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from piker import testing
+
+# How long an example takes is the machine's affair: no promise of ours is a time.
+settings.register_profile(
+    "piker", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("piker")
 
 
 def pytest_configure() -> None:

@@ -152,11 +152,21 @@ async def open_tree(addr: tr.Addr) -> AsyncIterator[Tree]:
             try:
                 with writing(info):
                     tr.write_cookie(cookie)
-                    info.write_bytes(msgspec.json.encode(told))
+                    _write_whole(info, msgspec.json.encode(told))
                 yield Tree(addr, shm, cookie, info)
             finally:
                 for path in (cookie, info):
                     path.unlink(missing_ok=True)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write *path* so that who finds it finds all of it."""
+    temp = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        temp.write_bytes(content)
+        temp.replace(path)
+    finally:
+        temp.unlink(missing_ok=True)
 
 
 def shm_dir() -> Path:

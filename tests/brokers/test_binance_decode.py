@@ -204,7 +204,7 @@ anything = scalars | st.lists(scalars, max_size=2) | st.integers() | st.floats()
     st.sampled_from([TRADE, AGG, BOOK, DEPTH, KLINE]),
     st.dictionaries(st.sampled_from([*TRADE, *AGG, *BOOK]), anything, max_size=3),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_json_is_decoded_or_refused(stream, data, changes):
     decode_or_refuse(frame(stream, data, **changes))
 

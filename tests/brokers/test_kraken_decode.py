@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from piker.brokers._parts import Notice, Part
 from piker.brokers.kraken._decode import decode_message, stamp_ns
@@ -179,7 +179,6 @@ lots = st.integers(1, 10**14).map(lambda n: Decimal(n).scaleb(-8))
     st.lists(st.tuples(cents, lots, st.booleans()), min_size=1, max_size=5),
     st.integers(0, 2**40),
 )
-@settings(deadline=None)
 def test_numbers_become_the_nearest_doubles(told, first):
     data = ",".join(
         f'{{"symbol":"A/B","side":"{"buy" if buys else "sell"}","price":{price},'

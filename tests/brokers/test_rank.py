@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from piker.brokers._rank import Entry, SymbolIndex
 from piker.brokers.sim._universe import iter_universe
@@ -148,7 +148,6 @@ ENTRIES = st.builds(
 KINDS = st.sampled_from(["", "crypto", "future", "nothing"])
 
 
-@settings(deadline=None)
 @given(
     st.lists(ENTRIES, max_size=30, unique_by=lambda one: one.fqme),
     st.text(max_size=40) | NAMES,
@@ -165,7 +164,6 @@ def test_any_pattern_is_answered_in_order(entries, pattern, limit, kind):
     assert not kind or {match.kind for match in matches} <= {kind}
 
 
-@settings(deadline=None)
 @given(st.lists(ENTRIES, min_size=1, max_size=30, unique_by=lambda one: one.fqme))
 def test_a_full_name_comes_first(entries):
     index = SymbolIndex(entries)

@@ -44,7 +44,7 @@ def bars_by_hand(synthetic, trades, period_s):
 
 @pytest.mark.parametrize("fqme", FQMES)
 @given(starts, widths, st.lists(st.floats(0, 1), max_size=4), periods)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_window_cut_anywhere_is_the_same(fqme, start_ns, width_ns, cuts, period_s):
     synthetic = SYNTHETICS[fqme]
     end_ns = start_ns + width_ns

@@ -140,7 +140,7 @@ async def test_quotes_start_a_pikerd_and_say_so(tmp_path):
             assert names == ["pikerd", "datad.sim", "samplerd"]
         finally:
             ended = await _cli.run("services", "stop", "pikerd", env=tree.env)
-        assert ended.code == 0
+        assert ended.code == 0, ended
 
 
 # -- demo ---------------------------------------------------------------------

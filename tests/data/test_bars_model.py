@@ -88,7 +88,7 @@ def is_fit(tape) -> bool:
 
 
 @pytest.mark.parametrize("period_s", [1, 60])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tape=tapes(), events=happenings, batch=st.integers(1, 7))
 def test_bars_are_the_naive_aggregation(
     tmp_path_factory, period_s, tape, events, batch
@@ -125,7 +125,7 @@ def test_bars_are_the_naive_aggregation(
     assert builder.stats.too_late == builder.stats.early == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     spans=st.lists(st.integers(0, 400), min_size=2, max_size=8, unique=True),
     waits=st.lists(st.integers(0, 150), min_size=1, max_size=15),

@@ -185,7 +185,5 @@ class Ring(RuleBasedStateMachine):
             assert self.writer.keys(at) == self.keys.get(at, Keys())
 
 
-Ring.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None
-)
+Ring.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestRing = Ring.TestCase
