@@ -18,6 +18,7 @@ from tractor._portal import open_portal
 from piker.log import get_logger
 
 from ._calls import note_calls, under_way
+from ._spawn import handed_over
 
 log = get_logger(__name__)
 
@@ -77,15 +78,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     # of IPv6 it has four parts, which a child refuses as its parent's address
     _actor.Actor.accept_addr = property(lambda self: full(self)[:2])
     _spawn.do_hard_kill = _hard_kill
-    spawn = _spawn.new_proc
-
-    async def spawn_noted(
-        name: str, nursery: Any, *args: Any, task_status: Any, **kwargs: Any
-    ) -> None:
-        status = _SpawnStatus(nursery, task_status)
-        await spawn(name, nursery, *args, task_status=status, **kwargs)
-
-    _spawn.new_proc = spawn_noted
+    _spawn.new_proc = handed_over(_spawn.new_proc)
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
@@ -163,22 +156,6 @@ async def _hard_kill(proc: trio.Process, terminate_after: int = 0) -> None:
     """End a child that never came up; tractor's own wants a deprecated part of trio."""
     proc.kill()
     await proc.wait()
-
-
-class _SpawnStatus:
-    """Passes on that a child is up, also where its nursery was cancelled just now.
-
-    Nobody takes it over then, and tractor waits, shielded, for who took it to let go.
-    """
-
-    def __init__(self, nursery: Any, status: Any) -> None:
-        self._nursery = nursery
-        self._status = status
-
-    def started(self, portal: Any) -> None:
-        self._status.started(portal)
-        if trio.current_effective_deadline() == -float("inf"):
-            self._nursery._join_procs.set()  # noqa: SLF001
 
 
 def runtime_vars() -> dict[str, Any]:

@@ -14,8 +14,10 @@ from tractor.ipc import Channel
 from tractor.msg.types import Aid
 from tractor.runtime import _runtime, _state
 from tractor.runtime._portal import open_portal
+from tractor.spawn import _spawn
 
 from ._calls import note_calls
+from ._spawn import handed_over
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
@@ -31,6 +33,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _runtime.Actor._get_rpc_func = guarded  # noqa: SLF001
     _runtime.Actor.msg_buffer_size = buffer_size
     note_calls(_runtime.Actor)
+    _spawn.new_proc = handed_over(_spawn.new_proc)
 
 
 def runtime_vars() -> dict[str, Any]:
