@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_WIDE = 104  # columns, in which a host's endpoints stand in one line
+
+
 def brokers(
     ctx: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False,
@@ -27,7 +30,8 @@ def brokers(
     if as_json:
         put_json(found)
         return
-    open_console().print(_table(found))
+    console = open_console()
+    console.print(_table(found, "  " if console.width >= _WIDE else "\n"))
 
 
 def _describe(mod: ModuleType) -> dict[str, Any]:
@@ -47,7 +51,8 @@ def _describe(mod: ModuleType) -> dict[str, Any]:
     }
 
 
-def _table(found: list[dict[str, Any]]) -> Table:
+def _table(found: list[dict[str, Any]], between: str) -> Table:
+    """Return the brokers as a table, with *between* between endpoints."""
     from rich.text import Text
 
     from ._show import new_table
@@ -58,7 +63,7 @@ def _table(found: list[dict[str, Any]]) -> Table:
         for kind, eps in broker["endpoints"].items():
             offered = [Text(f"✓ {ep}", style="green") for ep in eps["offered"]]
             missing = [Text(f"- {ep}", style="dim") for ep in eps["missing"]]
-            table.add_row(name, kind, Text("  ").join([*offered, *missing]))
+            table.add_row(name, kind, Text(between).join([*offered, *missing]))
             name = ""
         table.add_section()
     return table

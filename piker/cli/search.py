@@ -67,6 +67,8 @@ def _table(found: list[Match]) -> Table:
     from ._show import new_table
 
     table = new_table("market", "kind", "fits", "description", right=("fits",))
+    # a name is to be typed: the description is cut instead
+    table.columns[0].min_width = max(len(match.fqme) for match in found)
     for match in found:
         table.add_row(match.fqme, match.kind, f"{match.score:.0f}", match.description)
     return table

@@ -213,8 +213,13 @@ def test_brokers_tells_each_endpoint_as_offered_or_missing():
             assert sorted(eps["offered"] + eps["missing"]) == sorted(_eps[kind])
 
 
-def test_brokers_table():
+@pytest.mark.parametrize("columns", [None, "120", "80", "50"])
+def test_brokers_table(monkeypatch, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
     result = piker("brokers")
     assert result.exit_code == 0
-    assert "✓ stream_quotes" in result.stdout
-    assert "- norm_trade" in result.stdout
+    for word in ("binance", "middleware", "✓ stream_quotes", "- norm_trade"):
+        assert word in result.stdout
+    assert "…" not in result.stdout
