@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from piker.service import (
 
 SHM_ROOT = Path("/dev/shm")  # noqa: S108 - the kernel's
 GONE_DEADLINE_S = 4.0
+PORTS = range(10_000, 32_768)
 
 
 class LeakError(AssertionError):
@@ -36,10 +38,15 @@ class LeakError(AssertionError):
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens at now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that nobody has now, nor gets by chance.
+
+    It lies below those that the kernel gives out, e.g. to whoever connects next.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(eq=False)

@@ -30,6 +30,7 @@ from piker.errors import (
 from piker.msgs import Tick
 from piker.service import _tractor as t
 from piker.service._tractor import _actors, _discovery
+from piker.testing import free_port
 from tests.service import seam_eps as eps
 
 pytestmark = pytest.mark.tree
@@ -48,12 +49,6 @@ def would_hang(seconds: float):
         yield
     finally:
         timer.cancel()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture
