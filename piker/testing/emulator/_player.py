@@ -1,7 +1,8 @@
 """Playing the tape to whoever listens, with the faults that strike at frames.
 
 timed:       all that is due by the clock, to all; who doesn't read is cut off
-full speed:  as fast as the slowest listener reads; nobody listens, nothing passes
+full speed:  as fast as the slowest listener reads; with fewer streams listened to than
+             it started with, or none, nothing passes
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Player:
     Args:
       core: whose.
       venue: what makes frames of items.
-      streams: it starts when so many are subscribed; 0 is at once.
+      streams: it starts when so many are subscribed; 0 is at once. At full speed it
+        stands still while there are fewer.
     """
 
     def __init__(self, core: Core, venue: Venue, streams: int) -> None:
@@ -86,7 +88,8 @@ class Player:
         core = self.core
         while True:
             hearing = core.hearing()
-            if not (hearing and core.tape.items):
+            is_short = len(core.listeners) < self.streams
+            if is_short or not (hearing and core.tape.items):
                 await self._release()
                 with trio.move_on_after(_POLL_S):  # a silence ends without an event
                     await core.changed.wait()

@@ -93,6 +93,7 @@ def open_server(options: Options) -> Server:
 
 async def serve(options: Options) -> int:
     """Serve until told to end; return the exit code."""
+    parent = os.getppid()  # before anybody hears of us: it may be gone right after
     faults = [parse_fault(text) for text in options.faults]
     server = open_server(options)
     try:
@@ -108,7 +109,7 @@ async def serve(options: Options) -> int:
 
     async with trio.open_nursery() as tasks:
         await tasks.start(_watch_signals, end)
-        tasks.start_soon(_watch_parent, end)
+        tasks.start_soon(_watch_parent, parent, end)
         tasks.start_soon(_watch_stdin, end)
         tasks.start_soon(server.run, sock)
         for fault in faults:
@@ -128,9 +129,8 @@ async def _watch_signals(
             end(128 + number)
 
 
-async def _watch_parent(end: Callable[[int], None]) -> None:
-    """End when the process that started this one is gone."""
-    parent = os.getppid()
+async def _watch_parent(parent: int, end: Callable[[int], None]) -> None:
+    """End when *parent*, the process that started this one, is gone."""
     while os.getppid() == parent:  # noqa: ASYNC110 - the kernel tells nobody
         await trio.sleep(_PARENT_S)
     end(0)
