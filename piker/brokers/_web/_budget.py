@@ -1,6 +1,7 @@
 """A venue's rate limit, kept on our side.
 
 spend(weight) --waits until it fits into the window--> a request may leave
+give_back(weight) <-- it never reached the venue
 pause(s) <-- the venue said Retry-After
 """
 
@@ -45,6 +46,14 @@ class RateBudget:
                 await trio.sleep(wait_s)
             self._spent.append((trio.current_time(), weight))
             self._in_window += weight
+
+    def give_back(self, weight: float = 1.0) -> None:
+        """Take back the newest spending of *weight*: the venue never heard of it."""
+        for at in range(len(self._spent) - 1, -1, -1):
+            if self._spent[at][1] == weight:
+                del self._spent[at]
+                self._in_window -= weight
+                return
 
     def pause(self, seconds: float) -> None:
         """Let nothing through for so long."""

@@ -88,7 +88,7 @@ class Http:
                     raise self._limited()
                 await self.budget.spend(weight)
                 try:
-                    return await self._get(path, params)
+                    return await self._get(path, params, weight)
                 except RateLimited as err:
                     last = err  # the budget waits as long as was asked for
                 except (VenueUnreachable, BadPayload) as err:
@@ -100,7 +100,9 @@ class Http:
             f" {self.deadline_s:g} s"
         )
 
-    async def _get(self, path: str, params: Mapping[str, str | int] | None) -> bytes:
+    async def _get(
+        self, path: str, params: Mapping[str, str | int] | None, weight: float
+    ) -> bytes:
         import httpx
 
         self.requests += 1
@@ -108,6 +110,8 @@ class Http:
         try:
             answer = await self._client.get(url, params=params)
         except (httpx.HTTPError, OSError, ValueError, BaseExceptionGroup) as err:
+            if isinstance(err, httpx.ConnectError | httpx.ConnectTimeout):
+                self.budget.give_back(weight)  # no request was sent
             raise unreachable(self.venue, url, err) from err
         body, status = answer.content, answer.status_code
         if status in _LIMITED:

@@ -84,7 +84,7 @@ class Dialect:
       acks: answers a subscription gets: that many for each symbol, or, if 0, one for
         the request.
       heartbeat_s: the venue says something at least so often; 0 if it doesn't promise.
-      frames_a_s: it takes so many frames a second from us.
+      frames_a_s: it takes so many frames a second from us, on one connection.
       connects: it lets us connect so often.
     """
 
@@ -175,7 +175,6 @@ class Hub:
 
     def __post_init__(self) -> None:
         self._faults = FaultLog(log, self.dialect.venue)
-        self._pace = RateBudget(self.dialect.frames_a_s, 1.0)
 
     # -- members ----------------------------------------------------------------
 
@@ -265,6 +264,7 @@ class Hub:
 
     async def _subscribe(self, sock: Socket, scope: trio.CancelScope) -> None:
         """Keep what is subscribed to in step with who is there."""
+        pace = RateBudget(self.dialect.frames_a_s, 1.0)
         while True:
             self._changed = trio.Event()
             wanted = set(self._members)
@@ -273,12 +273,13 @@ class Hub:
             if new := sorted(wanted - self._asked):
                 req_id = self._new_request(new)
                 self._asked |= set(new)
-                await self._say(sock, self.dialect.subscribe(new, req_id))
+                await self._say(sock, pace, self.dialect.subscribe(new, req_id))
             if old := sorted(self._asked - wanted):
                 self._asked -= set(old)
                 self._up -= set(old)
                 self._next_id += 1
-                await self._say(sock, self.dialect.unsubscribe(old, self._next_id))
+                frames = self.dialect.unsubscribe(old, self._next_id)
+                await self._say(sock, pace, frames)
             await self._changed.wait()
 
     def _new_request(self, symbols: list[str]) -> int:
@@ -287,9 +288,9 @@ class Hub:
         self._requests[self._next_id] = _Request(left, trio.current_time())
         return self._next_id
 
-    async def _say(self, sock: Socket, frames: list[str]) -> None:
+    async def _say(self, sock: Socket, pace: RateBudget, frames: list[str]) -> None:
         for frame in frames:
-            await self._pace.spend()
+            await pace.spend()
             await sock.send(frame)
 
     async def _watch(self, sock: Socket) -> None:
