@@ -25,6 +25,7 @@ NAMES: Final = (
     "klines",
     "search",
     "wire",
+    "isolation",
 )
 
 
@@ -38,7 +39,7 @@ def list_all() -> str:
     lines = []
     for name in NAMES:
         told = (module(name).__doc__ or "").strip().splitlines()[0]
-        lines.append(f"{name:8}  {told}")
+        lines.append(f"{name:9}  {told}")
     return "\n".join(lines)
 
 

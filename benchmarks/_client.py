@@ -26,7 +26,7 @@ from piker.data import (
 )
 from piker.service import encode, open_piker_runtime
 
-from ._speak import parent_gone, say
+from ._speak import heard, parent_gone, say
 
 
 async def first(fqmes: list[str]) -> None:
@@ -99,6 +99,32 @@ async def latency(fqmes: list[str], skip: int, seconds: float) -> None:
         await parent_gone()
 
 
+async def arrivals(fqmes: list[str]) -> None:
+    """Note when each quote with a trade came, ns, and its last trade; say it if asked.
+
+    Events are said as they come.
+    """
+    found: list[tuple[int, int]] = []
+
+    async def receive(feed: Feed) -> None:
+        async for item in feed.messages:
+            now_ns = time.monotonic_ns()
+            if not isinstance(item, Quote):
+                say(event=repr(item))
+                continue
+            tids = [tick.tid for tick in item.ticks if tick.type == "trade"]
+            if tids:
+                if not found:
+                    say(ready=True)
+                found.append((now_ns, tids[-1]))
+
+    async with open_feed(fqmes) as feed, trio.open_nursery() as tasks:
+        tasks.start_soon(receive, feed)
+        async for _ in heard():
+            say(arrivals=found)
+        tasks.cancel_scope.cancel()
+
+
 async def flooded(fqmes: list[str]) -> None:
     """Read a feed to its end as fast as it comes; say how much came how fast."""
     async with open_feed(fqmes) as feed:
@@ -127,6 +153,7 @@ _PROGRAMS: Final = {
     "first": first,
     "watch": watch,
     "latency": latency,
+    "arrivals": arrivals,
     "flooded": flooded,
     "searches": searches,
 }
