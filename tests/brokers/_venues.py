@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import trio
 
 from piker.data import Feed
+from piker.testing.emulator import Emulator, open_emulator
 from tests._data import binance_session
 from tests.data._replays import bars_of, rows
 
@@ -35,6 +38,23 @@ USDTM = Venue(
 # what was traded elsewhere, told as Kraken tells it
 KRAKEN = Venue("kraken.spot", "xbtusdt.spot.kraken", "spot_hft/btcusdt_20240808.gz")
 VENUES = (SPOT, USDTM, KRAKEN)
+
+
+@asynccontextmanager
+async def open_venues(**options) -> AsyncIterator[list[Emulator]]:
+    """Run the emulators of `VENUES`, in their order, started side by side."""
+    async with AsyncExitStack() as ending:
+        found: dict[str, Emulator] = {}
+
+        async def open_one(venue: Venue) -> None:
+            found[venue.name] = await ending.enter_async_context(
+                open_emulator(venue.name, session=venue.path, **options)
+            )
+
+        async with trio.open_nursery() as starting:
+            for venue in VENUES:
+                starting.start_soon(open_one, venue)
+        yield [found[venue.name] for venue in VENUES]
 
 
 def differences(feed: Feed, venue: Venue) -> list[tuple]:

@@ -2,6 +2,8 @@
 
 file --emulator--> websocket, REST --datad--> shared memory --> this process
 file --json, Decimal--> the bars it should be
+
+All three venues are in each tree, and each is struck.
 """
 
 from __future__ import annotations
@@ -15,153 +17,213 @@ import trio
 
 from piker.data import Disconnected, Quote, Reconnected, open_feed
 from piker.service import Policy
-from piker.testing.emulator import conf_of, open_emulator
-from tests.brokers._venues import KRAKEN, SPOT, USDTM, VENUES, wait_exact
+from piker.testing.emulator import conf_of
+from tests.brokers._venues import VENUES, open_venues, wait_exact
 
 pytestmark = pytest.mark.tree
 
-#: Venues that fail every second are connected to again at once.
-SOON = "reconnect_max_s = 0.05\n"
+FQMES = [venue.fqme for venue in VENUES]
 LENIENT = Policy(delays_s=(0.0,), max_deaths=10_000)
-by_name = pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.name)
+#: Streams of each market. At full speed nothing passes while one is not subscribed to.
+STREAMS = 2
+#: A budget for who loses its stream every second.
+MANY = 10_000
 
 
-@by_name
-async def test_full_speed(open_test_pikerd, venue):
-    async with (
-        open_emulator(venue.name, session=venue.path, speed=0) as emulator,
-        open_test_pikerd(conf=emulator.conf),
-        open_feed(venue.fqme) as feed,
-    ):
-        await emulator.wait_done()
+async def play_out(emulators, feed, deadline_s=40):
+    """Wait for the end of all sessions and for all of their bars; return counters."""
+    found = [await emulator.wait_done(deadline_s) for emulator in emulators]
+    for venue in VENUES:
         await wait_exact(feed, venue)
-        told = await emulator.stats()
-        assert told["websockets"] == 1
-        assert told["statuses"].keys() == {"200"}
+    return found
 
 
-async def test_three_venues_at_20x(open_test_pikerd):
+def conf_soon(emulators, most_s):
+    """Return a ``conf.toml`` by which lost streams are soon connected to again."""
+    soon = f"reconnect_max_s = {most_s}"
+    return conf_of(*emulators).replace("clock = ", f"{soon}\nclock = ")
+
+
+async def test_at_full_speed(open_test_pikerd):
     async with (
-        open_emulator(SPOT.name, session=SPOT.path, speed=20) as spot,
-        open_emulator(USDTM.name, session=USDTM.path, speed=20) as usdtm,
-        open_emulator(KRAKEN.name, session=KRAKEN.path, speed=20) as kraken,
-        open_test_pikerd(conf=conf_of(spot, usdtm, kraken)),
-        open_feed([venue.fqme for venue in VENUES]) as feed,
+        open_venues(speed=0) as emulators,
+        open_test_pikerd(conf=conf_of(*emulators)),
+        open_feed(FQMES) as feed,
     ):
-        for emulator in (spot, usdtm, kraken):
-            await emulator.wait_done(40)
-        for venue in VENUES:
-            await wait_exact(feed, venue)
-
-
-@by_name
-@pytest.mark.parametrize("speed", [0, 20])
-async def test_disconnects_at_20_random_frames(open_test_pikerd, venue, speed):
-    rng = random.Random(f"{venue.name} {speed}")
-    async with open_emulator(venue.name, session=venue.path, speed=speed) as emulator:
-        for i in range(20):
-            at = 200 + 450 * i + rng.randrange(140)  # clear of what is missed
-            how = rng.choice(["clean", "rst", "mid_frame"])
-            missed = rng.choice([0, 1, 40, 300]) if not speed else 0
-            await emulator.fault("disconnect", at=[at], how=how, missed=missed)
-        async with (
-            open_test_pikerd(conf=emulator.conf + SOON, deadline_s=120),
-            open_feed(venue.fqme) as feed,
-        ):
-            told = await emulator.wait_done(90)
-            await wait_exact(feed, venue)
-            assert told["fired"]["disconnect"] == 20
-            assert told["websockets"] >= 15
-
-
-@by_name
-async def test_datad_killed_20_times(open_test_pikerd, venue):
-    rng = random.Random(venue.name)
-    async with (
-        open_emulator(venue.name, session=venue.path, speed=20) as emulator,
-        open_test_pikerd(conf=emulator.conf, policy=LENIENT) as tree,
-        open_feed(venue.fqme) as feed,
-    ):
-        name = f"datad.{venue.broker}"
-        service = tree.services.service_tasks[name]
-        for _ in range(20):
-            await tree.services.wait_up(name)
-            await trio.sleep(rng.uniform(0.0, 0.6))
-            os.kill(service.pid, signal.SIGKILL)
-            while service.state == "running":
-                await service.changed.wait()
-        await emulator.wait_done(40)
-        await wait_exact(feed, venue)
-        assert service.restarts == 20
+        for told in await play_out(emulators, feed):
+            assert told["websockets"] == 1
+            assert told["statuses"].keys() == {"200"}
 
 
 #: Faults that are in force all the time instead of striking now and then.
-LASTING = {"slow", "latency", "skew"}
-FAULTS = {
-    "garbage": [
-        {"kind": "garbage", "at": [300, 301, 900, 2500]},
-        {"kind": "garbage", "at": [1500, 1501, 1502, 4000], "replace": True},
-    ],
-    "truncated": [{"kind": "truncate", "at": [500, 700, 701, 702, 5000]}],
-    "duplicates": [{"kind": "duplicate", "at": [400, 1000, 3000], "times": 5}],
-    "reordered": [
-        {"kind": "reorder", "at": [350, 2000], "span": 2},
-        {"kind": "reorder", "at": [800, 3500], "span": 40},
-    ],
-    "silence": [{"kind": "silence", "at": [1200], "seconds": 30, "pongs": False}],
-    "silence with pongs": [{"kind": "silence", "at": [1200], "seconds": 30}],
-    "429": [
-        {"kind": "http", "status": 429, "retry_after": 1, "count": 3},
-        {"kind": "disconnect", "at": [1500], "how": "rst"},
-    ],
-    "5xx": [
-        {"kind": "http", "status": 502, "count": 2},
-        {"kind": "disconnect", "at": [1500]},
-        {"kind": "upgrade", "status": 503, "count": 2},
-    ],
-    "html": [
-        {"kind": "http", "status": 200, "html": True, "count": 2},
-        {"kind": "garbage", "at": [1500], "replace": True},
-    ],
-    "slow": [{"kind": "slow", "accept_s": 0.5, "response_s": 0.2}],
-    "latency": [
-        {"kind": "latency", "ms": 40},
-        {"kind": "disconnect", "at": [900], "how": "mid_frame"},
-    ],
-    "skew": [{"kind": "skew", "ms": 2500}],
-}
+LASTING = [
+    {"kind": "slow", "accept_s": 0.5, "response_s": 0.2},
+    {"kind": "latency", "ms": 40},
+    {"kind": "skew", "ms": 2500},
+]
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_every_bar_is_exact_whatever_happens(open_test_pikerd, fault):
-    """The fault strikes all three venues, within seconds of each other."""
-    options = {"speed": 60, "faults": FAULTS[fault]}
+async def test_at_20x_from_slow_venues_whose_clocks_are_off(open_test_pikerd):
     async with (
-        open_emulator(SPOT.name, session=SPOT.path, **options) as spot,
-        open_emulator(USDTM.name, session=USDTM.path, **options) as usdtm,
-        open_emulator(KRAKEN.name, session=KRAKEN.path, **options) as kraken,
-        open_test_pikerd(conf=conf_of(spot, usdtm, kraken)),
-        open_feed([venue.fqme for venue in VENUES]) as feed,
+        open_venues(speed=20, faults=LASTING) as emulators,
+        open_test_pikerd(conf=conf_of(*emulators)),
+        open_feed(FQMES) as feed,
     ):
-        for emulator, venue in zip((spot, usdtm, kraken), VENUES, strict=True):
-            told = await emulator.wait_done(40)
-            await wait_exact(feed, venue)
-            struck = {one["kind"] for one in FAULTS[fault]} - LASTING
-            assert told["fired"].keys() == struck
+        for told in await play_out(emulators, feed):
+            assert told["websockets"] == 1
+            assert told["statuses"].keys() == {"200"}
 
 
-async def test_a_venue_refuses_to_listen_for_a_while(open_test_pikerd):
+@pytest.mark.parametrize("speed", [0, 20])
+async def test_disconnects_at_20_random_frames(open_test_pikerd, speed):
+    rng = random.Random(f"cut at {speed}")
+    late = [{"kind": "latency", "ms": 5}] if speed else []
+    async with open_venues(
+        speed=speed, streams=STREAMS, faults=late, budget=MANY
+    ) as emulators:
+        for emulator in emulators:
+            for i in range(20):
+                at = 200 + 450 * i + rng.randrange(140)  # clear of what is missed
+                how = rng.choice(["clean", "rst", "mid_frame"])
+                missed = rng.choice([0, 1, 40, 300]) if not speed else 0
+                await emulator.fault("disconnect", at=[at], how=how, missed=missed)
+        async with (
+            open_test_pikerd(
+                conf=f"{conf_soon(emulators, 0.05)}requests = {MANY}\n", deadline_s=120
+            ),
+            open_feed(FQMES) as feed,
+        ):
+            for told in await play_out(emulators, feed, 90):
+                assert told["fired"]["disconnect"] == 20
+                assert told["websockets"] >= 15
+
+
+async def test_datads_killed_20_times(open_test_pikerd):
     async with (
-        open_emulator(SPOT.name, session=SPOT.path, speed=60) as emulator,
-        open_test_pikerd(conf=emulator.conf),
-        open_feed(SPOT.fqme) as feed,
+        open_venues(speed=20) as emulators,
+        open_test_pikerd(conf=conf_of(*emulators), policy=LENIENT) as tree,
+        open_feed(FQMES) as feed,
+    ):
+        services = [
+            tree.services.service_tasks[f"datad.{broker}"]
+            for broker in {venue.broker for venue in VENUES}
+        ]
+        async with trio.open_nursery() as killers:
+            for service in services:
+                killers.start_soon(kill_20_times, tree, service)
+        await play_out(emulators, feed)
+        assert [service.restarts for service in services] == [20, 20]
+
+
+async def kill_20_times(tree, service):
+    rng = random.Random(service.spec.name)
+    for _ in range(20):
+        await tree.services.wait_up(service.spec.name)
+        await trio.sleep(rng.uniform(0.0, 0.6))
+        os.kill(service.pid, signal.SIGKILL)
+        while service.state == "running":
+            await service.changed.wait()
+
+
+SPOILT = [
+    {"kind": "garbage", "at": [300, 301, 900, 2500]},
+    {"kind": "garbage", "at": [1500, 1501, 1502, 4000], "replace": True},
+    {"kind": "truncate", "at": [500, 700, 701, 702, 5000]},
+    {"kind": "duplicate", "at": [400, 1000, 3000], "times": 5},
+    {"kind": "reorder", "at": [350, 2000], "span": 2},
+    {"kind": "reorder", "at": [800, 3500], "span": 40},
+]
+
+
+async def test_spoilt_and_reordered_frames(open_test_pikerd):
+    """None of them costs the connection."""
+    async with (
+        open_venues(speed=60, faults=SPOILT) as emulators,
+        open_test_pikerd(conf=conf_of(*emulators)),
+        open_feed(FQMES) as feed,
+    ):
+        for told in await play_out(emulators, feed):
+            assert told["fired"] == {
+                "garbage": 8, "truncate": 5, "duplicate": 3, "reorder": 4
+            }  # fmt: skip
+            assert told["websockets"] == 1
+
+
+#: A dead line, then one that answers pings and says nothing of the market.
+SILENT = [
+    {"kind": "silence", "at": [1200], "frames": 900, "seconds": 60, "pongs": False},
+    {"kind": "silence", "at": [5000], "frames": 900, "seconds": 60},
+]
+
+
+async def test_silence_with_the_socket_open(open_test_pikerd):
+    async with (
+        open_venues(speed=0, streams=STREAMS, faults=SILENT) as emulators,
+        open_test_pikerd(conf=conf_of(*emulators)),
+        open_feed(FQMES) as feed,
+    ):
+        for told in await play_out(emulators, feed):
+            assert told["fired"] == {"silence": 2}
+            assert told["websockets"] == 3
+
+
+#: Where each venue lists its markets, tells its time and its past trades.
+PATHS = {
+    "binance.spot": [f"/api/v3/{name}" for name in ("exchangeInfo", "time", "aggT")],
+    "binance.usdtm": [f"/fapi/v1/{name}" for name in ("exchangeInfo", "time", "aggT")],
+    "kraken.spot": [f"/0/public/{name}" for name in ("AssetPairs", "Time", "Trades")],
+}
+LIMITED = {"kind": "http", "status": 429, "retry_after": 1, "count": 2}
+BROKEN = {"kind": "http", "status": 502, "count": 2}
+PAGE = {"kind": "http", "status": 200, "html": True, "count": 2}
+
+
+async def test_requests_that_fail(open_test_pikerd):
+    """429, 5xx and pages for JSON: at the start, and when missed trades are fetched."""
+    async with open_venues(speed=30) as emulators:
+        for emulator in emulators:
+            for fault, path in zip(
+                (LIMITED, BROKEN, PAGE), PATHS[emulator.venue], strict=True
+            ):
+                await emulator.fault(**fault, path=path)
+        async with (
+            open_test_pikerd(conf=conf_soon(emulators, 0.5)),
+            open_feed(FQMES) as feed,
+        ):
+            async with trio.open_nursery() as striking:
+                for emulator in emulators:
+                    striking.start_soon(fail_refetches, emulator)
+            for told in await play_out(emulators, feed):
+                assert told["fired"] == {"http": 12, "upgrade": 6, "disconnect": 3}
+
+
+async def fail_refetches(emulator):
+    """Cut the line three times, and let what is missed not be had at once."""
+    trades = PATHS[emulator.venue][2]
+    for times, fault in enumerate((LIMITED, BROKEN, PAGE), 1):
+        await emulator.fault(**fault, path=trades)
+        # until then more passes than a subscription's snapshot tells
+        await emulator.fault("upgrade", status=503, count=2)
+        await emulator.fault("disconnect", how="rst")
+        with trio.fail_after(10):
+            while (await emulator.stats())["fired"]["http"] < 6 + 2 * times:
+                await trio.sleep(0.02)
+
+
+async def test_venues_that_refuse_to_listen_for_a_while(open_test_pikerd):
+    async with (
+        open_venues(speed=100) as emulators,
+        open_test_pikerd(conf=conf_soon(emulators, 0.5)),
+        open_feed(FQMES) as feed,
     ):
         messages = feed.messages
-        await emulator.fault("disconnect", at=[9000], how="rst")
-        await emulator.fault("refuse", seconds=3.5)
-        await trio.sleep(4)  # what asks it for its counters is refused too
-        await emulator.wait_done(40)
-        await wait_exact(feed, SPOT)
+        for emulator in emulators:
+            frames = (await emulator.stats())["frames"]
+            await emulator.fault("disconnect", at=[frames + 2000], how="rst")
+            await emulator.fault("refuse", seconds=1.5)
+        await trio.sleep(2)  # what asks them for their counters is refused too
+        await play_out(emulators, feed)
         said = [await messages.receive() for _ in range(len(messages))]
-    kinds = [type(item) for item in said if not isinstance(item, Quote)]
-    assert kinds == [Disconnected, Reconnected]
+    for fqme in FQMES:
+        of_it = [e for e in said if not isinstance(e, Quote) and fqme in e.fqmes]
+        assert [type(event) for event in of_it] == [Disconnected, Reconnected], of_it
