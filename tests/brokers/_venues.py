@@ -40,21 +40,42 @@ KRAKEN = Venue("kraken.spot", "xbtusdt.spot.kraken", "spot_hft/btcusdt_20240808.
 VENUES = (SPOT, USDTM, KRAKEN)
 
 
+async def _start(ending: AsyncExitStack, options: dict[str, dict]) -> dict:
+    """Start emulators side by side, each with its options; return them by name."""
+    found: dict[str, Emulator] = {}
+
+    async def start_one(name: str) -> None:
+        found[name] = await ending.enter_async_context(
+            open_emulator(name, **options[name])
+        )
+
+    async with trio.open_nursery() as starting:
+        for name in options:
+            starting.start_soon(start_one, name)
+    return {name: found[name] for name in options}
+
+
 @asynccontextmanager
 async def open_venues(**options) -> AsyncIterator[list[Emulator]]:
-    """Run the emulators of `VENUES`, in their order, started side by side."""
+    """Run the emulators of `VENUES`, in their order."""
     async with AsyncExitStack() as ending:
-        found: dict[str, Emulator] = {}
+        wanted = {v.name: {"session": v.path, **options} for v in VENUES}
+        yield list((await _start(ending, wanted)).values())
 
-        async def open_one(venue: Venue) -> None:
-            found[venue.name] = await ending.enter_async_context(
-                open_emulator(venue.name, session=venue.path, **options)
-            )
 
-        async with trio.open_nursery() as starting:
-            for venue in VENUES:
-                starting.start_soon(open_one, venue)
-        yield [found[venue.name] for venue in VENUES]
+@asynccontextmanager
+async def open_simulated(**options) -> AsyncIterator[dict[str, Emulator]]:
+    """Run the emulators of the same venues, BTC and ETH of `sim` trading now."""
+    spot, perp = (
+        [f"{coin}usdt.{kind}.sim" for coin in ("btc", "eth")]
+        for kind in ("spot", "usdtm.perp")
+    )
+    async with AsyncExitStack() as ending:
+        wanted = {
+            venue.name: {"sim": perp if venue is USDTM else spot, **options}
+            for venue in VENUES
+        }
+        yield await _start(ending, wanted)
 
 
 def differences(feed: Feed, venue: Venue) -> list[tuple]:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from itertools import pairwise
+
 import pytest
 import trio
 
+from benchmarks._sessions import write_session
 from piker.data import Disconnected, Quote, open_feed
 from piker.testing.emulator import conf_of, open_emulator
+from tests.brokers._venues import open_simulated
 
 pytestmark = pytest.mark.tree
 
-SIM = ["btcusdt.spot.sim", "ethusdt.spot.sim"]
-BTC, ETH = "btcusdt.spot.binance", "ethusdt.spot.binance"
-XBT = "xbtusdt.spot.kraken"
+BTC, XBT = "btcusdt.spot.binance", "xbtusdt.spot.kraken"
+#: Two markets of each of three venues.
+MARKETS = [
+    BTC,
+    "ethusdt.spot.binance",
+    "btcusdt.usdtm.perp.binance",
+    "ethusdt.usdtm.perp.binance",
+    XBT,
+    "ethusdt.spot.kraken",
+]
 
 
 async def test_twenty_clients_are_one_subscription(open_test_pikerd):
+    """Of each venue: a connection, a subscription a stream, a few requests a market."""
     async with (
-        open_emulator("binance.spot", sim=SIM) as emulator,
-        open_test_pikerd(conf=emulator.conf),
+        open_simulated() as venues,
+        open_test_pikerd(conf=conf_of(*venues.values())),
         trio.open_nursery() as tasks,
     ):
         quoted = trio.Event()
@@ -26,88 +41,164 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
 
         async def watch():
             nonlocal left
-            async with open_feed([BTC, ETH]) as feed:
-                seen = set()
+            async with open_feed(MARKETS) as feed:
+                unseen = set(MARKETS)
                 async for quote in feed.stream:
-                    if seen != {BTC, ETH} and (seen := seen | {quote.fqme}) == {
-                        BTC,
-                        ETH,
-                    }:
-                        left -= 1
-                        if not left:
-                            quoted.set()
+                    unseen.discard(quote.fqme)
+                    if not unseen:
+                        break
+                left -= 1
+                if not left:
+                    quoted.set()
+                await trio.sleep_forever()
 
         for _ in range(20):
             tasks.start_soon(watch)
         await quoted.wait()
-        told = await emulator.stats()
-        assert told["websockets"] == 1
-        assert set(told["subscribed"].values()) == {1}
-        assert len(told["subscribed"]) == 4
-        asked = told["requests"]
-        assert asked["/api/v3/exchangeInfo"] == asked["/api/v3/ticker/24hr"] == 1
-        assert asked["/api/v3/time"] == asked["/api/v3/ticker/bookTicker"] == 2
-        assert asked["/api/v3/klines"] <= 4
-        assert told["weight_max"] < 300
+        told = {name: await venue.stats() for name, venue in venues.items()}
+        for counts in told.values():
+            assert counts["websockets"] == 1
+            assert len(counts["subscribed"]) == 4
+            assert set(counts["subscribed"].values()) == {1}
+            assert counts["limited"] == 0
+        for name, path, klines in (
+            ("binance.spot", "/api/v3/", 4),
+            ("binance.usdtm", "/fapi/v1/", 2),
+        ):
+            asked = told[name]["requests"]
+            assert asked[f"{path}exchangeInfo"] == asked[f"{path}ticker/24hr"] == 1
+            assert asked[f"{path}time"] == asked[f"{path}ticker/bookTicker"] == 2
+            assert asked[f"{path}klines"] <= klines
+            assert asked[f"{path}aggTrades"] <= 2 * (1 + 2)  # a quote, what is missed
+            assert told[name]["weight_max"] < 300
+        asked = told["kraken.spot"]["requests"]
+        assert asked["/0/public/AssetPairs"] == 1
+        assert asked["/0/public/Ticker"] == 1 + 2  # volumes, a quote each
+        assert asked["/0/public/Time"] == asked["/0/public/OHLC"] == 2
+        assert asked["/0/public/Trades"] <= 2 * 2
         tasks.cancel_scope.cancel()
 
 
-async def test_a_storm_of_reconnects_stays_small(open_test_pikerd):
+async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
+    soon = "reconnect_max_s = 1\nclock = "
     async with (
-        open_emulator("binance.spot", sim=SIM) as emulator,
-        open_test_pikerd(conf=emulator.conf),
-        open_feed([BTC, ETH]) as feed,
+        open_simulated() as venues,
+        open_test_pikerd(conf=conf_of(*venues.values()).replace("clock = ", soon)),
+        open_feed(MARKETS) as feed,
     ):
         quotes = feed.stream
         await quotes.receive()
-        before = await emulator.stats()
-        await emulator.fault("upgrade", status=503, count=0)
-        await emulator.fault("disconnect", how="rst")
-        await trio.sleep(6)
-        after = await emulator.stats()
-        tries = len(after["attempts_s"]) - len(before["attempts_s"])
-        assert 3 <= tries <= 8  # 0.25, 0.5, 1, 2, 4 s, each shortened by up to half
-        assert after["requests"] == before["requests"]
-        await emulator.clear()
+        before = [await venue.stats() for venue in venues.values()]
+        for venue in venues.values():
+            await venue.fault("upgrade", status=503, count=0)
+            await venue.fault("disconnect", how="rst")
+        await trio.sleep(3)
+        for venue, was in zip(venues.values(), before, strict=True):
+            told = await venue.stats()
+            tries = len(told["attempts_s"]) - len(was["attempts_s"])
+            assert 3 <= tries <= 8  # 0.25, 0.5, 1, 1 s.. each shortened by up to half
+            assert told["requests"] == was["requests"]
+            await venue.clear()
+        down, back = set(), set()
         with trio.fail_after(10):
-            while [event async for event in _so_far(feed)] == []:
-                await trio.sleep(0.05)
             async for item in feed.messages:
-                if isinstance(item, Quote):
-                    break
+                if isinstance(item, Disconnected):
+                    down |= set(item.fqmes)
+                elif isinstance(item, Quote) and item.fqme in down:
+                    back.add(item.fqme)
+                    if back == set(MARKETS):
+                        break
 
 
-async def _so_far(feed):
-    for _ in range(len(feed.events)):
-        yield await feed.events.receive()
+async def test_venues_that_offer_no_tls(open_test_pikerd):
+    """REST is there, the stream isn't: said in a sentence, tried ever more seldom."""
+    async with open_simulated() as venues:
+        conf = conf_of(*venues.values()).replace('"ws://', '"wss://')
+        async with open_test_pikerd(conf=conf), open_feed(MARKETS) as feed:
+            reasons = {}
+            with trio.fail_after(10):
+                while reasons.keys() != set(MARKETS):
+                    event = await feed.events.receive()
+                    assert isinstance(event, Disconnected)
+                    reasons |= dict.fromkeys(event.fqmes, event.reason)
+            before = [(await v.stats())["connections"] for v in venues.values()]
+            await trio.sleep(2)
+            after = [(await v.stats())["connections"] for v in venues.values()]
+        for fqme, reason in reasons.items():
+            assert fqme.rpartition(".")[2] in reason
+            assert "wss://127.0.0.1" in reason
+            assert "doesn't speak TLS" in reason
+            assert "\n" not in reason
+        for was, now in zip(before, after, strict=True):
+            assert 2 <= now - was - 1 <= 6  # less the question for the counters
 
 
-async def test_a_venue_that_fails_is_not_felt_by_another(open_test_pikerd):
+#: What one venue does wrong while the other is listened to.
+FAULTS = [
+    [{"kind": "garbage"}, {"kind": "truncate"}, {"kind": "reorder", "span": 9}],
+    [{"kind": "disconnect", "how": "mid_frame"}],
+    [
+        {"kind": "http", "status": 500, "count": 0},
+        {"kind": "upgrade", "count": 0},
+        {"kind": "disconnect", "how": "rst"},
+    ],
+    [{"kind": "http", "status": 429, "retry_after": 3, "count": 0}],
+    [{"kind": "slow", "accept_s": 2, "response_s": 2}],
+    [{"kind": "silence", "seconds": 2, "pongs": False}],
+]
+RATE_HZ = 50
+LASTS_S = 0.6
+
+
+async def test_a_venue_that_fails_is_not_felt_by_another(open_test_pikerd, tmp_path):
+    """Each trade comes, none is long in coming; `benchmarks isolation` says how long.
+
+    What couples two venues would be a wait of ours: a back-off, a deadline, a start.
+    """
+    steady = tmp_path / "steady"
+    write_session(steady, RATE_HZ, 60)
     async with (
-        open_emulator("binance.spot", sim=SIM) as bad,
-        open_emulator("kraken.spot", sim=SIM) as good,
+        open_emulator("binance.spot", sim=["btcusdt.spot.sim"]) as bad,
+        open_emulator("kraken.spot", session=steady) as good,
         open_test_pikerd(conf=conf_of(bad, good)) as tree,
-        open_feed(BTC) as failing,
-        open_feed(XBT) as feed,
+        open_feed([BTC, XBT]) as feed,
+        trio.open_nursery() as tasks,
     ):
-        services = tree.services.service_tasks
-        pid = services["datad.kraken"].pid
-        quotes = feed.stream
-        for fault in (
-            {"kind": "garbage"},
-            {"kind": "disconnect", "how": "mid_frame"},
-            {"kind": "http", "status": 500, "count": 0},
-            {"kind": "silence", "seconds": 2, "pongs": False},
-            {"kind": "refuse", "seconds": 1},
-        ):
-            await bad.fault(fault.pop("kind"), **fault)
-            with trio.fail_after(5):
-                for _ in range(3):
-                    await quotes.receive()
-        assert [event async for event in _so_far(feed)] == []
-        assert services["datad.kraken"].pid == pid
-        assert services["datad.kraken"].restarts == 0
-        with trio.fail_after(20):
-            async for event in failing.events:
-                if isinstance(event, Disconnected):
-                    break
+        struck, healthy = (
+            tree.services.service_tasks[f"datad.{name}"]
+            for name in ("binance", "kraken")
+        )
+        pid = healthy.pid
+        arrivals = []
+        tasks.start_soon(note_arrivals, feed, arrivals)
+        for faults in FAULTS:
+            for fault in faults:
+                await bad.fault(**fault)
+            await trio.sleep(LASTS_S)
+            await bad.clear()
+        os.kill(struck.pid, signal.SIGSTOP)
+        await trio.sleep(LASTS_S)
+        os.kill(struck.pid, signal.SIGCONT)
+        os.kill(struck.pid, signal.SIGKILL)
+        await trio.sleep(LASTS_S)
+        await bad.fault("refuse", seconds=1)
+        await trio.sleep(LASTS_S)
+        tasks.cancel_scope.cancel()
+        told = [await feed.events.receive() for _ in range(len(feed.events))]
+        assert {fqme for event in told for fqme in event.fqmes} == {BTC}
+        assert (healthy.pid, healthy.restarts) == (pid, 0)
+        assert struck.restarts == 1
+        tids = [tid for _, tid in arrivals]
+        assert tids == list(range(tids[0], tids[0] + len(tids)))
+        assert len(tids) > 0.8 * RATE_HZ * LASTS_S * (len(FAULTS) + 3)
+        assert max(b[0] - a[0] for a, b in pairwise(arrivals)) < 1.0
+        told = await good.stats()
+        assert (told["websockets"], told["slow_clients"]) == (1, 0)
+        assert told["statuses"].keys() == {"200"}
+
+
+async def note_arrivals(feed, arrivals):
+    """Note when each trade of a feed came."""
+    async for quote in feed.streams["kraken"]:
+        now = time.monotonic()
+        arrivals += [(now, t.tid) for t in quote.ticks if t.type == "trade"]

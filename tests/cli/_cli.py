@@ -64,6 +64,7 @@ class Running:
     def __init__(self, proc: trio.Process) -> None:
         self.proc = proc
         self._rest = b""
+        self._errors = b""
 
     async def line(self) -> str:
         """Return its next line of output."""
@@ -75,9 +76,27 @@ class Running:
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode()
 
+    async def error_line(self) -> str:
+        """Return its next line on stderr."""
+        with trio.fail_after(DEADLINE_S):
+            while b"\n" not in self._errors:
+                more = await self.proc.stderr.receive_some(65536)
+                assert more, f"it ended: {self._errors!r}"
+                self._errors += more
+        line, _, self._errors = self._errors.partition(b"\n")
+        return line.decode()
+
+    async def rest(self) -> tuple[str, str]:
+        """Return what else it says on stdout and stderr; waits for its end."""
+        out = self._rest
+        with trio.fail_after(DEADLINE_S):
+            async for chunk in self.proc.stdout:
+                out += chunk
+            return out.decode(), await self.errors()
+
     async def errors(self) -> str:
-        """Return all it said on stderr; waits for its end."""
-        text = b""
+        """Return all it says on stderr from now on; waits for its end."""
+        text = self._errors
         async for chunk in self.proc.stderr:
             text += chunk
         return text.decode()

@@ -58,19 +58,25 @@ async def test_a_market_that_a_venue_does_not_list(open_test_pikerd):
         open_emulator("binance.spot", sim=["btcusdt.spot.sim"]) as binance,
         open_test_pikerd(conf=conf_of(kraken, binance)) as tree,
     ):
-        for name, words in (
-            ("nosuch.spot.kraken", ("nosuch.spot.kraken",)),
-            ("btcusd.kraken", ("btcusd.kraken", "xbtusdt.spot.kraken")),
-            ("btcusdt.spot.20301227.binance", ("btcusdt.spot.binance",)),
-        ):
-            said = await _cli.run("quotes", name, "-n", "1", "--json", env=tree.env)
-            said.refused(2, *words)
+        async with trio.open_nursery() as asking:
+            for name, words in (
+                ("nosuch.spot.kraken", ("nosuch.spot.kraken",)),
+                ("btcusd.kraken", ("btcusd.kraken", "xbtusdt.spot.kraken")),
+                ("btcusdt.spot.20301227.binance", ("btcusdt.spot.binance",)),
+            ):
+                asking.start_soon(be_refused, name, words, tree.env)
         said = await _cli.run("search", "btcusdt", "-b", "kraken", env=tree.env)
         assert said.code == 0, said
         assert "xbtusdt.spot.kraken" in said.out
 
 
+async def be_refused(name, words, env):
+    said = await _cli.run("quotes", name, "-n", "1", "--json", env=env)
+    said.refused(2, *words)
+
+
 async def test_quotes_wait_when_told_so(open_test_pikerd):
+    """Why is said once; then there are quotes, as if the venue had been there."""
     port = free_port()
     conf = (
         f'[brokers.kraken]\nrest = "http://127.0.0.1:{port}"\n'
@@ -79,12 +85,26 @@ async def test_quotes_wait_when_told_so(open_test_pikerd):
     async with open_test_pikerd(conf=conf) as tree:
         args = ("quotes", "xbtusdt.kraken", "-n", "2", "--json", "--wait")
         async with _cli.start(*args, env=tree.env) as quotes:
-            await trio.sleep(2)
+            why = await quotes.error_line()
+            assert why.startswith("waiting: kraken can't be reached"), why
+            await trio.sleep(1.5)  # it asks again meanwhile
             assert quotes.proc.poll() is None
             async with open_emulator(
                 "kraken.spot", sim=["btcusdt.spot.sim"], port=port
             ):
-                line = json.loads(await quotes.line())
-                assert line["fqme"] == "xbtusdt.spot.kraken"
-                assert (await quotes.errors()).count("waiting: ") == 1
-                assert await quotes.proc.wait() == 0
+                out, err = await quotes.rest()
+            assert await quotes.proc.wait() == 0
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [(one["type"], one.get("fqme")) for one in told] == [
+        ("quote", "xbtusdt.spot.kraken")
+    ] * 2, told
+    assert not err
+
+
+async def test_a_venue_that_offers_no_tls(open_test_pikerd):
+    async with (
+        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"]) as kraken,
+        open_test_pikerd(conf=kraken.conf.replace("http:", "https:")) as tree,
+    ):
+        said = await _cli.run("quotes", "xbtusdt.kraken", "-n", "1", env=tree.env)
+        said.refused(1, "kraken", "https://127.0.0.1", "doesn't speak TLS")
