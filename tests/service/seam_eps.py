@@ -140,6 +140,13 @@ async def last_words(ctx: Context) -> None:
     os._exit(0)
 
 
+@endpoint(returns=bytes)
+async def big(ctx: Context) -> bytes:
+    """Return more than a socket holds."""
+    await ctx.started()
+    return bytes(32 * 2**20)
+
+
 @endpoint(sends=int)
 async def parting_burst(ctx: Context, n: int) -> None:
     """Send *n* messages and die at once."""

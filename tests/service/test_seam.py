@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from decimal import Decimal
 from functools import partial
 
-import msgspec
 import psutil
 import pytest
 import trio
@@ -32,6 +31,7 @@ from piker.service import _tractor as t
 from piker.service._tractor import _actors, _discovery
 from piker.testing import free_port
 from tests.service import seam_eps as eps
+from tests.service._wire import ENDLESS, FARES, HELLO, call, hello
 
 pytestmark = pytest.mark.tree
 EPS = ("tests.service.seam_eps",)
@@ -870,36 +870,15 @@ async def test_a_sweep_takes_no_call_that_is_on_its_way(open_kid, monkeypatch, s
                 ):
                     async with ctx.open_stream() as stream:
                         assert [i async for i in stream] == list(range(9))
+                async with t.open_context(portal, eps.echo) as (ctx, _):
+                    async with ctx.open_stream() as stream:
+                        await stream.send(Tick("trade", 1.5, 2.0))
+                        assert (await stream.receive()).price == 1.5
+                    await ctx.cancel()
             assert "kid" in {uid[0] for uid, _ in await t.registered()}
 
 
 # -- strangers ------------------------------------------------------------------
-
-
-def frame(message: object) -> bytes:
-    body = msgspec.msgpack.encode(message)
-    return struct.pack("<I", len(body)) + body
-
-
-HELLO = frame(["stranger", "1234"])
-FARES = {
-    "http": b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
-    "ff": b"\xff" * 64,
-    "half a header": b"\x05\x00",
-    "half a hello": HELLO[:-3],
-    "no hello": frame(5),
-    "an empty hello": frame([]),
-    "no msgpack": b"\x03\x00\x00\x00\xc1\xc1\xc1",
-    "no message": HELLO + frame(5),
-    "an empty message": HELLO + frame({}),
-    "half a message": HELLO + b"\x00\x01\x00\x00half",
-    "half a command": HELLO + frame({"cmd": [1, 2]}),
-    "no such command": HELLO + frame({"cmd": ["self", "nosuch", {}, ["s", "1"], "c"]}),
-    "no arguments": HELLO + frame({"cmd": ["self", "wait_actor", 5, ["s", "1"], "c"]}),
-    "wrong arguments": HELLO
-    + frame({"cmd": ["tests.service.seam_eps", "hold", {"x": 1}, ["s", "1"], "c"]}),
-    "an error": HELLO + frame({"error": {"tb_str": "Oh: no", "type_str": "Oh"}}),
-}
 
 
 @pytest.mark.parametrize("fare", FARES)
@@ -910,12 +889,14 @@ async def test_what_a_stranger_sends_ends_its_own_connection_only(open_kid, fare
         for addr in (kid, t.registry_addr()):
             stream = await trio.open_tcp_stream(*addr)
             await stream.send_all(FARES[fare])
-            await stream.send_eof()
+            if fare not in ENDLESS:
+                await stream.send_eof()
             with trio.fail_after(5), suppress(trio.BrokenResourceError):
                 while await stream.receive_some():
                     pass
             await stream.aclose()
-        assert await t.call_endpoint(portal, eps.hold) == child.pid
+        for known in (portal, child.portal):
+            assert await t.call_endpoint(known, eps.hold) == child.pid
         async with t.find_actor("kid") as again:
             assert await t.call_endpoint(again, eps.hold) == child.pid
         assert child.exit_code is None
@@ -940,6 +921,40 @@ async def test_a_connection_that_was_reset_before_it_is_met_harms_nobody(open_ki
             assert await t.call_endpoint(again, eps.hold) == child.pid
 
 
+async def test_a_caller_that_leaves_within_its_result_harms_nobody(open_kid, tmp_path):
+    cookie = (tmp_path / "cookie").read_text
+    async with open_kid() as (child, portal):
+        (kid,) = [a for uid, a in await t.registered() if uid[0] == "kid"]
+        stream = await trio.open_tcp_stream(*kid)
+        shown = {"cookie": cookie(), "args": t.encode({})}
+        await stream.send_all(HELLO + call("tests.service.seam_eps", "big", shown))
+        got = 0
+        with trio.fail_after(5):
+            while got < 2**16:
+                got += len(await stream.receive_some())
+        reset_soon(stream.socket)
+        for known in (portal, child.portal):
+            assert await t.call_endpoint(known, eps.hold) == child.pid
+        async with t.find_actor("kid") as again:
+            assert await t.call_endpoint(again, eps.hold) == child.pid
+
+
+@pytest.mark.parametrize("last", FARES)
+async def test_whatever_a_peer_says_last_its_caller_is_told_it_is_gone(open_root, last):
+    async def serve(stream):
+        await stream.send_all(hello("peer"))
+        await stream.receive_some()
+        await stream.send_all(FARES[last].removeprefix(HELLO))
+
+    async with open_root(), trio.open_nursery() as tasks:
+        opened = partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
+        (listener,) = await tasks.start(opened)
+        with pytest.raises(TransportClosed):
+            async with t.open_portal_to(listener.socket.getsockname()) as portal:
+                await t.call_endpoint(portal, eps.hold)
+        tasks.cancel_scope.cancel()
+
+
 async def test_an_address_that_resets_whoever_comes_leaves_no_socket(open_root):
     """The warning of a socket that nobody closed is an error."""
     async with open_root():
@@ -954,13 +969,14 @@ async def test_an_address_that_resets_whoever_comes_leaves_no_socket(open_root):
         gc.collect()
 
 
-async def test_a_registry_that_answers_no_more_holds_no_newcomer(monkeypatch):
-    """It is ending: it still shakes hands, and then its listener goes."""
+@pytest.mark.parametrize("said", [HELLO, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_a_registry_that_answers_no_more_holds_no_newcomer(monkeypatch, said):
+    """It is ending: it shakes hands yet, and then its listener goes. Or it is none."""
     monkeypatch.setattr(_actors, "REGISTER_DEADLINE_S", 0.5)
 
     async def shake_hands(stream):
         with suppress(trio.BrokenResourceError):
-            await stream.send_all(HELLO)
+            await stream.send_all(said)
             async for _ in stream:
                 pass
 
@@ -977,7 +993,6 @@ async def test_a_registry_that_answers_no_more_holds_no_newcomer(monkeypatch):
         tasks.cancel_scope.cancel()
 
 
-@pytest.mark.skipif(not t.A5, reason="main has no place to ask who calls")
 @pytest.mark.parametrize("what", ["cancel", "cancel_rpc_tasks"])
 async def test_only_its_parent_ends_an_actor(open_kid, what):
     async with open_kid() as (child, portal):
@@ -986,8 +1001,7 @@ async def test_only_its_parent_ends_an_actor(open_kid, what):
             for addr in (kid, t.registry_addr()):
                 stream = await trio.open_tcp_stream(*addr)
                 async with stream:
-                    call = frame({"cmd": ["self", what, {}, ["s", "1"], "c"]})
-                    await stream.send_all(HELLO + call)
+                    await stream.send_all(HELLO + call("self", what, {}))
                     said = b""
                     with trio.fail_after(5):
                         while b"parent may call" not in said:

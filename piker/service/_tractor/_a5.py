@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 import tractor
 import trio
 from tractor import _actor, _discovery, _ipc, _mp_fixup_main, _root, _spawn, _state
@@ -15,27 +13,18 @@ from tractor._exceptions import ModuleNotExposed, TransportClosed
 from tractor._ipc import Channel, MsgpackTCPStream
 from tractor._portal import open_portal
 
-from piker.log import get_logger
-
-from ._calls import note_calls, under_way
+from ._calls import note_calls
 from ._spawn import handed_over
-
-log = get_logger(__name__)
+from ._strangers import (
+    guarded_invoke,
+    next_message,
+    noted_reader,
+    served_alone,
+    told_of_own,
+)
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
-
-#: What others than its parent may call of an actor itself: an end of their own calls,
-#: and the registry. tractor's own would let anybody end it.
-OPEN_CALLS = frozenset(
-    {
-        "_cancel_task",
-        *("find_actor", "get_registry", "wait_for_actor"),
-        *("register_actor", "unregister_actor"),
-    }
-)
-#: A frame that announces more is none of ours: e.g. an HTTP request's first bytes.
-MAX_FRAME_BYTES = 2**28
 
 
 def prepare(guard_rpc: Any, buffer_size: int) -> None:
@@ -47,31 +36,13 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
     _actor.Actor._get_rpc_func = guarded  # noqa: SLF001
     _actor.Actor.msg_buffer_size = buffer_size
-    serve = _actor.Actor._stream_handler  # noqa: SLF001
-
-    async def serve_alone(self: Any, stream: trio.SocketStream) -> None:
-        """Serve one connection: its fault ends it, not the actor and all beside it."""
-        try:
-            await serve(self, stream)
-        except Exception as err:  # whatever a stranger sends, or a failing child
-            name, why = self.uid[0], _last_line(err)
-            log.warning("dropped a connection to %s: %s", name, why)
-            log.debug("dropped a connection", exc_info=err)
-
-    _actor.Actor._stream_handler = serve_alone  # noqa: SLF001
+    actor = _actor.Actor
+    actor._stream_handler = served_alone(actor._stream_handler)  # noqa: SLF001
+    actor._process_messages = noted_reader(actor._process_messages)  # noqa: SLF001
+    _actor.try_ship_error_to_parent = told_of_own(_actor.try_ship_error_to_parent)
+    _actor._invoke = guarded_invoke(_actor._invoke)  # noqa: SLF001
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
     _ipc.get_stream_addrs = _stream_addrs
-    invoke = _actor._invoke  # noqa: SLF001
-
-    async def invoke_noted(
-        actor: Any, cid: str, chan: Any, func: Any, args: Any, **kwargs: Any
-    ) -> None:
-        if chan is not actor._parent_chan and not _is_open(actor, func):  # noqa: SLF001
-            func, args = _refuse, {"what": func.__name__}
-        with under_way(cid):
-            await invoke(actor, cid, chan, func, args, **kwargs)
-
-    _actor._invoke = invoke_noted  # noqa: SLF001
     note_calls(_actor.Actor)
     _actor.Arbiter.unregister_actor = _unregister
     full = _actor.Actor.accept_addr.fget
@@ -82,16 +53,6 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
-
-
-def _is_open(actor: Any, func: Any) -> bool:
-    if getattr(func, "__self__", None) is not actor:
-        return True  # an endpoint: it asks for the cookie
-    return any(func == getattr(actor, name, None) for name in OPEN_CALLS)
-
-
-async def _refuse(what: str) -> None:
-    raise ModuleNotExposed(f"only this actor's parent may call {what!r}")
 
 
 def _stream_addrs(stream: trio.SocketStream) -> tuple[Any, Any]:
@@ -107,30 +68,10 @@ def _stream_addrs(stream: trio.SocketStream) -> tuple[Any, Any]:
 
 
 async def _packets(transport: Any) -> AsyncIterator[Any]:
-    """Yield a connection's messages; TransportClosed however it ends.
-
-    tractor's own raised something else where a peer was killed within a message.
-    """
+    """Yield a connection's messages; TransportClosed however it ends."""
     receive = transport.recv_stream.receive_exactly
     while True:
-        try:
-            (size,) = struct.unpack("<I", await receive(4))
-            if size > MAX_FRAME_BYTES:
-                raise TransportClosed(f"a frame of {size} bytes is no message of ours")
-            message = transport.decode(await receive(size))
-        except (
-            ValueError,  # tricycle's, for an end within what was asked for
-            OSError,
-            trio.BrokenResourceError,
-            msgspec.DecodeError,
-        ) as err:
-            raise TransportClosed(f"connection broken: {err}") from None
-        yield message
-
-
-def _last_line(err: Exception) -> str:
-    lines = str(err).strip().splitlines() or [""]
-    return f"{type(err).__name__}: {lines[-1]}"
+        yield await next_message(receive, transport.decode, TransportClosed)
 
 
 async def _unregister(registry: Any, uid: Uid) -> None:

@@ -28,7 +28,7 @@ from piker.errors import AddressInUse, RegistryUnreachable, ServiceError
 
 from ._calls import is_under_way
 from ._engine import Addr, engine
-from ._errors import remote_traceback, unbox
+from ._errors import TRANSPORT_ERRORS, is_of_listener, remote_traceback, unbox
 from ._trionics import collapse_eg, leaves
 from ._vars import piker_vars
 
@@ -37,6 +37,7 @@ END_DEADLINE_S = 3.0
 ORPHAN_GRACE_S = 1.5
 REGISTER_DEADLINE_S = 5.0
 _SWEEP_EVERY_S = 30.0
+_NOT_UP: tuple[type[Exception], ...] = (OSError, *TRANSPORT_ERRORS)
 
 # -- the root -----------------------------------------------------------------
 
@@ -87,10 +88,17 @@ async def open_root_actor(
             is_up, patience.deadline = True, float("inf")
             yield actor
             chores.cancel_scope.cancel()
-    except OSError as err:
-        if is_up or not be_registry:
+    except _NOT_UP as err:
+        if is_up:
             raise
-        raise AddressInUse(f"can't listen at {where}: {err.strerror or err}") from None
+        if be_registry:
+            why = getattr(err, "strerror", None) or err
+            raise AddressInUse(f"can't listen at {where}: {why}") from None
+        if not is_of_listener(err):
+            raise
+        raise RegistryUnreachable(
+            f"what listens at {where} is no pikerd, or one that is ending; try again"
+        ) from None
     if patience.cancelled_caught:
         raise RegistryUnreachable(
             f"the pikerd at {where} takes nobody up, it may be ending; try again"

@@ -6,6 +6,7 @@ errors has one line of text, so the last line of that traceback says it all.
 
 from __future__ import annotations
 
+import errno
 import re
 
 import trio
@@ -29,6 +30,14 @@ TRANSPORT_ERRORS: tuple[type[Exception], ...] = (
     trio.ClosedResourceError,
     ConnectionError,
 )
+
+
+def is_of_listener(err: BaseException) -> bool:
+    """Tell whether *err* is of who listens at an address, and not the one wanted."""
+    if isinstance(err, OSError) and err.errno == errno.EADDRINUSE:
+        return True
+    return isinstance(err, TRANSPORT_ERRORS)
+
 
 _LAST_LINE = re.compile(r"^[\s|]*(?:[\w.]+\.)?(\w+): (.*)$")
 

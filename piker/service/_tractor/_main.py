@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import wraps
 from typing import Any
 
 import tractor
 import trio
-from tractor import ModuleNotExposed
+from tractor import ModuleNotExposed, TransportClosed, _root
 from tractor.discovery._addr import wrap_address
-from tractor.ipc import Channel
+from tractor.ipc import Channel, _server
+from tractor.ipc._tcp import MsgpackTCPStream, TCPAddress
+from tractor.msg import _ctxvar_MsgCodec
 from tractor.msg.types import Aid
-from tractor.runtime import _runtime, _state
+from tractor.runtime import _rpc, _runtime, _state
 from tractor.runtime._portal import open_portal
 from tractor.spawn import _spawn
 
 from ._calls import note_calls
 from ._spawn import handed_over
+from ._strangers import (
+    guarded_invoke,
+    next_message,
+    noted_reader,
+    served_alone,
+    told_of_own,
+)
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
@@ -32,8 +43,67 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
 
     _runtime.Actor._get_rpc_func = guarded  # noqa: SLF001
     _runtime.Actor.msg_buffer_size = buffer_size
+    _server.handle_stream_from_peer = served_alone(_server.handle_stream_from_peer)
+    _rpc.process_messages = noted_reader(_rpc.process_messages)
+    _rpc.try_ship_error_to_remote = told_of_own(_rpc.try_ship_error_to_remote)
+    _rpc._invoke = guarded_invoke(_outlived(_rpc._invoke))  # noqa: SLF001
+    MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
+    MsgpackTCPStream.get_stream_addrs = staticmethod(_stream_addrs)
+    _root._probe_registry_addrs = _registries(_root._probe_registry_addrs)  # noqa: SLF001
     note_calls(_runtime.Actor)
     _spawn.new_proc = handed_over(_spawn.new_proc)
+
+
+def _outlived(invoke: Any) -> Any:
+    """Return tractor's *invoke* so that an answer nobody takes doesn't end the actor.
+
+    An endpoint's own errors it ships; a peer that is gone it raised in the actor's
+    nursery, e.g. of one that was killed within a large result.
+    """
+
+    @wraps(invoke)
+    async def invoke_outlived(*args: Any, **kwargs: Any) -> None:
+        with suppress(TransportClosed):
+            await invoke(*args, **kwargs)
+
+    return invoke_outlived
+
+
+async def _packets(transport: Any) -> AsyncIterator[Any]:
+    """Yield a connection's messages; TransportClosed however it ends."""
+    receive = transport.recv_stream.receive_exactly
+    while True:
+        yield await next_message(receive, _decode, TransportClosed)
+
+
+def _decode(raw: bytes) -> Any:
+    return _ctxvar_MsgCodec.get().decode(raw)
+
+
+def _stream_addrs(stream: trio.SocketStream) -> tuple[TCPAddress, TCPAddress]:
+    """Return the addresses of both ends; of a peer that has left already, no place.
+
+    tractor's own raised, and left the socket to the collector.
+    """
+    try:
+        peer = stream.socket.getpeername()[:2]
+    except OSError:
+        peer = ("0.0.0.0", 0)  # noqa: S104 - it wants an address, and binds nothing
+    own = stream.socket.getsockname()[:2]
+    return TCPAddress.from_addr(own), TCPAddress.from_addr(peer)
+
+
+def _registries(probe: Any) -> Any:
+    """Return tractor's *probe* for registries so that what is none is an OSError."""
+
+    @wraps(probe)
+    async def probe_registries(*args: Any, **kwargs: Any) -> Any:
+        found, occupied = await probe(*args, **kwargs)
+        if occupied and not found:
+            raise OSError(errno.EADDRINUSE, "another program listens there")
+        return found, occupied
+
+    return probe_registries
 
 
 def runtime_vars() -> dict[str, Any]:
