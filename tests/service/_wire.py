@@ -75,7 +75,8 @@ FARES = {
     "no msgpack": framed(b"\xc1\xc1\xc1"),
     "no message": HELLO + frame(5),
     "no msgpack later": HELLO + framed(b"\xc1\xc1\xc1"),
-    "too deep": HELLO + framed(b"\x91" * 100_000),
+    "too deep": HELLO
+    + call("self", "wait_actor", {"x": msgspec.Raw(b"\x91" * 100_000 + b"\x90")}),
     "an empty message": HELLO + frame({}),
     "half a message": HELLO + b"\x00\x01\x00\x00half",
     "half a command": HELLO

@@ -197,6 +197,15 @@ async def late(ctx: Context) -> None:
     await ctx.started(os.getpid())
 
 
+@endpoint(sends=int, receives=int)
+async def late_reader(ctx: Context) -> None:
+    """Start at once, and send back after a while what came first."""
+    await ctx.started()
+    await trio.sleep(0.1)
+    async with ctx.open_stream() as stream:
+        await stream.send(await stream.receive())
+
+
 @endpoint()
 async def sweep_often(ctx: Context) -> None:
     """Sweep whenever this actor sends, from now on."""

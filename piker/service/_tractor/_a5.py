@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 import tractor
@@ -15,16 +17,12 @@ from tractor._portal import open_portal
 
 from ._calls import note_calls
 from ._spawn import handed_over
-from ._strangers import (
-    guarded_invoke,
-    next_message,
-    noted_reader,
-    served_alone,
-    told_of_own,
-)
+from ._strangers import guarded_invoke, next_message, served_alone
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
+
+_reading: ContextVar[bool] = ContextVar("piker_reading", default=False)
 
 
 def prepare(guard_rpc: Any, buffer_size: int) -> None:
@@ -38,8 +36,8 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _actor.Actor.msg_buffer_size = buffer_size
     actor = _actor.Actor
     actor._stream_handler = served_alone(actor._stream_handler)  # noqa: SLF001
-    actor._process_messages = noted_reader(actor._process_messages)  # noqa: SLF001
-    _actor.try_ship_error_to_parent = told_of_own(_actor.try_ship_error_to_parent)
+    actor._process_messages = _noted(actor._process_messages)  # noqa: SLF001
+    _actor.try_ship_error_to_parent = _of_own(_actor.try_ship_error_to_parent)
     _actor._invoke = guarded_invoke(_actor._invoke)  # noqa: SLF001
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
     _ipc.get_stream_addrs = _stream_addrs
@@ -53,6 +51,35 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
+
+
+def _noted(process: Any) -> Any:
+    """Return tractor's *process*, which reads a connection, so that it is known."""
+
+    @wraps(process)
+    async def process_noted(*args: Any, **kwargs: Any) -> Any:
+        token = _reading.set(True)
+        try:
+            return await process(*args, **kwargs)
+        finally:
+            _reading.reset(token)
+
+    return process_noted
+
+
+def _of_own(tell: Any) -> Any:
+    """Return tractor's *tell* so that a parent hears of its child's own end alone.
+
+    It told it what was met while any connection was read, and the parent then gave up
+    its own connection to the child.
+    """
+
+    @wraps(tell)
+    async def tell_of_own(parent: Any, err: BaseException) -> None:
+        if not _reading.get():
+            await tell(parent, err)
+
+    return tell_of_own
 
 
 def _stream_addrs(stream: trio.SocketStream) -> tuple[Any, Any]:

@@ -22,13 +22,7 @@ from tractor.spawn import _spawn
 
 from ._calls import note_calls
 from ._spawn import handed_over
-from ._strangers import (
-    guarded_invoke,
-    next_message,
-    noted_reader,
-    served_alone,
-    told_of_own,
-)
+from ._strangers import guarded_invoke, next_message, served_alone
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
@@ -44,8 +38,6 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _runtime.Actor._get_rpc_func = guarded  # noqa: SLF001
     _runtime.Actor.msg_buffer_size = buffer_size
     _server.handle_stream_from_peer = served_alone(_server.handle_stream_from_peer)
-    _rpc.process_messages = noted_reader(_rpc.process_messages)
-    _rpc.try_ship_error_to_remote = told_of_own(_rpc.try_ship_error_to_remote)
     _rpc._invoke = guarded_invoke(_outlived(_rpc._invoke))  # noqa: SLF001
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
     MsgpackTCPStream.get_stream_addrs = staticmethod(_stream_addrs)

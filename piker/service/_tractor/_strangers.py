@@ -1,15 +1,13 @@
 """Whoever connects is a stranger: what it sends ends its own connection at most.
 
 Any process of the machine can connect, and a killed peer may stop in mid-word. tractor
-serves a connection in the actor's own nursery, raises there what is no message, and
-tells it to the actor's parent, for whom that connection is then at its end as well.
+serves a connection in the actor's own nursery and raises there what is no message.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -37,8 +35,6 @@ OPEN_CALLS = frozenset(
 )
 #: A frame that announces more is none of ours: e.g. an HTTP request's first bytes.
 MAX_FRAME_BYTES = 2**28
-
-_reading: ContextVar[bool] = ContextVar("piker_reading", default=False)
 
 
 async def next_message(
@@ -85,34 +81,6 @@ def served_alone(serve: Async[None]) -> Async[None]:
 def _last_line(err: Exception) -> str:
     lines = str(err).strip().splitlines() or [""]
     return f"{type(err).__name__}: {lines[-1]}"
-
-
-def noted_reader(process: Async[T]) -> Async[T]:
-    """Return *process*, which reads a connection's messages, so that it is known."""
-
-    @wraps(process)
-    async def process_noted(*args: Any, **kwargs: Any) -> T:
-        token = _reading.set(True)
-        try:
-            return await process(*args, **kwargs)
-        finally:
-            _reading.reset(token)
-
-    return process_noted
-
-
-def told_of_own(tell: Async[None]) -> Async[None]:
-    """Return *tell*, which ships errors, so that a parent hears of its child's alone.
-
-    What belongs to no call, and was met while a connection was read, stays here.
-    """
-
-    @wraps(tell)
-    async def tell_of_own(*args: Any, **kwargs: Any) -> None:
-        if kwargs.get("cid") is not None or not _reading.get():
-            await tell(*args, **kwargs)
-
-    return tell_of_own
 
 
 def guarded_invoke(invoke: Async[None]) -> Async[None]:
