@@ -15,7 +15,7 @@ import signal
 import pytest
 import trio
 
-from piker.data import Disconnected, Quote, Reconnected, open_feed
+from piker.data import Disconnected, Reconnected, open_feed
 from piker.service import Policy
 from piker.testing.emulator import conf_of
 from tests.brokers._venues import VENUES, open_venues, wait_exact
@@ -115,7 +115,9 @@ async def test_a_storm_of_60_disconnects_at_full_speed(open_test_pikerd):
 async def test_datads_killed_20_times(open_test_pikerd):
     async with (
         open_venues(speed=20) as emulators,
-        open_test_pikerd(conf=conf_of(*emulators), policy=LENIENT) as tree,
+        open_test_pikerd(
+            conf=conf_of(*emulators), policy=LENIENT, deadline_s=120
+        ) as tree,
         open_feed(FQMES) as feed,
     ):
         services = [
@@ -163,22 +165,35 @@ async def test_spoilt_and_reordered_frames(open_test_pikerd):
             assert told["websockets"] == 1
 
 
-#: A dead line, then one that answers pings and says nothing of the market.
-SILENT = [
-    {"kind": "silence", "at": [1200], "frames": 900, "seconds": 60, "pongs": False},
-    {"kind": "silence", "at": [5000], "frames": 900, "seconds": 60},
-]
-
-
 async def test_silence_with_the_socket_open(open_test_pikerd):
+    """A dead line, then one that answers pings and says nothing of the market."""
     async with (
-        open_venues(speed=0, streams=STREAMS, faults=SILENT) as emulators,
+        open_venues(speed=20) as emulators,
         open_test_pikerd(conf=conf_of(*emulators)),
         open_feed(FQMES) as feed,
     ):
+        async with trio.open_nursery() as striking:
+            for emulator in emulators:
+                striking.start_soon(fall_silent_twice, emulator)
         for told in await play_out(emulators, feed):
             assert told["fired"] == {"silence": 2}
             assert told["websockets"] == 3
+
+
+async def fall_silent_twice(emulator):
+    for times, pongs in enumerate((False, True), 1):
+        await emulator.fault("silence", seconds=60, pongs=pongs)
+        said = await until(emulator, lambda told, n=times: told["websockets"] > n)
+        # the market is told of on the new line
+        await until(emulator, lambda told, n=said["sent"]: told["sent"] > n + 100)
+
+
+async def until(emulator, holds):
+    """Wait until something holds of an emulator's counters; return them then."""
+    with trio.fail_after(20):
+        while not holds(told := await emulator.stats()):
+            await trio.sleep(0.02)
+    return told
 
 
 #: Where each venue lists its markets, tells its time and its past trades.
@@ -194,14 +209,15 @@ PAGE = {"kind": "http", "status": 200, "html": True, "count": 2}
 
 async def test_requests_that_fail(open_test_pikerd):
     """429, 5xx and pages for JSON: at the start, and when missed trades are fetched."""
-    async with open_venues(speed=30) as emulators:
+    many = 10_000  # each fault costs requests; how many there may be is tested above
+    async with open_venues(speed=30, budget=many) as emulators:
         for emulator in emulators:
             for fault, path in zip(
                 (LIMITED, BROKEN, PAGE), PATHS[emulator.venue], strict=True
             ):
                 await emulator.fault(**fault, path=path)
         async with (
-            open_test_pikerd(conf=conf_soon(emulators, 0.5)),
+            open_test_pikerd(conf=f"{conf_soon(emulators, 0.5)}requests = {many}\n"),
             open_feed(FQMES) as feed,
         ):
             async with trio.open_nursery() as striking:
@@ -219,9 +235,7 @@ async def fail_refetches(emulator):
         # until then more passes than a subscription's snapshot tells
         await emulator.fault("upgrade", status=503, count=2)
         await emulator.fault("disconnect", how="rst")
-        with trio.fail_after(10):
-            while (await emulator.stats())["fired"]["http"] < 6 + 2 * times:
-                await trio.sleep(0.02)
+        await until(emulator, lambda told, n=times: told["fired"]["http"] == 6 + 2 * n)
 
 
 async def test_venues_that_refuse_to_listen_for_a_while(open_test_pikerd):
@@ -230,17 +244,19 @@ async def test_venues_that_refuse_to_listen_for_a_while(open_test_pikerd):
         open_test_pikerd(conf=conf_soon(emulators, 0.5)) as tree,
         open_feed(FQMES) as feed,
     ):
-        messages = feed.messages
         for emulator in emulators:
             await emulator.fault("upgrade", count=1)  # it isn't back before we refuse
             await emulator.fault("disconnect", how="rst")
             await emulator.fault("refuse", seconds=1.5)
         await trio.sleep(2)  # what asks them for their counters is refused too
         await play_out(emulators, feed)
-        said = [await messages.receive() for _ in range(len(messages))]
+        said = {fqme: [] for fqme in FQMES}
+        with trio.fail_after(10):
+            while any(Reconnected not in types for types in said.values()):
+                event = await feed.events.receive()
+                for fqme in event.fqmes:
+                    said[fqme].append(type(event))
         logs = tree.logs()
-    for fqme in FQMES:
-        of_it = [e for e in said if not isinstance(e, Quote) and fqme in e.fqmes]
-        assert [type(event) for event in of_it] == [Disconnected, Reconnected], of_it
+    assert set(map(tuple, said.values())) == {(Disconnected, Reconnected)}
     for emulator in emulators:
         assert f"at {emulator.ws_url}: the connection was refused" in logs
