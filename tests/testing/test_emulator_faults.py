@@ -184,9 +184,8 @@ async def test_silence_with_the_socket_open(venue):
 async def test_silence_while_a_clock_runs(session):
     """What came due meanwhile is lost on the stream; REST has it."""
     async with open_local("binance.spot", session=session, speed=20) as venue:
+        await venue.fault("silence", at=[20], seconds=0.2)
         async with open_ws(venue, AGGS) as ws:
-            await hear(ws, 20)
-            await venue.fault("silence", seconds=0.2)
             heard = ids(await hear(ws, quiet_s=0.5))
         every = await rest_ids(venue)
     gaps = [b - a for a, b in pairwise(heard) if b != a + 1]
