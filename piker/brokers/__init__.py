@@ -12,6 +12,7 @@ from ._backend import (
     FeedItem as FeedItem,
     GetBars as GetBars,
     HistoryConf as HistoryConf,
+    OnClock as OnClock,
     Reached as Reached,
     ResumePoint as ResumePoint,
     Started as Started,

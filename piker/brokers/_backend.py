@@ -16,7 +16,7 @@ import numpy.typing as npt
 import trio
 
 from piker.errors import PikerError
-from piker.msgs import FeedEvent, FeedInit, Match, MktPair, Quote, Tick
+from piker.msgs import Clock, FeedEvent, FeedInit, Match, MktPair, Quote, Tick
 from piker.service import Context
 
 #: Ticks of one market in order of arrival: full name, ticks.
@@ -39,8 +39,21 @@ class Reached:
     time_ns: int
 
 
+@dataclass(frozen=True)
+class OnClock:
+    """A market runs on another clock from now on: its venue's time was measured anew.
+
+    Attributes:
+      fqme: the market.
+      clock: the new one.
+    """
+
+    fqme: str
+    clock: Clock
+
+
 #: What a backend's stream sends to datad.
-FeedItem = TickBatch | FeedEvent | Reached
+FeedItem = TickBatch | FeedEvent | Reached | OnClock
 
 
 @dataclass(frozen=True)

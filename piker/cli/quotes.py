@@ -110,11 +110,11 @@ def _say_waiting(why: str) -> None:
 
 def closed(feed: Feed, now_s: int) -> Iterator[str]:
     """Yield a sentence for each market closed at *now_s*: no quote will come of it."""
-    from piker.msgs import WallClock
+    from piker.msgs import SessionClock
 
     for fqme, flume in feed.flumes.items():
         opens_s = flume.calendar.next_open(now_s)
-        if isinstance(flume.clock, WallClock) and opens_s != now_s:
+        if not isinstance(flume.clock, SessionClock) and opens_s != now_s:
             at = datetime.fromtimestamp(opens_s, UTC)
             yield f"{fqme} is closed; it opens on {at:%Y-%m-%d at %H:%M} UTC"
 

@@ -142,10 +142,18 @@ class FeedsBus:
         before_s = 0
         async with open_sample_stream(clock) as steps:
             async for step_s in steps:
+                mine = [
+                    market
+                    for market in self.markets.values()
+                    if market.bars.clock.key == clock.key
+                ]
+                if not mine:  # they follow another by now
+                    self._clocks.discard(clock.key)
+                    break
                 if before_s and step_s - before_s > LATE_STEP_S:
                     await trio.sleep(_LATE_PAUSE_S)
                 before_s = step_s
-                for market in self.markets.values():
+                for market in mine:
                     if market.live and market.bars.clock.key == clock.key:
                         market.bars.step(step_s)
 

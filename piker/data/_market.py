@@ -10,14 +10,16 @@ It never waits for a subscriber. Only one upstream is open at any time.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
 
+import msgspec
 import trio
 
-from piker.brokers import FeedItem, Reached
+from piker.brokers import FeedItem, OnClock, Reached
 from piker.config import DataConf
 from piker.errors import (
     PikerError,
@@ -116,6 +118,8 @@ class Market:
     _current: trio.CancelScope | None = None
     _warned_at: dict[str, float] = field(default_factory=dict)
     _no_history: str = ""
+    _is_opening: bool = True
+    _at_opening: deque[Warned] = field(default_factory=lambda: deque(maxlen=8))
 
     def __post_init__(self) -> None:
         self.bars = MarketBars(self._warn)
@@ -173,8 +177,8 @@ class Market:
         """Make *sub* a subscriber; return what it is to know of the market.
 
         From here on it is told of each change. One that finds the source lost is told
-        when it is back; one that finds it at its end, or without its history, is told
-        that again.
+        when it is back; one that finds it at its end, without its history, or opened
+        with another oddity is told that again.
         """
         assert self.init is not None
         assert self.first_quote is not None
@@ -192,6 +196,8 @@ class Market:
             sub.told_down.add(self.fqme)
         if self._no_history:
             sub.push_event(self._warned(self._no_history))
+        for event in self._at_opening:
+            sub.push_event(event)
         self.subs.add(sub)
         return FlumeMsg(
             init=self.init,
@@ -276,6 +282,8 @@ class Market:
             mkt, _ = await get_eps(self.mod, "datad")["get_mkt_info"](self.fqme)
             self.bars.open(mkt, self.conf)
         resume = self.bars.resume_point()
+        self._is_opening = True
+        self._at_opening.clear()
         self.opened += 1
         self.upstreams += 1
         try:
@@ -305,7 +313,7 @@ class Market:
         """Take what comes from now on as news."""
         if self._scope is not self._current:
             return  # closed just now: without data its bars are to stand still
-        self.live, self.down = True, ""
+        self.live, self.down, self._is_opening = True, "", False
         for sub in self.subs:
             if self.fqme in sub.told_down:
                 sub.told_down.discard(self.fqme)
@@ -315,6 +323,9 @@ class Market:
                     )
                 )
         self._settled.set()
+        self._follow_clock()
+
+    def _follow_clock(self) -> None:
         clock = self.bars.clock
         self.on_clock(clock)
         if not isinstance(clock, SessionClock):
@@ -328,8 +339,17 @@ class Market:
             self._on_ticks(item[1])
         elif isinstance(item, Reached):
             self.bars.reach(item.time_ns)
+        elif isinstance(item, OnClock):
+            self._set_clock(item.clock)
         else:
             self._on_event(item)
+
+    def _set_clock(self, clock: Clock) -> None:
+        assert self.init is not None
+        self.init = msgspec.structs.replace(self.init, clock=clock)
+        self.bars.set_clock(clock)
+        if self.live:
+            self._follow_clock()
 
     def _on_ticks(self, ticks: list[Tick]) -> None:
         new, ticks = self.bars.take(ticks, live=self.live)
@@ -359,6 +379,8 @@ class Market:
         elif isinstance(event, Reconnected):
             self._go_live()
         else:
+            if self._is_opening:
+                self._at_opening.append(event)
             self._tell(event)
 
     # -- what goes wrong --------------------------------------------------------

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isnan
-from typing import Any, Final
+from typing import Any
+
+import trio
 
 from piker.brokers import ResumePoint
 from piker.config import DataConf
@@ -28,10 +30,7 @@ from piker.msgs import (
 
 from ._bars import is_odd
 from ._buffers import RT_S, Builders, close_buffers, open_buffers
-
-#: Venue stamps further ahead of the market's clock are warned about, then refused.
-SKEW_WARN_S: Final = 5
-SKEW_REFUSE_S: Final = 3600
+from ._stamps import Stamps
 
 
 @dataclass(eq=False)
@@ -44,6 +43,7 @@ class MarketBars:
       newest: the newest tick of each type.
       last: price of the newest trade.
       clock: the market's.
+      stamps: which of its trades' stamps are believed.
     """
 
     warn: Callable[[str], None]
@@ -51,6 +51,7 @@ class MarketBars:
     newest: dict[str, Tick] = field(default_factory=dict)
     last: float = float("nan")
     clock: Clock = field(default_factory=WallClock)
+    stamps: Stamps = field(default_factory=Stamps)
     _step_s: int = 0
     _reached_s: int | None = None
 
@@ -74,9 +75,16 @@ class MarketBars:
 
     def describe(self, init: FeedInit) -> None:
         """Take what the backend says of the market."""
-        self.clock = init.clock
+        self.set_clock(init.clock)
         for builder in self.builders.values():
             builder.calendar = init.calendar
+
+    def set_clock(self, clock: Clock) -> None:
+        """Go by *clock* from now on."""
+        self.clock = clock
+        # where its bars are ahead of the clock already, its trades may be too
+        newest_s = self.builders[RT_S].newest_s or 0
+        self.stamps.begin(newest_s * NS - clock.now_ns())
 
     def begin(self, quote: Quote) -> None:
         """Take what a stream starts with for the newest there is, where it is.
@@ -113,7 +121,11 @@ class MarketBars:
         if not self.builders:
             return {}
         writer = self.builders[RT_S].writer
-        told = {"adoptions": writer.adoptions, "repairs": writer.repairs}
+        told = {
+            "adoptions": writer.adoptions,
+            "repairs": writer.repairs,
+            "left_out": self.stamps.left_out,
+        }
         return told | vars(self.builders[RT_S].stats)
 
     # -- what comes in ----------------------------------------------------------
@@ -146,18 +158,19 @@ class MarketBars:
         return new, ticks
 
     def _plausible(self, ticks: list[Tick]) -> list[Tick]:
-        """Leave out ticks stamped absurdly far ahead of the market's clock."""
-        is_full_speed = isinstance(self.clock, SessionClock) and not self.clock.speed
-        if not ticks or is_full_speed:
+        """Hold back, or leave out, trades stamped far ahead of the market's clock."""
+        if isinstance(self.clock, SessionClock) and not self.clock.speed:
             return ticks
-        now_ns = self.clock.now_ns()
-        newest_ns = max(tick.time_ns for tick in ticks)
-        if newest_ns <= now_ns + SKEW_WARN_S * NS:
-            return ticks
-        ahead_s = (newest_ns - now_ns) / NS
-        self.warn(f"its venue's stamps lead the clock by {ahead_s:.0f} s")
-        limit_ns = now_ns + SKEW_REFUSE_S * NS
-        return [tick for tick in ticks if tick.time_ns <= limit_ns]
+        stamps = self.stamps
+        left_out, agreed = stamps.left_out, stamps.agreed
+        ticks = stamps.sort(ticks, self.clock.now_ns(), trio.current_time())
+        if stamps.agreed > agreed:
+            self.warn(
+                f"its venue's stamps lead the clock by {stamps.lead_ns / NS:.0f} s"
+            )
+        if stamps.left_out > left_out:
+            self.warn("a stamp far ahead of all others was left out of the bars")
+        return ticks
 
     # -- time -------------------------------------------------------------------
 

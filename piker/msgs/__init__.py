@@ -10,7 +10,9 @@ from ._clock import (
     NS as NS,
     Clock as Clock,
     SessionClock as SessionClock,
+    VenueClock as VenueClock,
     WallClock as WallClock,
+    boot_ns as boot_ns,
 )
 from ._feed import (
     NO_MORE_DATA as NO_MORE_DATA,

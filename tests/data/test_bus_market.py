@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import trio
 
-from piker.brokers import HistoryConf, Reached
+from piker.brokers import HistoryConf, OnClock, Reached
 from piker.data import _buffers, _bus
 from piker.data._shm import ShmArray, ShmWriter
+from piker.data._subs import Sub
 from piker.errors import (
     BadPayload,
     SessionFileError,
@@ -22,7 +23,7 @@ from piker.errors import (
     VenueRefused,
     VenueUnreachable,
 )
-from piker.msgs import Ended, Quote, Tick
+from piker.msgs import Ended, Quote, Tick, VenueClock, Warned
 from piker.tsp import OHLCV
 from tests.data._scripted import (
     NS,
@@ -64,8 +65,23 @@ def bars(flume, period_s=1):
     return dict(zip(got.time.tolist(), got.count.tolist(), strict=True))
 
 
-def stop_wall_clock(monkeypatch):
-    fake = SimpleNamespace(time_ns=lambda: START_S * NS, monotonic_ns=lambda: 0)
+def stop_wall_clock(monkeypatch, at_s=0):
+    now_ns = (START_S + at_s) * NS
+    fake = SimpleNamespace(time_ns=lambda: now_ns, monotonic_ns=lambda: 0)
+    monkeypatch.setattr("piker.msgs._clock.time", fake)
+
+
+def follow_trio_clock(monkeypatch, clock):
+    """Have the wall's and the machine's clock tell trio's mocked time."""
+    began = clock.current_time()
+
+    def now_ns(*_):
+        return round((clock.current_time() - began) * NS)
+
+    fake = SimpleNamespace(
+        time_ns=lambda: START_S * NS + now_ns(), monotonic_ns=now_ns,
+        clock_gettime_ns=now_ns, CLOCK_BOOTTIME=7,
+    )  # fmt: skip
     monkeypatch.setattr("piker.msgs._clock.time", fake)
 
 
@@ -591,7 +607,7 @@ async def test_a_late_step_lets_the_trades_of_that_time_come_first(
     bench, clock, monkeypatch
 ):
     """datad was stopped for 15 s: step and trades wait together when it goes on."""
-    stop_wall_clock(monkeypatch)
+    stop_wall_clock(monkeypatch, 16)
     async with bench() as b, watching(b.bus, BTC) as (_, flumes):
         up = b.backend.ups[0]
         await up.put(trade(0))
@@ -606,7 +622,7 @@ async def test_a_late_step_lets_the_trades_of_that_time_come_first(
 
 async def test_a_lost_market_stands_still(bench, clock, monkeypatch):
     """Else flat bars would lie where the trades belong that are fetched later."""
-    stop_wall_clock(monkeypatch)
+    stop_wall_clock(monkeypatch, 40)
     backend = Backend()
     async with bench(backend) as b, watching(b.bus, BTC) as (_, flumes):
         await backend.ups[0].put(trade(0))
@@ -656,18 +672,82 @@ async def test_odd_trades_are_left_out_and_told_once(bench, clock):
         assert b.bus.stats()[BTC]["odd"] == 22
 
 
-async def test_stamps_far_ahead_are_warned_about_then_refused(
-    bench, clock, monkeypatch
-):
-    stop_wall_clock(monkeypatch)
+async def test_one_stamp_far_ahead_freezes_nothing(bench, clock, monkeypatch):
+    """Bars opened up to it would take no trade any more for an hour."""
+    follow_trio_clock(monkeypatch, clock)
     async with bench() as b, watching(b.bus, BTC) as (sub, flumes):
         up = b.backend.ups[0]
-        await up.put(trade(1), trade(20), trade(9999, START_S + 4000))
-        await settle()
+        for i in range(1, 31):
+            b.step(START_S + i)
+            at_s = START_S + i
+            await up.put(trade(i, at_s + (3000 if i in (7, 19) else 0)))
+            await trio.sleep(1)
         said = taken(sub)
-        assert kinds(said) == ["Warned", "Quote"]
-        assert "lead the clock by" in said[0].reason
+        assert bars(flumes[0]) == {
+            START_S + i: int(i not in (7, 19)) for i in range(1, 31)
+        }
+        told = [item.reason for item in said if not isinstance(item, Quote)]
+        assert told == ["a stamp far ahead of all others was left out of the bars"]
+        assert b.bus.stats()[BTC]["left_out"] == 2
+
+
+async def test_a_venue_that_runs_ahead_of_its_clock_is_followed(
+    bench, clock, monkeypatch
+):
+    follow_trio_clock(monkeypatch, clock)
+    async with bench() as b, watching(b.bus, BTC) as (sub, flumes):
+        up = b.backend.ups[0]
+        for i in range(1, 21):
+            b.step(START_S + i)
+            await up.put(trade(i, START_S + 90 + i))
+            await trio.sleep(1)
+        assert bars(flumes[0]) == {START_S + 90 + i: 1 for i in range(1, 21)}
+        told = [item.reason for item in taken(sub) if not isinstance(item, Quote)]
+        assert told == ["its venue's stamps lead the clock by 91 s"]
+        up.fail(VenueUnreachable("gone"))
+        up = await b.backend.next_up(1)
+        await up.put(trade(21, START_S + 111), trade(22, START_S + 3000))
+        await settle()
+        assert max(bars(flumes[0])) == START_S + 111, "its bars show how far it leads"
+
+
+async def test_a_market_changes_its_clock(bench, clock, monkeypatch):
+    """Its venue's time was measured anew; the timer of the old clock ends."""
+    follow_trio_clock(monkeypatch, clock)
+    async with bench() as b, watching(b.bus, BTC) as (_, flumes):
+        up = b.backend.ups[0]
+        await up.put(trade(0))
+        ahead = VenueClock(name="x", ahead_ns=(START_S + 20) * NS)
+        await up.send.send(OnClock(BTC, ahead))
+        await settle()
         assert max(bars(flumes[0])) == START_S + 20
+        assert b.bus.markets[BTC].join(Sub((BTC,), None)).init.clock == ahead
+        b.step(START_S + 21)
+        await settle()
+        assert max(bars(flumes[0])) == START_S + 21
+        assert b.bus._clocks == {ahead.key}
+
+
+async def test_what_was_odd_at_its_opening_is_told_to_each_who_comes(bench, clock):
+    backend = Backend(live_at_once=False)
+    odd = Warned(fqmes=(BTC,), reason="its clock is off", time_ns=1)
+    late = Warned(fqmes=(BTC,), reason="something passing", time_ns=2)
+    async with bench(backend) as b, trio.open_nursery() as tasks:
+
+        async def open_it():
+            up = await backend.next_up(0)
+            await up.send.send(odd)
+            await settle()
+            up.is_live.set()
+
+        tasks.start_soon(open_it)
+        async with watching(b.bus, BTC) as (one, _):
+            await settle()
+            await backend.ups[0].send.send(late)
+            await settle()
+            async with watching(b.bus, BTC) as (two, _):
+                assert [item.reason for item in taken(one)] == [odd.reason, late.reason]
+                assert [item.reason for item in taken(two)] == [odd.reason]
 
 
 async def test_a_trade_too_late_is_told(bench, clock):

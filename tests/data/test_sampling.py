@@ -13,7 +13,7 @@ import trio
 
 from piker.data import _sampling, open_sample_stream
 from piker.data._sampling import MAX_STEPS_HZ, _run_ticker, _Sampler, _Ticker
-from piker.msgs import NS, SessionClock, WallClock
+from piker.msgs import NS, SessionClock, VenueClock, WallClock
 from piker.service import Policy
 
 START_S = 1_700_000_000
@@ -24,7 +24,10 @@ class Wall:
 
     def __init__(self, monkeypatch, clock) -> None:
         self.clock, self.set_ns, self.rate = clock, START_S * NS, 1.0
-        fake = SimpleNamespace(time_ns=self.now_ns, monotonic_ns=self.mono_ns)
+        fake = SimpleNamespace(
+            time_ns=self.now_ns, monotonic_ns=self.mono_ns,
+            clock_gettime_ns=lambda _: self.mono_ns(), CLOCK_BOOTTIME=7,
+        )  # fmt: skip
         monkeypatch.setattr("piker.msgs._clock.time", fake)
 
     def now_ns(self) -> int:
@@ -101,6 +104,17 @@ async def test_a_wall_clock_set_back_is_waited_for(listen, wall, autojump_clock)
     assert drain(steps) == []
     await trio.sleep(2)
     assert drain(steps) == [START_S + 11, START_S + 12]
+
+
+async def test_a_venues_clock_is_not_set_with_the_wall(listen, wall, autojump_clock):
+    """It steps at its own seconds, whatever this machine's clock is set to."""
+    steps = listen(VenueClock(name="x", ahead_ns=(START_S + 120) * NS))
+    await trio.sleep(10.5)
+    wall.set_ns -= 3600 * NS
+    await trio.sleep(10)
+    wall.set_ns += 7200 * NS
+    await trio.sleep(10)
+    assert drain(steps) == list(range(START_S + 121, START_S + 151))
 
 
 async def test_a_fast_clock_steps_so_often_and_skips_no_time(

@@ -3,6 +3,7 @@
 _http    requests inside a rate budget     _ws    frames by the batch
 _hub     one connection for all markets    _market  every trade once, in order
 _stream  a backend's ``stream_quotes``     _conf  a backend's table in conf.toml
+_time    the venue's clock, measured
 """
 
 from ._backoff import Backoff as Backoff
@@ -11,10 +12,11 @@ from ._conf import (
     RestUrl as RestUrl,
     WebConf as WebConf,
     WsUrl as WsUrl,
-    market_clock as market_clock,
+    replay_clock as replay_clock,
 )
 from ._http import Http as Http, open_http as open_http
 from ._hub import Dialect as Dialect, Hub as Hub, open_hub as open_hub
 from ._market import Page as Page, Since as Since
 from ._shared import open_shared as open_shared, run_local as run_local
 from ._stream import Source as Source, stream_markets as stream_markets
+from ._time import Told as Told, VenueTime as VenueTime

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from piker.msgs import Clock, SessionClock, WallClock
+from piker.msgs import SessionClock
 from piker.types import Struct
 
 RestUrl = Annotated[
@@ -26,8 +26,8 @@ class WebConf(Struct, frozen=True, kw_only=True):
 
     Attributes:
       proxy: through which the venue is reached; empty: what the environment says.
-      clock: ``wall``, or ``data`` for a venue that replays another time: its bars
-        follow its trades, whatever the clock on the wall shows.
+      clock: ``wall``, the time of day as the venue tells it, or ``data`` for a venue
+        that replays another time: its bars follow its trades, whatever clocks show.
       deadline_s: for each request.
       reconnect_max_s: a lost stream is connected to again after a quarter of a second,
         then ever later, but never later than this.
@@ -39,8 +39,8 @@ class WebConf(Struct, frozen=True, kw_only=True):
     reconnect_max_s: Annotated[float, Meta(ge=0.01, le=3600)] = 30.0
 
 
-def market_clock(broker: str, conf: WebConf) -> Clock:
-    """Return the clock of a venue's markets."""
+def replay_clock(broker: str, conf: WebConf) -> SessionClock | None:
+    """Return the clock of a venue that replays another time, None if it doesn't."""
     if conf.clock == "wall":
-        return WallClock()
+        return None
     return SessionClock(name=f"{broker}.data", origin_ns=0, started_ns=0, speed=0.0)

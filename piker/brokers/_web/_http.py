@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
@@ -24,6 +24,7 @@ from piker.errors import (
     VenueUnreachable,
 )
 from piker.log import get_logger
+from piker.msgs import boot_ns
 
 from ._backoff import Backoff
 from ._budget import RateBudget
@@ -39,6 +40,20 @@ MAX_BODY: Final = 64 * 2**20
 _TRIES: Final = 3
 _LIMITED: Final = frozenset({418, 429})
 _RETRY_AFTER_S: Final = 5.0  # where a venue doesn't say
+
+
+class Answer(NamedTuple):
+    """What came.
+
+    Attributes:
+      body: its bytes.
+      sent_ns: when it was asked for, ns of `piker.msgs.boot_ns`; waits excluded.
+      came_ns: when it was there.
+    """
+
+    body: bytes
+    sent_ns: int
+    came_ns: int
 
 
 @dataclass(eq=False)
@@ -71,7 +86,17 @@ class Http:
         *,
         weight: float = 1.0,
     ) -> bytes:
-        """Return the body of a JSON answer.
+        """Return the body of a JSON answer; raises what `ask` raises."""
+        return (await self.ask(path, params, weight=weight)).body
+
+    async def ask(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        *,
+        weight: float = 1.0,
+    ) -> Answer:
+        """Return a JSON answer, and when it was asked for and came.
 
         Raises:
           VenueUnreachable: no answer within the deadline, or none that helps.
@@ -88,7 +113,7 @@ class Http:
                     raise self._limited()
                 await self.budget.spend(weight)
                 try:
-                    return await self._get(path, params, weight)
+                    return await self._ask(path, params, weight)
                 except RateLimited as err:
                     last = err  # the budget waits as long as was asked for
                 except (VenueUnreachable, BadPayload) as err:
@@ -100,19 +125,20 @@ class Http:
             f" {self.deadline_s:g} s"
         )
 
-    async def _get(
+    async def _ask(
         self, path: str, params: Mapping[str, str | int] | None, weight: float
-    ) -> bytes:
+    ) -> Answer:
         import httpx
 
         self.requests += 1
-        url = self.base_url + path
+        url, sent_ns = self.base_url + path, boot_ns()
         try:
             answer = await self._client.get(url, params=params)
         except (httpx.HTTPError, OSError, ValueError, BaseExceptionGroup) as err:
             if isinstance(err, httpx.ConnectError | httpx.ConnectTimeout):
                 self.budget.give_back(weight)  # no request was sent
             raise unreachable(self.venue, url, err) from err
+        came_ns = boot_ns()
         body, status = answer.content, answer.status_code
         if status in _LIMITED:
             raise self._limited(_retry_after_s(answer.headers.get("retry-after")))
@@ -124,7 +150,7 @@ class Http:
             )
         if status != 200 or self.fails_with_200:
             self._check(url, status, body)
-        return body
+        return Answer(body, sent_ns, came_ns)
 
     def _check(self, url: str, status: int, body: bytes) -> None:
         """Raise what a refusal means."""

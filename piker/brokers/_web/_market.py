@@ -43,6 +43,8 @@ _HELD_MAX: Final = 200_000
 _RETRIED: Final = (VenueUnreachable, RateLimited, BadPayload)
 #: How far back a stream is resumed at most: older bars can't change any more.
 _RESUME_BACK_S: Final = 600.0
+#: Stamps don't lead the venue's clock by more.
+_LEAD_NS: Final = 5 * NS
 
 
 class Since(NamedTuple):
@@ -81,6 +83,9 @@ class MarketStream:
       start_ns: trades from there on are wanted.
       point: from where it is resumed, None for a new one.
       has_snapshot: whether a subscription begins with the newest trades.
+      now_ns: the venue's time, ns since the epoch; None if it replays another.
+      lost: trades that the venue didn't give.
+      came_up: set, and replaced, whenever the market is subscribed to.
     """
 
     fqme: str
@@ -92,7 +97,9 @@ class MarketStream:
     start_ns: int
     point: ResumePoint | None = None
     has_snapshot: bool = False
+    now_ns: Callable[[], int] | None = None
     lost: int = 0
+    came_up: trio.Event = field(default_factory=trio.Event)
     _seq: Sequence = field(default_factory=Sequence)
     _live: bool = False
     _was_live: bool = False
@@ -126,6 +133,8 @@ class MarketStream:
             if self._seq.hole is not None and self._live:
                 self._mend(self._close_hole)
         elif isinstance(item, Up):
+            self.came_up.set()
+            self.came_up = trio.Event()
             self._mend(self._catch_up)
         elif isinstance(item, Doubt):
             if self._live:
@@ -172,10 +181,22 @@ class MarketStream:
         for part in ready:
             ticks += part.ticks
         if ticks:
-            self._last_ns = ticks[-1].time_ns or self._last_ns
+            self._note_time(ticks[-1].time_ns)
         n = len(ready)
         ready.clear()
         return n
+
+    def _note_time(self, time_ns: int) -> None:
+        """Note the stamp of the newest trade, from which on others may be asked for.
+
+        One that leads the venue's clock is damaged: with it, those that follow would
+        never be found.
+        """
+        if time_ns and self.now_ns is not None:
+            now_ns = self.now_ns()
+            if time_ns > now_ns + _LEAD_NS:
+                time_ns = max(self._last_ns, now_ns - _LEAD_NS)
+        self._last_ns = time_ns or self._last_ns
 
     async def _flush(self, ticks: list[Tick]) -> None:
         """Send ticks; a cancel leaves them for the next to send, none is lost."""

@@ -11,16 +11,30 @@ from typing import Final
 
 import trio
 
-from piker.brokers._backend import FeedItem, ResumePoint, Started
-from piker.msgs import NS, Clock, FeedInit, MktPair, Quote, WallClock, Warned
+from piker.brokers._backend import FeedItem, OnClock, ResumePoint, Started
+from piker.errors import VenueError
+from piker.log import get_logger
+from piker.msgs import (
+    NS,
+    Clock,
+    FeedInit,
+    MktPair,
+    Quote,
+    SessionClock,
+    VenueClock,
+    Warned,
+)
 from piker.service import collapse_eg
 
 from ._hub import Hub
 from ._market import FetchPage, MarketStream
+from ._time import SKEW_NS, AskTime, VenueTime, skew_s
+
+log = get_logger(__name__)
 
 _MINUTE_NS: Final = 60 * NS
-#: A venue's clock that is off by more is warned about.
-_SKEW_S: Final = 1.0
+#: A venue's time is measured anew so often, and after a lost connection.
+_TIME_EVERY_S: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -32,8 +46,9 @@ class Source:
       hub: its venue's stream.
       fetch: gives its past trades.
       quote: gives its newest quote.
-      now_ns: asks the venue for its time, ns since the epoch.
-      clock: the market's.
+      ask_time: asks the venue for its time.
+      time: the clock that makes.
+      replay: the market's clock in its place, of a venue that replays another time.
       has_snapshot: whether a subscription begins with the newest trades.
     """
 
@@ -41,8 +56,9 @@ class Source:
     hub: Hub
     fetch: FetchPage
     quote: Callable[[], Awaitable[Quote]]
-    now_ns: Callable[[], Awaitable[int]]
-    clock: Clock
+    ask_time: AskTime
+    time: VenueTime
+    replay: SessionClock | None = None
     has_snapshot: bool = False
 
 
@@ -106,10 +122,8 @@ async def _stream_one(
 ) -> None:
     async with opening as source, source.hub.join(source.mkt.bs_mktid) as member:
         # the hub connects while the venue is asked for its time and a quote
-        init, quote, warning = await _describe(source)
+        init, quote = await _describe(source)
         note_start(init, quote)
-        if warning is not None:
-            await send_chan.send(warning)
         stream = MarketStream(
             fqme=source.mkt.fqme,
             hub=source.hub,
@@ -120,11 +134,15 @@ async def _stream_one(
             start_ns=init.start_ns,
             point=point,
             has_snapshot=source.has_snapshot,
+            now_ns=None if source.replay else source.time.now_ns,
         )
-        await stream.run()
+        async with collapse_eg(), trio.open_nursery() as tasks:
+            tasks.start_soon(_keep_time, source, init.clock, stream)
+            await stream.run()
+            tasks.cancel_scope.cancel()
 
 
-async def _describe(source: Source) -> tuple[FeedInit, Quote, Warned | None]:
+async def _describe(source: Source) -> tuple[FeedInit, Quote]:
     """Ask the venue for its time and a first quote, side by side."""
     quotes: list[Quote] = []
 
@@ -133,24 +151,54 @@ async def _describe(source: Source) -> tuple[FeedInit, Quote, Warned | None]:
 
     async with collapse_eg(), trio.open_nursery() as tasks:
         tasks.start_soon(ask_quote)
-        began_ns = time.time_ns()
-        now_ns = await source.now_ns()
-        ours_ns = (began_ns + time.time_ns()) // 2
+        clock, now_ns = await _ask_clock(source)
     # from a whole minute on, so that the bars that are forming now become whole
     init = FeedInit(
-        mkt=source.mkt, clock=source.clock, start_ns=now_ns // _MINUTE_NS * _MINUTE_NS
+        mkt=source.mkt, clock=clock, start_ns=now_ns // _MINUTE_NS * _MINUTE_NS
     )
-    return init, quotes[0], _skew(source, (now_ns - ours_ns) / NS)
+    return init, quotes[0]
 
 
-def _skew(source: Source, ahead_s: float) -> Warned | None:
-    if not isinstance(source.clock, WallClock) or abs(ahead_s) <= _SKEW_S:
-        return None
+async def _ask_clock(source: Source) -> tuple[Clock, int]:
+    """Return a market's clock, and what time it is there."""
+    if source.replay is not None:
+        return source.replay, (await source.ask_time()).venue_ns
+    clock = await source.time.clock(source.ask_time)
+    return clock, clock.now_ns()
+
+
+async def _keep_time(source: Source, clock: Clock, stream: MarketStream) -> None:
+    """Have a market follow its venue's time, and its user know of a skew."""
+    if not isinstance(clock, VenueClock):
+        return
+    await _warn_of_skew(source, clock, stream)
+    while True:
+        with trio.move_on_after(_TIME_EVERY_S):
+            await stream.came_up.wait()
+        try:
+            now = await source.time.clock(source.ask_time)
+        except VenueError as err:
+            log.info("%s: its venue doesn't tell the time: %s", source.mkt.fqme, err)
+            await trio.sleep(_TIME_EVERY_S / 10)
+            continue
+        if now != clock:
+            clock = now
+            await stream.send.send(OnClock(source.mkt.fqme, clock))
+            await _warn_of_skew(source, clock, stream)
+
+
+async def _warn_of_skew(
+    source: Source, clock: VenueClock, stream: MarketStream
+) -> None:
+    ahead_s = skew_s(clock)
+    if abs(ahead_s) * NS <= SKEW_NS:
+        return
     way = "ahead of" if ahead_s > 0 else "behind"
-    return Warned(
-        fqmes=(source.mkt.fqme,),
-        reason=f"the venue's clock is {abs(ahead_s):.1f} s {way} ours",
-        time_ns=time.time_ns(),
+    reason = (
+        f"the venue's clock is {abs(ahead_s):.1f} s {way} ours: bars go by the venue's"
+    )
+    await stream.send.send(
+        Warned(fqmes=(source.mkt.fqme,), reason=reason, time_ns=time.time_ns())
     )
 
 

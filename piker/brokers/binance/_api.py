@@ -25,6 +25,7 @@ from piker.brokers._web import (
     RateBudget,
     RestUrl,
     Since,
+    Told,
     WebConf,
     WsUrl,
     open_http,
@@ -137,9 +138,11 @@ class Api:
         weight = self.service.weights[what]
         return await self.http.get(f"{self.service.path}/{what}", params, weight=weight)
 
-    async def now_ns(self) -> int:
-        """Return the venue's time, ns since the epoch."""
-        return parse_time_ns(await self._get("time"))
+    async def time(self) -> Told:
+        """Ask what time it is at the venue."""
+        path, weight = f"{self.service.path}/time", self.service.weights["time"]
+        answer = await self.http.ask(path, weight=weight)
+        return Told.between(parse_time_ns(answer.body), answer.sent_ns, answer.came_ns)
 
     async def listed(self) -> list[Listed]:
         """Return all markets, with their volumes of a day if they can be had."""

@@ -32,9 +32,10 @@ from piker.brokers._web import (
     Hub,
     RateBudget,
     Source,
-    market_clock,
+    VenueTime,
     open_hub,
     open_shared,
+    replay_clock,
     run_local,
     stream_markets,
 )
@@ -103,8 +104,9 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
             hub=hub,
             fetch=partial(api.trades, mkt.bs_mktid),
             quote=partial(api.quote, mkt),
-            now_ns=api.now_ns,
-            clock=market_clock(BROKER, conf),
+            ask_time=api.time,
+            time=run_local(("time", api.service.rest), lambda: VenueTime(BROKER)),
+            replay=replay_clock(BROKER, conf),
         )
 
 

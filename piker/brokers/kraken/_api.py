@@ -22,6 +22,7 @@ from piker.brokers._web import (
     RateBudget,
     RestUrl,
     Since,
+    Told,
     WebConf,
     WsUrl,
     open_http,
@@ -80,9 +81,12 @@ class Api:
     async def _get(self, what: str, **params: str | int) -> bytes:
         return await self.http.get(f"/0/public/{what}", params)
 
-    async def now_ns(self) -> int:
-        """Return the venue's time, ns since the epoch; it tells whole seconds."""
-        return parse_time_ns(await self._get("Time")) + NS // 2
+    async def time(self) -> Told:
+        """Ask what time it is at the venue; it tells whole seconds."""
+        answer = await self.http.ask("/0/public/Time")
+        half_ns = NS // 2
+        venue_ns = parse_time_ns(answer.body) + half_ns
+        return Told.between(venue_ns, answer.sent_ns, answer.came_ns, half_ns)
 
     async def listed(self) -> list[Listed]:
         """Return all markets, with their volumes of a day if they can be had."""

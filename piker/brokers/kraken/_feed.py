@@ -29,9 +29,10 @@ from piker.brokers._web import (
     Hub,
     RateBudget,
     Source,
-    market_clock,
+    VenueTime,
     open_hub,
     open_shared,
+    replay_clock,
     run_local,
     stream_markets,
 )
@@ -93,8 +94,9 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
             hub=hub,
             fetch=partial(api.trades, listed),
             quote=partial(api.quote, listed),
-            now_ns=api.now_ns,
-            clock=market_clock(BROKER, conf),
+            ask_time=api.time,
+            time=run_local(("time", conf.rest), lambda: VenueTime(BROKER)),
+            replay=replay_clock(BROKER, conf),
             has_snapshot=True,
         )
 

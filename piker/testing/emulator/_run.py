@@ -17,7 +17,7 @@ import trio
 from piker.errors import UsageError
 
 from ._core import Core, Venue
-from ._faults import parse_fault
+from ._faults import Skew, parse_fault
 from ._player import Player
 from ._server import Server
 from ._sources import LiveTape, tape_of_sessions
@@ -65,7 +65,9 @@ def open_tape(options: Options) -> Tape:
     if options.sessions:
         return tape_of_sessions(options.sessions, past_s=options.past_s or 0)
     past_s = _PAST_S if options.past_s is None else options.past_s
-    return LiveTape(options.sim, past_s)
+    faults = map(parse_fault, options.faults)
+    skew_ms = sum(fault.ms for fault in faults if isinstance(fault, Skew))
+    return LiveTape(options.sim, past_s, skew_ms)
 
 
 def open_venue(core: Core, options: Options) -> Venue:

@@ -90,8 +90,8 @@ class LiveTape(Tape):
 
     is_live = True
 
-    def __init__(self, fqmes: Iterable[str], past_s: float) -> None:
-        now_ns = time.time_ns() // _MS * _MS
+    def __init__(self, fqmes: Iterable[str], past_s: float, skew_ms: int = 0) -> None:
+        now_ns = (time.time_ns() // _MS + skew_ms) * _MS
         start_ns = now_ns - int(past_s * 1e9)
         found = [find_market(name) for name in fqmes]
         # ids rise from one run to the next: a market has less than 16 trades a second

@@ -1,0 +1,108 @@
+"""What time it is at a venue, whatever the clock of this machine says.
+
+    its time, asked for by REST --> VenueClock: that time, and what passed since
+    this machine's clock, where the two agree --^
+
+Bars follow it: a machine whose clock is minutes off, or is set while piker runs, has
+the same bars as any other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final, NamedTuple
+
+import trio
+
+from piker.log import get_logger
+from piker.msgs import NS, VenueClock, boot_ns
+
+log = get_logger(__name__)
+
+#: A clock that is off by more is warned about, and isn't gone by.
+SKEW_NS: Final = NS
+#: A measured clock is kept while new measures are so close, and what they may err by.
+_SAME_NS: Final = NS // 2
+#: A measure counts for markets opened within so long.
+_FRESH_S: Final = 60.0
+
+
+class Told(NamedTuple):
+    """An answer to the question what time it is.
+
+    Attributes:
+      venue_ns: the venue's time, ns since the epoch.
+      boot_ns: when it was that, ns of `piker.msgs.boot_ns`.
+      error_ns: how far off that may be.
+    """
+
+    venue_ns: int
+    boot_ns: int
+    error_ns: int
+
+    @classmethod
+    def between(
+        cls, venue_ns: int, sent_ns: int, came_ns: int, error_ns: int = 0
+    ) -> Told:
+        """Return what an answer means that was asked for and came at these times."""
+        half_ns = (came_ns - sent_ns) // 2
+        return cls(venue_ns, sent_ns + half_ns, error_ns + half_ns)
+
+
+AskTime = Callable[[], Awaitable[Told]]
+
+
+@dataclass(eq=False)
+class VenueTime:
+    """The clock of a venue's markets in this process.
+
+    Attributes:
+      venue: its name.
+    """
+
+    venue: str
+    _clock: VenueClock | None = None
+    _asked_at: float = -inf
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+
+    async def clock(self, ask: AskTime, fresh_s: float = _FRESH_S) -> VenueClock:
+        """Return the clock, measured within the last *fresh_s*.
+
+        Args:
+          ask: the venue; raises VenueError.
+          fresh_s: seconds.
+        """
+        async with self._turn:
+            if self._clock is None or trio.current_time() - self._asked_at >= fresh_s:
+                told = await ask()
+                self._asked_at = trio.current_time()
+                self._clock = self._measured(told)
+            return self._clock
+
+    def now_ns(self) -> int:
+        """Return the venue's time by the newest measure, ns since the epoch."""
+        assert self._clock is not None
+        return self._clock.now_ns()
+
+    def _measured(self, told: Told) -> VenueClock:
+        """Return the clock that *told* means: the one there is, if it agrees."""
+        ahead_ns = told.venue_ns - told.boot_ns
+        if self._clock is not None:
+            off_ns = abs(ahead_ns - self._clock.ahead_ns)
+            if off_ns <= _SAME_NS + told.error_ns:
+                return self._clock
+        ours_ns = time.time_ns() - boot_ns()
+        if abs(ahead_ns - ours_ns) <= SKEW_NS + told.error_ns:
+            ahead_ns = ours_ns  # as good as the measure, and its seconds are exact
+        log.info(
+            "the clock of %s is %+.3f s off ours", self.venue, (ahead_ns - ours_ns) / NS
+        )
+        return VenueClock(name=self.venue, ahead_ns=ahead_ns)
+
+
+def skew_s(clock: VenueClock) -> float:
+    """Return by how many seconds *clock* is ahead of this machine's, now."""
+    return (clock.now_ns() - time.time_ns()) / NS
