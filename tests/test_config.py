@@ -201,6 +201,15 @@ def test_a_byte_order_mark_is_no_error(folder):
         ("brokers = 1", "brokers: expected a table for each backend, as in"),
         ("[brokers]\nkraken = 1", "brokers.kraken: expected a table: keys go below"),
         ("[brokers.Kraken]", "brokers.Kraken: a backend's name is a lower-case word"),
+        (
+            "[brokers.krakn]\nrest = 'http://x'",
+            "brokers.krakn: no such broker; did you mean brokers.kraken?",
+        ),
+        ("[brokers.nyse]", "brokers.nyse: no such broker; known here: binance, kraken"),
+        (
+            "[brokers.sim]\nseed = 1",
+            "brokers.sim: its settings go into the table [sim]",
+        ),
         ("[data]\nrt_bars = \n", "line 2: no valid TOML: invalid value"),
         ("[data]\n\nx", "line 3: no valid TOML: expected '=' after a key"),
         ("x = " + "9" * 5000, "no valid TOML: exceeds the limit"),

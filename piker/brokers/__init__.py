@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator
 from types import ModuleType
 
+from piker.config import BROKERS
 from piker.errors import BrokerNotFound
 
 from ._backend import (
@@ -22,7 +23,7 @@ from ._backend import (
 )
 
 #: Backends that ship with piker.
-BACKENDS: tuple[str, ...] = ("sim", "binance", "kraken")
+BACKENDS: tuple[str, ...] = BROKERS
 
 
 def check_broker(name: str) -> None:

@@ -24,6 +24,7 @@ from ._load import (
     registry_addr as registry_addr,
 )
 from ._schema import (
+    BROKERS as BROKERS,
     Config as Config,
     DataConf as DataConf,
     LogConf as LogConf,

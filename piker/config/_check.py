@@ -19,7 +19,7 @@ from msgspec import Struct, inspect
 from piker.errors import UsageError
 
 from ._addr import parse_addr
-from ._schema import Config, SessionFile
+from ._schema import BROKERS, Config, SessionFile
 
 T = TypeVar("T", bound=Struct)
 
@@ -96,6 +96,7 @@ def _brokers(tables: object) -> dict[str, dict[str, Any]]:
         raise Wrong(
             "brokers: expected a table for each backend, as in [brokers.kraken]"
         )
+    known = [name for name in BROKERS if name != "sim"]
     for where in _secret_keys(tables, "brokers"):
         raise Wrong(f"{where}: a secret belongs in brokers.toml: move it there")
     for name, table in tables.items():
@@ -104,6 +105,10 @@ def _brokers(tables: object) -> dict[str, dict[str, Any]]:
             raise Wrong(f"{where}: expected a table: keys go below [brokers.NAME]")
         if not _BACKEND.fullmatch(name):
             raise Wrong(f"{where}: a backend's name is a lower-case word, e.g. kraken")
+        if name == "sim":
+            raise Wrong(f"{where}: its settings go into the table [sim]")
+        if name not in BROKERS:
+            raise Wrong(f"{where}: no such broker{_advice(name, 'brokers', known)}")
     return tables
 
 

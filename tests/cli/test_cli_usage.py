@@ -155,11 +155,18 @@ def test_reading_commands_start_no_pikerd(args):
     assert time.monotonic() - started < 5
 
 
-def test_bad_conf_is_named(dirs, monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[pikerd]\nregstry = 1\n", "pikerd.regstry"),
+        ("[brokers.krakn]\nrest = 'http://x'\n", "brokers.krakn"),
+    ],
+)
+def test_bad_conf_is_named(dirs, monkeypatch, text, named):
     with open(f"{dirs.config}/conf.toml", "w") as file:
-        file.write("[pikerd]\nregstry = 1\n")
+        file.write(text)
     monkeypatch.delenv("PIKER_REGISTRY")
-    refused(piker("services"), 1, "conf.toml", "regstry", "did you mean")
+    refused(piker("services"), 1, "conf.toml", named, "did you mean")
 
 
 def test_config_dir_is_used(tmp_path, monkeypatch):
