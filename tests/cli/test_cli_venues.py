@@ -14,6 +14,7 @@ from tests.cli import _cli
 pytestmark = pytest.mark.tree
 
 NOWHERE = "127.0.0.1:9"
+BINANCE = "btcusdt.spot.binance"
 
 
 def binance(rest: str, more: str = "") -> str:
@@ -108,3 +109,44 @@ async def test_a_venue_that_offers_no_tls(open_test_pikerd):
     ):
         said = await _cli.run("quotes", "xbtusdt.kraken", "-n", "1", env=tree.env)
         said.refused(1, "kraken", "https://127.0.0.1", "doesn't speak TLS")
+
+
+async def test_answers_that_can_not_be_read(open_test_pikerd):
+    """A proxy's page, or other JSON than documented: a sentence, whatever was asked."""
+    async with (
+        open_emulator("binance.spot", sim=["btcusdt.spot.sim"]) as venue,
+        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"]) as kraken,
+        open_test_pikerd(conf=conf_of(venue, kraken), deadline_s=60) as tree,
+    ):
+
+        async def ask(name, n="1"):
+            return await _cli.run("quotes", name, "-n", n, "--json", env=tree.env)
+
+        for path, html, words in (
+            ("exchangeInfo", True, ("web page", "127.0.0.1")),
+            ("exchangeInfo", False, ("not what binance documents",)),
+            ("time", False, ("not what binance documents",)),
+            ("ticker/bookTicker", False, ("not what binance documents",)),
+            ("aggTrades", True, ("web page",)),
+        ):
+            bad = {"status": 200, "count": 0, "path": f"/api/v3/{path}", "html": html}
+            await venue.fault("http", **bad)
+            (await ask("btcusdt.spot.binance")).refused(1, *words)
+            await venue.clear()
+
+        await venue.fault("http", status=200, count=0, path="/api/v3/klines")
+        said = [json.loads(line) for line in (await ask(BINANCE)).out.splitlines()]
+        told = [line["reason"] for line in said if line["type"] == "warned"]
+        assert len(told) == 1
+        assert told[0].startswith("no history: not what binance documents")
+        assert said[-1]["type"] == "quote"
+
+        await kraken.fault("http", status=200, count=0, path="/0/public/Trades")
+        args = ("quotes", "xbtusdt.kraken", "--json")
+        async with _cli.start(*args, env=tree.env) as quotes:
+            line = json.loads(await quotes.line())
+            assert line["type"] == "disconnected"
+            assert "missed can't be fetched yet: not what kraken" in line["reason"]
+            await kraken.clear()
+            types = [json.loads(await quotes.line())["type"] for _ in range(3)]
+            assert types == ["reconnected", "quote", "quote"]

@@ -24,6 +24,7 @@ from piker.log import get_logger
 from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
 
 from ._backoff import Backoff
+from ._faults import FaultLog
 from ._hub import Doubt, Down, Failed, Hub, Item, Member, Up
 from ._sequence import Sequence
 
@@ -103,7 +104,7 @@ class MarketStream:
     _seq: Sequence = field(default_factory=Sequence)
     _live: bool = False
     _was_live: bool = False
-    _is_down: bool = False
+    _down: str = ""
     _any_start: bool = False
     _at_loss: tuple[int, int] = (-1, 0)
     _unsent: list[Tick] = field(default_factory=list)
@@ -114,6 +115,10 @@ class MarketStream:
     _mending: trio.CancelScope | None = None
     _mended: trio.Event = field(default_factory=trio.Event)
     _tasks: trio.Nursery = field(init=False)
+    _faults: FaultLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._faults = FaultLog(log, self.fqme)
 
     async def run(self) -> None:
         """Stream until cancelled; raises what the venue refuses with."""
@@ -303,7 +308,9 @@ class MarketStream:
             await trio.sleep(backoff.next_s())
 
     async def _next_page(self) -> Page:
+        """Return the next page, however long it takes; say why if it does."""
         backoff = Backoff(first_s=0.25, cap_s=10.0)
+        began, is_told = trio.current_time(), False
         while True:
             try:
                 if self._seq.expect >= 0:
@@ -312,8 +319,22 @@ class MarketStream:
                     return await self._resume_page(self.point)
                 return await self.fetch(Since(-1, self.start_ns))
             except _RETRIED as err:
-                log.warning("%s: what was missed can't be had yet: %s", self.fqme, err)
+                reason = f"what was missed can't be fetched yet: {err}"
+                self._faults.note(reason)
+                patience_s = _MEND_S if self._live else 0.0
+                if not is_told and trio.current_time() - began >= patience_s:
+                    is_told = True
+                    await self._tell_failing(reason)
                 await trio.sleep(backoff.next_s())
+
+    async def _tell_failing(self, reason: str) -> None:
+        """Say why the venue can't be asked; a live stream goes on all the same."""
+        if not self._live:
+            await self._set_down(reason)
+            return
+        await self.send.send(
+            Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
+        )
 
     async def _resume_page(self, point: ResumePoint) -> Page:
         """Return the page that begins at or before the trade to resume from."""
@@ -352,18 +373,18 @@ class MarketStream:
         self._live, self._heard_at = True, trio.current_time()
         if not self._was_live:
             self._was_live = True
-            self._is_down = False
+            self._down = ""
             self.note_live()
-        elif self._is_down:
-            self._is_down = False
+        elif self._down:
+            self._down = ""
             event = Reconnected(fqmes=(self.fqme,), missed=-1, time_ns=time.time_ns())
             await self.send.send(event)
 
     async def _set_down(self, reason: str) -> None:
         self._live = False
-        if self._is_down:
+        if self._down == reason:
             return
-        self._is_down = True
+        self._down = reason  # another one is told too, for who comes later
         event = Disconnected(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
         await self.send.send(event)
 

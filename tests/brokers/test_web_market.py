@@ -1,0 +1,229 @@
+"""One market's stream while its venue's REST service fails, lies or lags."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+import trio
+import trio.testing
+
+from piker.brokers._parts import Part
+from piker.brokers._web._hub import Doubt, Down, Failed, Member, Up
+from piker.brokers._web._market import MarketStream, Page
+from piker.errors import BadPayload, RateLimited, VenueRefused, VenueUnreachable
+from piker.msgs import Disconnected, Reconnected, Tick, Warned
+from piker.service import leaves
+
+NS = 1_000_000_000
+START_S = 1_700_000_000
+FQME = "btcusdt.spot.binance"
+
+
+def part(first: int, last: int | None = None, at_s: float | None = None) -> Part:
+    last = first if last is None else last
+    ticks = [
+        Tick(
+            "trade", 100.0, 1.0, int((START_S + (i if at_s is None else at_s)) * NS), i
+        )
+        for i in range(first, last + 1)
+    ]
+    return Part("BTCUSDT", ticks, first, last)
+
+
+class Bench:
+    """A stream, its venue's REST service, and what datad is sent."""
+
+    def __init__(self, stream, items, sent) -> None:
+        self.stream, self.items, self._sent = stream, items, sent
+        self.newest = 0
+        self.fault: Exception | None = None
+        self.asked: list = []
+        self.live = 0
+
+    async def fetch(self, since) -> Page:
+        self.asked.append(since)
+        await trio.sleep(0.01)
+        if self.fault is not None:
+            raise self.fault
+        first = since.serial
+        if first < 0:
+            first = max(1, -(-since.time_ns // NS) - START_S)
+        parts = [part(i) for i in range(first, self.newest + 1)]
+        return Page(parts, is_last=True)
+
+    async def say(self, *items) -> None:
+        for item in items:
+            await self.items.send(item)
+        await trio.testing.wait_all_tasks_blocked()
+
+    def taken(self) -> tuple[list[int], list]:
+        """Return the trades sent since, by id, and the events."""
+        tids, events = [], []
+        while True:
+            try:
+                item = self._sent.receive_nowait()
+            except trio.WouldBlock:
+                return tids, events
+            if isinstance(item, tuple):
+                tids += [tick.tid for tick in item[1]]
+            else:
+                events.append(item)
+
+
+@asynccontextmanager
+async def open_bench(**options):
+    items, receive = trio.open_memory_channel(100)
+    send, sent = trio.open_memory_channel(1000)
+    bench = Bench(None, items, sent)
+    bench.stream = MarketStream(
+        fqme=FQME,
+        hub=SimpleNamespace(distrust=lambda reason: None),
+        member=Member("BTCUSDT", receive, items),
+        fetch=bench.fetch,
+        send=send,
+        note_live=lambda: setattr(bench, "live", bench.live + 1),
+        start_ns=START_S * NS,
+        **options,
+    )
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(bench.stream.run)
+        yield bench
+        tasks.cancel_scope.cancel()
+
+
+FAULTS = [
+    BadPayload("not what x documents: b'<html>'"),
+    VenueUnreachable("x is out of order"),
+    RateLimited("x asks for a pause of 5 s"),
+]
+by_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda e: type(e).__name__)
+
+
+@by_fault
+async def test_what_can_not_be_fetched_at_opening_is_said_once(
+    autojump_clock, caplog, fault
+):
+    async with open_bench() as b:
+        b.fault, b.newest = fault, 5
+        await b.say(Up())
+        await trio.sleep(50)
+        assert b.live == 0
+        tids, events = b.taken()
+        assert tids == []
+        assert [type(event) for event in events] == [Disconnected]
+        assert str(fault) in events[0].reason
+        assert len(caplog.records) == 1
+        assert 5 < len(b.asked) < 15, "with back-off"
+        b.fault = None
+        await trio.sleep(15)
+        assert b.live == 1
+        assert b.taken() == ([1, 2, 3, 4, 5], [])
+
+
+@by_fault
+async def test_a_hole_that_can_not_be_filled_is_said_and_then_filled(
+    autojump_clock, caplog, fault
+):
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        assert b.taken() == ([1, 2], [])
+        b.fault = fault
+        await b.say([part(3)], [part(6)])
+        await trio.sleep(1.5)
+        assert b.taken() == ([3], []), "mended within two seconds goes unsaid"
+        await trio.sleep(60)
+        b.newest, b.fault = 6, None
+        await b.say([part(7)])
+        await trio.sleep(15)
+        tids, events = b.taken()
+        assert tids == [4, 5, 6, 7]
+        assert [type(e) for e in events] == [Disconnected, Disconnected, Reconnected]
+        assert "trades 4 to 5 are missing" in events[0].reason
+        assert str(fault) in events[1].reason
+        assert len(caplog.records) <= 2, "one, and a sum after a minute"
+
+
+async def test_a_doubt_that_can_not_be_dispelled_is_a_warning(autojump_clock, caplog):
+    """The stream itself goes on: it is not lost."""
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.taken()
+        b.fault = FAULTS[0]
+        await b.say(Doubt())
+        await trio.sleep(20)
+        await b.say([part(3)])
+        tids, events = b.taken()
+        assert tids == [3]
+        assert [type(event) for event in events] == [Warned]
+        assert len(caplog.records) == 1
+
+
+async def test_a_lost_line_says_its_reason_then_why_it_stays_lost(autojump_clock):
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.taken()
+        await b.say(Down("it closed the connection"))
+        b.fault = FAULTS[0]
+        await b.say(Up())
+        await trio.sleep(10)
+        b.newest, b.fault = 4, None
+        await trio.sleep(20)
+        tids, events = b.taken()
+        assert tids == [3, 4]
+        assert [type(e) for e in events] == [Disconnected, Disconnected, Reconnected]
+        assert events[0].reason == "it closed the connection"
+
+
+@pytest.mark.parametrize("how", ["by stream", "by REST"])
+async def test_a_refusal_ends_the_market(autojump_clock, how):
+    with pytest.raises((VenueRefused, BaseExceptionGroup)) as caught:
+        async with open_bench() as b:
+            error = VenueRefused("no such market")
+            if how == "by REST":
+                b.fault = error
+                await b.say(Up())
+            else:
+                await b.say(Failed(error))
+            await trio.sleep(5)
+    assert [type(leaf) for leaf in leaves(caught.value)] == [VenueRefused]
+
+
+async def test_what_the_venue_never_gives_is_given_up_and_told(autojump_clock):
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        await b.say([part(5)])
+        await trio.sleep(30)
+        await b.say([part(6)])
+        tids, events = b.taken()
+        assert tids == [1, 2, 5, 6]
+        assert [type(e) for e in events] == [Disconnected, Warned, Reconnected]
+        assert "trades 3 to 4 are lost" in events[1].reason
+        assert b.stream.lost == 2
+
+
+@pytest.mark.parametrize("ahead_s", [3600, 10**6])
+async def test_a_stamp_far_ahead_hides_no_later_trade(autojump_clock, ahead_s):
+    """What is missing is asked for by time at some venues."""
+    now_s = [2.0]
+    async with open_bench(now_ns=lambda: int((START_S + now_s[0]) * NS)) as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        now_s[0] = 20.0
+        await b.say([part(3, at_s=20.0 + ahead_s)])
+        b.newest = 6
+        await b.say([part(6, at_s=20.0)])
+        await trio.sleep(1)
+        assert b.asked[-1].serial == 4
+        assert START_S + 2 <= b.asked[-1].time_ns / NS <= START_S + 15
+        assert b.taken()[0] == [1, 2, 3, 4, 5, 6]
