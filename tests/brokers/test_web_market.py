@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from piker.brokers._parts import Part
-from piker.brokers._web._hub import Doubt, Down, Failed, Member, Up
+from piker.brokers._web._dialect import Doubt, Down, Failed, Member, Up
 from piker.brokers._web._market import MarketStream, Page
 from piker.errors import BadPayload, RateLimited, VenueRefused, VenueUnreachable
 from piker.msgs import Disconnected, Reconnected, Tick, Warned
@@ -227,3 +227,34 @@ async def test_a_stamp_far_ahead_hides_no_later_trade(autojump_clock, ahead_s):
         assert b.asked[-1].serial == 4
         assert START_S + 2 <= b.asked[-1].time_ns / NS <= START_S + 15
         assert b.taken()[0] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("far", [50, 1000])
+async def test_a_damaged_id_of_a_market_that_trades_on_is_left_out(autojump_clock, far):
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        await b.say([part(3 + far)])
+        for tid in range(3, 30):
+            b.newest = tid
+            await b.say([part(tid)])
+            await trio.sleep(1)
+        tids, events = b.taken()
+        assert tids == list(range(1, 30))
+        warned = [event.reason for event in events if isinstance(event, Warned)]
+        assert warned == [f"trade {3 + far} is left out: its id is damaged"]
+        assert b.stream.lost == 0
+
+
+async def test_a_damaged_id_of_a_quiet_market_hides_no_later_trade(autojump_clock):
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        await b.say([part(1_000_000)])
+        await trio.sleep(30)
+        b.newest = 3
+        await b.say([part(3)])
+        assert b.taken()[0] == [1, 2, 3]
+        assert b.stream.lost == 0

@@ -3,7 +3,7 @@
 _http    requests inside a rate budget     _ws    frames by the batch
 _hub     one connection for all markets    _market  every trade once, in order
 _stream  a backend's ``stream_quotes``     _conf  a backend's table in conf.toml
-_time    the venue's clock, measured
+_time    the venue's clock, measured       _dialect  how a venue is spoken to
 """
 
 from ._backoff import Backoff as Backoff
@@ -14,8 +14,9 @@ from ._conf import (
     WsUrl as WsUrl,
     replay_clock as replay_clock,
 )
+from ._dialect import Dialect as Dialect
 from ._http import Http as Http, open_http as open_http
-from ._hub import Dialect as Dialect, Hub as Hub, open_hub as open_hub
+from ._hub import Hub as Hub, open_hub as open_hub
 from ._market import Page as Page, Since as Since
 from ._shared import open_shared as open_shared, run_local as run_local
 from ._stream import Source as Source, stream_markets as stream_markets

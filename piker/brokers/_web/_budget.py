@@ -35,7 +35,8 @@ class RateBudget:
     async def spend(self, weight: float = 1.0) -> None:
         """Wait until *weight* fits, and count it as spent.
 
-        Raises ValueError for more than ever fits.
+        Who is cancelled while waiting has spent nothing; who is cancelled later has:
+        the request may be on its way. Raises ValueError for more than ever fits.
         """
         if weight > self.weight:
             raise ValueError(
@@ -71,6 +72,8 @@ class RateBudget:
             return self._closed_until - now
         while self._spent and self._spent[0][0] <= now - self.window_s:
             self._in_window -= self._spent.popleft()[1]
+        if not self._spent:
+            self._in_window = 0.0  # no sum of errors of rounding
         over = self._in_window + weight - self.weight
         if over <= 1e-9:
             return 0.0

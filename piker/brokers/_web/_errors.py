@@ -7,9 +7,12 @@ import socket
 import ssl
 from urllib.parse import urlsplit
 
-from piker.errors import VenueError, VenueRefused, VenueUnreachable
+from piker.errors import RateLimited, VenueError, VenueRefused, VenueUnreachable
 
 _SHOWN = 160
+
+#: Statuses of who asks too often.
+LIMITED = frozenset({418, 429})
 
 _WORDS = {
     errno.ECONNREFUSED: "the connection was refused",
@@ -25,7 +28,10 @@ def place_of(url: str) -> str:
     """Return scheme, host and port of *url*: what an error may show of it."""
     parts = urlsplit(url)
     host = parts.hostname or parts.path
-    port = f":{parts.port}" if parts.port else ""
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # no number, or none of a port
+        port = ""
     return f"{parts.scheme}://{host}{port}" if parts.scheme else host
 
 
@@ -75,6 +81,14 @@ def refused_status(venue: str, url: str, status: int, said: str) -> VenueError:
     """Return what an HTTP *status* that isn't 200 means; *said* is the body's text."""
     text = " ".join(said.split())[:_SHOWN]
     more = f": {text}" if text else ""
+    if status in LIMITED:
+        return RateLimited(
+            f"{venue} asks for a pause: HTTP {status} from {place_of(url)}{more}"
+        )
+    if 300 <= status < 400:
+        return VenueUnreachable(
+            f"{venue} isn't at {place_of(url)}: it sends us elsewhere (HTTP {status})"
+        )
     if status >= 500 or status in {408, 425}:
         return VenueUnreachable(
             f"{venue} is out of order: HTTP {status} from {place_of(url)}{more}"

@@ -8,9 +8,12 @@ get(path) --budget--> httpx --200--> the body
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
@@ -28,7 +31,7 @@ from piker.msgs import boot_ns
 
 from ._backoff import Backoff
 from ._budget import RateBudget
-from ._errors import place_of, refused_status, unreachable
+from ._errors import LIMITED, place_of, refused_status, unreachable
 
 if TYPE_CHECKING:
     import httpx
@@ -38,8 +41,8 @@ log = get_logger(__name__)
 #: A body larger than this is not what was asked for.
 MAX_BODY: Final = 64 * 2**20
 _TRIES: Final = 3
-_LIMITED: Final = frozenset({418, 429})
 _RETRY_AFTER_S: Final = 5.0  # where a venue doesn't say
+_PAUSE_S: Final = (0.1, 86_400.0)  # what it may say
 
 
 class Answer(NamedTuple):
@@ -106,12 +109,13 @@ class Http:
         """
         backoff = Backoff(first_s=0.2, cap_s=2.0)
         last: VenueError | None = None
-        tries = 0
+        tries, is_sent = 0, False
         with trio.move_on_after(self.deadline_s):
             while tries < _TRIES:
                 if self.budget.paused_s >= self.deadline_s:
                     raise self._limited()
                 await self.budget.spend(weight)
+                is_sent = True
                 try:
                     return await self._ask(path, params, weight)
                 except RateLimited as err:
@@ -120,8 +124,13 @@ class Http:
                     last, tries = err, tries + 1
                     if tries < _TRIES:
                         await trio.sleep(backoff.next_s())
+        if last is None and not is_sent:
+            raise RateLimited(
+                f"{self.venue} may not be asked for now: what its rate limit allows in"
+                f" {self.budget.window_s:g} s is spent"
+            )
         raise last or VenueUnreachable(
-            f"{self.venue} said nothing at {place_of(self.base_url)} within"
+            f"{self.venue} gave no answer at {place_of(self.base_url)} within"
             f" {self.deadline_s:g} s"
         )
 
@@ -133,15 +142,19 @@ class Http:
         self.requests += 1
         url, sent_ns = self.base_url + path, boot_ns()
         try:
-            answer = await self._client.get(url, params=params)
+            async with self._client.stream("GET", url, params=params) as answer:
+                body = await self._read(answer)
+        except httpx.InvalidURL as err:
+            raise VenueRefused(f"{self.venue}: {url!r} is no URL: {err}") from err
         except (httpx.HTTPError, OSError, ValueError, BaseExceptionGroup) as err:
             if isinstance(err, httpx.ConnectError | httpx.ConnectTimeout):
                 self.budget.give_back(weight)  # no request was sent
             raise unreachable(self.venue, url, err) from err
-        came_ns = boot_ns()
-        body, status = answer.content, answer.status_code
-        if status in _LIMITED:
-            raise self._limited(_retry_after_s(answer.headers.get("retry-after")))
+        came_ns, status = boot_ns(), answer.status_code
+        if status in LIMITED:
+            raise self._limited(_retry_after_s(answer.headers))
+        if 300 <= status < 400:
+            raise refused_status(self.venue, url, status, "")
         if _is_page(body):
             what = VenueUnreachable if status >= 500 else BadPayload
             raise what(
@@ -151,6 +164,25 @@ class Http:
         if status != 200 or self.fails_with_200:
             self._check(url, status, body)
         return Answer(body, sent_ns, came_ns)
+
+    async def _read(self, answer: httpx.Response) -> bytes:
+        """Return a body of sane size."""
+        pieces: list[bytes] = []
+        size = 0
+        with trio.CancelScope() as scope:
+            async for piece in answer.aiter_bytes():
+                size += len(piece)
+                if size > MAX_BODY:
+                    pieces.clear()
+                    scope.cancel()  # where it reads: httpx's generators end in order
+                else:
+                    pieces.append(piece)
+        if size > MAX_BODY:
+            raise BadPayload(
+                f"{self.venue} sent more than {MAX_BODY >> 20} MiB at"
+                f" {place_of(self.base_url)}"
+            )
+        return b"".join(pieces)
 
     def _check(self, url: str, status: int, body: bytes) -> None:
         """Raise what a refusal means."""
@@ -183,13 +215,31 @@ def _is_page(body: bytes) -> bool:
     return body.lstrip()[:1] == b"<"
 
 
-def _retry_after_s(told: str | None) -> float:
-    """Return what a Retry-After header says; dates and nonsense count as 5 s."""
+def _retry_after_s(headers: Mapping[str, str]) -> float:
+    """Return for how long a Retry-After asks; 5 s where it says nothing or nonsense."""
+    told = headers.get("retry-after", "")
     try:
-        seconds = float(told or "")
+        seconds = float(told)
     except ValueError:
-        return _RETRY_AFTER_S
-    return min(max(seconds, 0.1), 86_400.0)
+        seconds = _seconds_until(told, headers.get("date", ""))
+    least_s, most_s = _PAUSE_S
+    return min(max(seconds, least_s), most_s) if isfinite(seconds) else _RETRY_AFTER_S
+
+
+def _seconds_until(told: str, now: str) -> float:
+    """Return seconds from *now* to *told*, HTTP dates, by the venue's clock if it says.
+
+    Infinite if *told* is none.
+    """
+    began_s = _date_s(now)
+    return _date_s(told) - (began_s if isfinite(began_s) else time.time())
+
+
+def _date_s(told: str) -> float:
+    try:
+        return parsedate_to_datetime(told).timestamp()
+    except (ValueError, OverflowError):
+        return inf
 
 
 @asynccontextmanager
@@ -213,16 +263,24 @@ async def open_http(
       failure_of: see `Http`.
       fails_with_200: see `Http`.
       deadline_s: for each request.
+
+    Raises VenueRefused for a proxy that can't be used.
     """
     import httpx
 
     http = Http(
         venue, base_url.rstrip("/"), budget, failure_of, deadline_s, fails_with_200
     )
-    async with httpx.AsyncClient(
-        proxy=proxy or None,
-        timeout=deadline_s,
-        limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
-        headers={"User-Agent": "piker"},
-    ) as http._client:  # noqa: SLF001 - made here
+    try:
+        client = httpx.AsyncClient(
+            proxy=proxy or None,
+            timeout=deadline_s,
+            limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
+            headers={"User-Agent": "piker"},
+        )
+    except (httpx.InvalidURL, ValueError, ImportError) as err:
+        raise VenueRefused(
+            f"{venue} can't be asked through the proxy that is configured: {err}"
+        ) from err
+    async with client as http._client:  # noqa: SLF001 - made here
         yield http

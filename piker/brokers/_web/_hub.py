@@ -9,9 +9,10 @@ logged once a kind, and told to all as a Doubt: something may have been lost.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -23,6 +24,7 @@ from piker.service import collapse_eg, leaves
 
 from ._backoff import Backoff
 from ._budget import RateBudget
+from ._dialect import AHEAD, Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
 from ._faults import FaultLog
 
 if TYPE_CHECKING:
@@ -37,86 +39,7 @@ PING_AFTER_S: Final = 1.5
 DEAD_AFTER_S: Final = 4.0
 _ACK_S: Final = 10.0
 _LOOK_S: Final = 0.25
-_AHEAD: Final = 256  # items for a member that are not taken yet: then reading stops
 _DOUBT_EVERY_S: Final = 1.0
-
-
-@dataclass(frozen=True)
-class Up:
-    """The market is subscribed to, on a new connection or a first time."""
-
-
-@dataclass(frozen=True)
-class Down:
-    """The connection is lost; Up follows once there is another."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """A frame was lost that may have been this market's."""
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The venue refused the market, or us; nothing follows."""
-
-    error: VenueError
-
-
-Item = list[Part] | Up | Down | Doubt | Failed
-#: Takes when a frame came, ns since the epoch, the frame, and what it says.
-Tap = Callable[[int, bytes, list[Part]], None]
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a venue's stream is spoken to.
-
-    Attributes:
-      venue: its name, for errors.
-      url: makes the URL of a connection for symbols.
-      in_url: whether that URL subscribes to them already.
-      subscribe: makes the frames that subscribe to symbols, given a request id.
-      unsubscribe: makes the frames that end that.
-      decode: takes a frame apart, or raises BadPayload.
-      acks: answers a subscription gets: that many for each symbol, or, if 0, one for
-        the request.
-      heartbeat_s: the venue says something at least so often; 0 if it doesn't promise.
-      frames_a_s: it takes so many frames a second from us, on one connection.
-      connects: it lets us connect so often.
-    """
-
-    venue: str
-    url: Callable[[Sequence[str]], str]
-    in_url: bool
-    subscribe: Callable[[Sequence[str], int], list[str]]
-    unsubscribe: Callable[[Sequence[str], int], list[str]]
-    decode: Callable[[bytes], list[Part] | Notice]
-    acks: int = 0
-    heartbeat_s: float = 0.0
-    frames_a_s: float = 4.0
-    connects: RateBudget = field(default_factory=lambda: RateBudget(60, 60))
-
-
-@dataclass(eq=False)
-class Member:
-    """One user of a symbol's frames.
-
-    Attributes:
-      symbol: as the venue spells it.
-      items: what comes, in order.
-    """
-
-    symbol: str
-    items: trio.MemoryReceiveChannel[Item]
-    _send: trio.MemorySendChannel[Item]
-
-    async def tell(self, item: Item) -> None:
-        """Hand over *item*; waits while the member is behind."""
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._send.send(item)
 
 
 @dataclass(eq=False)
@@ -170,6 +93,7 @@ class Hub:
     _next_id: int = 1
     _reading_since: float | None = None
     _frame_at: float = 0.0
+    _up_at: float = inf
     _doubted_at: float = -_DOUBT_EVERY_S
     _distrust: str = ""
 
@@ -181,7 +105,7 @@ class Hub:
     @asynccontextmanager
     async def join(self, symbol: str) -> AsyncIterator[Member]:
         """Yield a member that gets the frames of *symbol*."""
-        send, receive = trio.open_memory_channel[Item](_AHEAD)
+        send, receive = trio.open_memory_channel[Item](AHEAD)
         member = Member(symbol, receive, send)
         self._members.setdefault(symbol, []).append(member)
         if symbol in self._up:
@@ -219,7 +143,7 @@ class Hub:
         backoff = Backoff(cap_s=self.reconnect_max_s)
         while True:
             await self._wanted.wait()
-            began = trio.current_time()
+            self._up_at = inf
             try:
                 await self._connect()
             except Exception as err:  # noqa: BLE001 - whatever it is, markets are told
@@ -227,7 +151,8 @@ class Hub:
             finally:
                 self._asked, self._up, self._requests = set(), set(), {}
                 self._reading_since = None
-            await trio.sleep(backoff.next_s(trio.current_time() - began))
+            held_s = max(0.0, trio.current_time() - self._up_at)
+            await trio.sleep(backoff.next_s(held_s))
 
     def _as_item(self, err: Exception) -> Down | Failed:
         """Return what *err* means to the markets; a bug is logged in full."""
@@ -252,7 +177,8 @@ class Hub:
         async with open_socket(
             dialect.venue, dialect.url(symbols), proxy=self.proxy
         ) as sock:
-            self._frame_at, self._distrust = trio.current_time(), ""
+            self._up_at = self._frame_at = trio.current_time()
+            self._distrust = ""
             if dialect.in_url:
                 self._asked = set(symbols)
                 self._up = set(symbols)

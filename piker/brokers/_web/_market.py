@@ -24,8 +24,9 @@ from piker.log import get_logger
 from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
 
 from ._backoff import Backoff
+from ._dialect import Doubt, Down, Failed, Item, Member, Up
 from ._faults import FaultLog
-from ._hub import Doubt, Down, Failed, Hub, Item, Member, Up
+from ._hub import Hub
 from ._sequence import Sequence
 
 log = get_logger(__name__)
@@ -41,6 +42,8 @@ _BEHIND_S: Final = 10.0
 #: A stream that says nothing for so long is checked; ever more seldom while it's right.
 _QUIET_S: Final = (5.0, 60.0)
 _HELD_MAX: Final = 200_000
+#: So many trades are never lost at once: one that comes after them has a damaged id.
+_LOST_MAX: Final = 100_000
 _RETRIED: Final = (VenueUnreachable, RateLimited, BadPayload)
 #: How far back a stream is resumed at most: older bars can't change any more.
 _RESUME_BACK_S: Final = 600.0
@@ -285,6 +288,7 @@ class MarketStream:
         """
         backoff = Backoff(first_s=0.1, cap_s=2.0)
         behind_since: float | None = None
+        expected = -1
         while True:
             page = await self._next_page()
             first = page.parts[0].first if page.parts else None
@@ -301,9 +305,10 @@ class MarketStream:
                 await self._put([], -1)  # the venue knows beyond it: there are none
                 continue
             now = trio.current_time()
-            behind_since = now if behind_since is None or found else behind_since
+            if behind_since is None or found:
+                behind_since, expected = now, self._seq.expect
             if now - behind_since > _BEHIND_S:
-                await self._give_up()
+                await self._give_up(is_moving=self._seq.expect > expected)
                 return
             await trio.sleep(backoff.next_s())
 
@@ -332,6 +337,9 @@ class MarketStream:
         if not self._live:
             await self._set_down(reason)
             return
+        await self._warn(reason)
+
+    async def _warn(self, reason: str) -> None:
         await self.send.send(
             Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
         )
@@ -350,17 +358,27 @@ class MarketStream:
                     return page
             back_s *= 4
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, *, is_moving: bool) -> None:
+        """Go on without trades that the venue doesn't give.
+
+        Args:
+          is_moving: whether others came below them meanwhile: then what is held back
+            is damaged, as it is where it lies far beyond what the venue knows.
+        """
         hole = self._seq.hole
         if hole is None:
             return
         first, last = hole
+        if is_moving or last - first >= _LOST_MAX:
+            self._seq.drop_held()
+            reason = f"trade {last + 1} is left out: its id is damaged"
+            self._faults.note(reason)
+            await self._warn(reason)
+            return
         self.lost += last - first + 1
         reason = f"trades {first} to {last} are lost: the venue doesn't give them"
         log.error("%s: %s", self.fqme, reason)
-        await self.send.send(
-            Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
-        )
+        await self._warn(reason)
         async with self._turn:
             ticks = [tick for part in self._seq.start_at() for tick in part.ticks]
             await self._flush(ticks)

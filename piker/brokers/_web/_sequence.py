@@ -26,7 +26,7 @@ class Sequence:
       expect: serial that comes next; -1 while it isn't known: then all is held back
         until `start_at` says it.
       known: parts left out since they, or others with their trades, came before.
-      far: parts left out since their serials are absurdly far ahead.
+      far: parts left out since their serials are far ahead of all others.
     """
 
     expect: int = -1
@@ -82,8 +82,21 @@ class Sequence:
         ready: list[Part] = []
         if serial > self.expect:
             self.expect = serial
+            self._leave_far()
             self._release(ready)
         return ready
+
+    def drop_held(self) -> None:
+        """Leave out what is held back: its serials are damaged."""
+        self.far += len(self._held)
+        self._held.clear()
+
+    def _leave_far(self) -> None:
+        """Leave out what was taken before it was known how far ahead it is."""
+        far = [first for first in self._held if first - FAR > self.expect]
+        for first in far:
+            del self._held[first]
+        self.far += len(far)
 
     def _release(self, ready: list[Part]) -> None:
         """Append what is held back and may go."""

@@ -204,7 +204,7 @@ def _as_venue_errors(venue: str, url: str) -> Generator[None, None, None]:
         yield
     except InvalidStatus as err:
         raise _refusal(venue, url, err) from err
-    except (InvalidURI, InvalidProxy) as err:
+    except (InvalidURI, InvalidProxy, ImportError) as err:
         raise VenueRefused(f"{venue}: {err}") from err
     except (OSError, InvalidHandshake, ValueError, EOFError, *_BROKEN) as err:
         raise unreachable(venue, url, err) from err

@@ -1,0 +1,95 @@
+"""How a venue's stream is spoken to, and what its hub hands to each market."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from piker.brokers._parts import Notice, Part
+from piker.errors import VenueError
+
+from ._budget import RateBudget
+
+AHEAD: Final = 256  # items for a member that are not taken yet: then reading stops
+
+
+@dataclass(frozen=True)
+class Up:
+    """The market is subscribed to, on a new connection or a first time."""
+
+
+@dataclass(frozen=True)
+class Down:
+    """The connection is lost; Up follows once there is another."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A frame was lost that may have been this market's."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The venue refused the market, or us; nothing follows."""
+
+    error: VenueError
+
+
+Item = list[Part] | Up | Down | Doubt | Failed
+#: Takes when a frame came, ns since the epoch, the frame, and what it says.
+Tap = Callable[[int, bytes, list[Part]], None]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a venue's stream is spoken to.
+
+    Attributes:
+      venue: its name, for errors.
+      url: makes the URL of a connection for symbols.
+      in_url: whether that URL subscribes to them already.
+      subscribe: makes the frames that subscribe to symbols, given a request id.
+      unsubscribe: makes the frames that end that.
+      decode: takes a frame apart, or raises BadPayload.
+      acks: answers a subscription gets: that many for each symbol, or, if 0, one for
+        the request.
+      heartbeat_s: the venue says something at least so often; 0 if it doesn't promise.
+      frames_a_s: it takes so many frames a second from us, on one connection.
+      connects: it lets us connect so often.
+    """
+
+    venue: str
+    url: Callable[[Sequence[str]], str]
+    in_url: bool
+    subscribe: Callable[[Sequence[str], int], list[str]]
+    unsubscribe: Callable[[Sequence[str], int], list[str]]
+    decode: Callable[[bytes], list[Part] | Notice]
+    acks: int = 0
+    heartbeat_s: float = 0.0
+    frames_a_s: float = 4.0
+    connects: RateBudget = field(default_factory=lambda: RateBudget(60, 60))
+
+
+@dataclass(eq=False)
+class Member:
+    """One user of a symbol's frames.
+
+    Attributes:
+      symbol: as the venue spells it.
+      items: what comes, in order.
+    """
+
+    symbol: str
+    items: trio.MemoryReceiveChannel[Item]
+    _send: trio.MemorySendChannel[Item]
+
+    async def tell(self, item: Item) -> None:
+        """Hand over *item*; waits while the member is behind."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._send.send(item)
