@@ -211,7 +211,10 @@ def _as_venue_errors(venue: str, url: str) -> Generator[None, None, None]:
 
 
 def _refusal(venue: str, url: str, err: InvalidStatus) -> VenueError:
+    status = err.response.status_code
+    if status < 300:  # of who stands between us and the venue
+        return VenueUnreachable(
+            f"{venue} serves no websocket at {place_of(url)} (HTTP {status})"
+        )
     said = (err.response.body or b"")[:200].decode(errors="replace")
-    return refused_status(
-        venue, url, err.response.status_code, "" if said.startswith("<") else said
-    )
+    return refused_status(venue, url, status, "" if said.startswith("<") else said)

@@ -1,0 +1,424 @@
+"""One connection for all markets, against a websocket server that behaves badly."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+
+from piker.brokers._web import _hub, open_hub
+from piker.brokers._web._dialect import AHEAD, Doubt, Down, Failed, Up
+from piker.errors import VenueRefused
+from tests.brokers._loopback import answer, open_server
+from tests.brokers._ws_venue import open_ws_venue
+
+QUICK = {"PING_AFTER_S": 0.15, "DEAD_AFTER_S": 0.4, "_LOOK_S": 0.03, "_ACK_S": 0.3}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Let all that takes seconds take tenths of one."""
+    for name, value in QUICK.items():
+        monkeypatch.setattr(_hub, name, value)
+
+
+@asynccontextmanager
+async def open_bench(venue_options=None, **dialect):
+    async with open_ws_venue(**(venue_options or {})) as venue:
+        async with open_hub(venue.dialect(**dialect), reconnect_max_s=0.05) as hub:
+            with trio.fail_after(20):
+                yield venue, hub
+
+
+async def until(member, kind, n: int = 1) -> list:
+    """Return a member's items up to the *n*th of a kind."""
+    items = []
+    with trio.fail_after(5):
+        while n:
+            items.append(await member.items.receive())
+            n -= isinstance(items[-1], kind)
+    return items
+
+
+async def serials(member, n: int) -> list[int]:
+    """Return the serials of the next *n* trades, nothing else among them."""
+    found = []
+    with trio.fail_after(5):
+        while len(found) < n:
+            found += [part.first for part in await member.items.receive()]
+    return found
+
+
+def nothing_left(member) -> bool:
+    return member.items.statistics().current_buffer_used == 0
+
+
+# -- who comes and goes ----------------------------------------------------------------
+
+
+async def test_markets_come_and_go_on_one_connection():
+    async with open_bench() as (venue, hub):
+        async with hub.join("A") as a:
+            await until(a, Up)
+            async with hub.join("B") as b, hub.join("A") as again:
+                await until(b, Up)
+                assert isinstance(await again.items.receive(), Up), "at once"
+                await venue.trade("A", 1, 2)
+                await venue.trade("B", 7)
+                assert await serials(a, 2) == await serials(again, 2) == [1, 2]
+                assert await serials(b, 1) == [7]
+            await venue.wait_heard(3)
+            assert venue.heard == [("sub", ["A"]), ("sub", ["B"]), ("unsub", ["B"])]
+            await venue.trade("B", 8)
+            await venue.trade("A", 3)
+            assert await serials(a, 1) == [3]
+        with trio.fail_after(2):
+            while venue.conns:
+                await trio.sleep(0.005)
+        assert hub.stats.connects == 1
+        async with hub.join("A") as a:
+            await until(a, Up)
+            assert hub.stats.connects == 2
+
+
+async def test_a_url_that_subscribes_needs_no_request():
+    async with open_bench(in_url=True, acks=0) as (venue, hub):
+        async with hub.join("A") as a, hub.join("B") as b:
+            await until(a, Up)
+            await until(b, Up)
+            assert venue.paths == ["/A,B"]
+            assert venue.heard == []
+            async with hub.join("C") as c:
+                await until(c, Up)
+                assert venue.heard == [("sub", ["C"])]
+                await venue.drop()
+                await until(c, Up)
+                assert venue.paths[1:] == ["/A,B,C"]
+
+
+async def test_who_joins_while_it_connects_again_is_told_when_it_is_up():
+    async with open_bench() as (venue, hub):
+        async with hub.join("A") as a:
+            await until(a, Up)
+            venue.acks = False
+            await venue.drop()
+            await until(a, Down)
+            async with hub.join("B") as b, hub.join("A") as again:
+                await venue.wait_conns(2)
+                assert nothing_left(b)
+                assert nothing_left(again)
+                venue.acks = True
+                for member in (a, b, again):
+                    await until(member, Up)
+                await venue.trade("A", 1)
+                await venue.trade("B", 1)
+                assert await serials(again, 1) == await serials(b, 1) == [1]
+
+
+async def test_an_answer_for_each_channel_is_waited_for():
+    async with open_bench(acks=2) as (venue, hub), hub.join("A") as a:
+        await venue.wait_heard(1)
+        await trio.sleep(0.1)
+        assert nothing_left(a), "one of two"
+        await venue.send({"k": "ack", "s": "A", "id": 2})
+        await until(a, Up)
+
+
+async def test_no_more_is_said_a_second_than_the_venue_takes():
+    async with open_bench(frames_a_s=3) as (venue, hub), trio.open_nursery() as tasks:
+
+        async def come(symbol):
+            async with hub.join(symbol) as member:
+                await until(member, Up)
+                times.append(trio.current_time())
+                await trio.sleep_forever()
+
+        times: list[float] = []
+        began = trio.current_time()
+        for n in range(5):
+            await tasks.start(partial(_started, come, f"S{n}"))
+            await venue.wait_heard(min(n + 1, 3))
+        while len(times) < 5:
+            await trio.sleep(0.01)
+        assert 0.9 < times[-1] - began < 2
+        tasks.cancel_scope.cancel()
+
+
+async def _started(come, symbol, task_status):
+    task_status.started()
+    await come(symbol)
+
+
+# -- refusals --------------------------------------------------------------------------
+
+
+async def test_a_refused_market_leaves_the_others():
+    async with open_bench() as (venue, hub):
+        venue.refuses = {"BAD"}
+        async with hub.join("A") as a, hub.join("BAD") as bad, hub.join("B") as b:
+            await until(a, Up)
+            await until(b, Up)
+            (failed,) = await until(bad, Failed)
+            assert isinstance(failed.error, VenueRefused)
+            assert str(failed.error) == "x refused 'BAD': no such pair"
+            await venue.trade("A", 1)
+            assert await serials(a, 1) == [1]
+        assert hub.stats.connects == 1
+
+
+async def test_a_refusal_of_nobodys_request_is_only_noted():
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        await venue.send({"k": "refused", "s": "A", "id": 99, "text": "what?"})
+        await venue.trade("A", 1)
+        assert await serials(a, 1) == [1]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("403 No", Failed), ("404 No", Failed), ("429 No", Down), ("418 No", Down),
+        ("503 No", Down), ("302 No", Down), ("200 OK", Down),
+    ],
+)  # fmt: skip
+async def test_a_handshake_that_is_refused(status, kind):
+    """What may pass is tried again; what won't ends the markets."""
+    async with (
+        open_server(answer(b"words", status)) as server,
+        open_ws_venue() as venue,
+    ):
+        dialect = venue.dialect(url=lambda _: server.ws_url)
+        async with open_hub(dialect, reconnect_max_s=0.05) as hub, hub.join("A") as a:
+            (told,) = await until(a, kind)
+            what = told.reason if kind is Down else str(told.error)
+            if kind is Down:
+                await until(a, Down, 2)
+                assert len(server.asked) >= 3
+            assert f"HTTP {status[:3]}" in what
+
+
+async def test_nobody_there_is_tried_again_ever_more_seldom():
+    async with open_server(answer()) as server:
+        url = server.ws_url
+    async with open_ws_venue() as venue:
+        async with open_hub(
+            venue.dialect(url=lambda _: url), reconnect_max_s=30
+        ) as hub:
+            async with hub.join("A") as a:
+                began = trio.current_time()
+                (down, *_) = await until(a, Down, 4)
+                assert "refused" in down.reason
+                assert trio.current_time() - began > 0.12 + 0.25 + 0.5
+
+
+async def test_a_handshake_never_answered_holds_for_nothing(monkeypatch):
+    """It took ten seconds to fail; that is no success after which waits begin anew."""
+    waits = []
+
+    class Noted(_hub.Backoff):
+        def next_s(self, held_s=0.0):
+            waits.append(held_s)
+            return 0.01
+
+    monkeypatch.setattr(_hub, "Backoff", Noted)
+
+    async def never(stream):
+        await trio.sleep(0.2)
+
+    async with open_server(never) as server, open_ws_venue() as venue:
+        async with open_hub(venue.dialect(url=lambda _: server.ws_url)) as hub:
+            async with hub.join("A") as a:
+                await until(a, Down, 2)
+    assert waits[0] == 0
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        await trio.sleep(0.2)
+        await venue.drop()
+        await until(a, Up)
+        assert 0.15 < waits[-1] < 0.4
+
+
+# -- lost connections ------------------------------------------------------------------
+
+
+async def test_all_are_told_of_a_loss_and_of_the_return():
+    async with open_bench() as (venue, hub), hub.join("A") as a, hub.join("B") as b:
+        for member in (a, b):
+            await until(member, Up)
+        for n in range(3):
+            await venue.trade("A", n)
+            await venue.drop()
+            for member in (a, b):
+                items = await until(member, Up)
+                assert [type(i) for i in items if not isinstance(i, list)] == [Down, Up]
+            assert [type(i) for i in items] == [Down, Up]
+        assert hub.stats.connects == 4
+
+
+async def test_a_closing_word_is_told():
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        await venue.conns[0].aclose(1008, "too old")
+        (down,) = await until(a, Down)
+        assert "1008" in down.reason
+        assert "too old" in down.reason
+
+
+async def test_an_answer_that_is_lost_is_asked_for_on_another_connection():
+    async with open_bench() as (venue, hub):
+        venue.acks = False
+        async with hub.join("A") as a, trio.open_nursery() as tasks:
+            tasks.start_soon(_talk, venue)  # silence is another fault
+            (down,) = await until(a, Down)
+            assert "didn't answer: A" in down.reason
+            venue.acks = True
+            await until(a, Up)
+            tasks.cancel_scope.cancel()
+
+
+async def _talk(venue):
+    while True:
+        await venue.send({"k": "heartbeat"})
+        await trio.sleep(0.02)
+
+
+async def test_a_decoder_with_a_bug_ends_nothing(caplog):
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        await venue.send({"k": "bug"})
+        (down,) = await until(a, Down)
+        assert "ZeroDivisionError" in down.reason
+        await until(a, Up)
+        assert [r.levelname for r in caplog.records if r.exc_info] == ["ERROR"]
+
+
+async def test_a_stream_that_lags_is_given_up():
+    async with open_bench() as (_, hub), hub.join("A") as a:
+        await until(a, Up)
+        hub.distrust("the stream of A lags")
+        (down,) = await until(a, Down)
+        assert down.reason == "the stream of A lags"
+        await until(a, Up)
+        await trio.sleep(0.2)
+        assert nothing_left(a), "once"
+
+
+# -- silence ---------------------------------------------------------------------------
+
+
+async def test_a_quiet_venue_that_answers_pings_is_not_dead():
+    async with open_bench() as (_, hub), hub.join("A") as a:
+        await until(a, Up)
+        await trio.sleep(3 * QUICK["DEAD_AFTER_S"])
+        assert nothing_left(a)
+        assert hub.stats.connects == 1
+
+
+async def test_the_venues_own_pings_are_a_sign_of_life(monkeypatch):
+    monkeypatch.setattr(_hub, "PING_AFTER_S", 60.0)
+    options = {"ping_interval": 0.1, "ping_timeout": None}
+    async with open_bench(options) as (_, hub), hub.join("A") as a:
+        await until(a, Up)
+        await trio.sleep(3 * QUICK["DEAD_AFTER_S"])
+        assert nothing_left(a)
+
+
+async def test_a_venue_that_says_nothing_at_all_is_dead():
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        for conn in venue.conns:  # who doesn't read answers no ping
+            conn.pause_reading()
+        began = trio.current_time()
+        (down,) = await until(a, Down)
+        assert "said nothing for 0.4 s" in down.reason
+        # the read under way may still have answered a ping
+        assert trio.current_time() - began < 2 * 0.4 + 0.5
+        await until(a, Up)
+
+
+async def test_pings_alone_are_no_heartbeat():
+    async with open_bench(heartbeat_s=0.3) as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(_talk, venue)
+            await trio.sleep(0.6)
+            assert nothing_left(a), "heartbeats come"
+            tasks.cancel_scope.cancel()
+        (down,) = await until(a, Down)
+        assert "sent no heartbeat for 0.3 s" in down.reason
+
+
+# -- who doesn't read, and what can't be read ------------------------------------------
+
+
+async def test_who_does_not_read_holds_back_the_venue_not_the_memory():
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        sent = 0
+
+        async def flood():
+            nonlocal sent
+            filler = "x" * 2000
+            while True:
+                await venue.send({"k": "trade", "s": "A", "n": sent, "filler": filler})
+                sent += 1
+
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(flood)
+            before = -1
+            while before < sent:
+                before = sent
+                await trio.sleep(0.3)
+            assert a.items.statistics().current_buffer_used <= AHEAD
+            assert sent < 60_000
+            await trio.sleep(2 * QUICK["DEAD_AFTER_S"])
+            assert hub.stats.connects == 1, "it isn't the venue that is silent"
+            got = await serials(a, sent)
+            assert got == list(range(len(got))), "none is lost"
+            with trio.fail_after(5):
+                while sent == before:
+                    await trio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+
+
+async def test_bad_frames_are_counted_and_logged_once_a_kind(caplog):
+    caplog.set_level(logging.WARNING)
+    kinds = [
+        lambda i: f"garbage {i}",
+        lambda i: '{"k": "trade", "s": "A"}',
+        lambda i: b"\x00\xff" + bytes([i % 256]),
+        lambda i: "[" * 3,
+    ]
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        for i in range(250):
+            await venue.send(*(kind(i) for kind in kinds))
+        await venue.trade("A", 5)
+        items = await until(a, list)
+        assert [part.first for part in items[-1]] == [5]
+        assert hub.stats.bad == 1000
+        assert hub.stats.frames == 1002
+        assert sum(hub._faults.counts.values()) == 1000
+        doubts = [item for item in items if isinstance(item, Doubt)]
+        assert len(doubts) == 1, "one a second"
+        assert hub.stats.connects == 1
+        said = [record.getMessage() for record in caplog.records]
+        assert len(said) == len(hub._faults.counts) == 2  # quotations make no kind
+
+
+async def test_taps_see_frames_as_they_came():
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        seen = []
+        hub.taps.add(lambda ns, frame, parts: seen.append((ns, frame, parts)))
+        await venue.trade("A", 1)
+        await venue.send("garbage", {"k": "heartbeat"})
+        await venue.trade("A", 2)
+        assert await serials(a, 1) == [1]
+        await until(a, list)
+        assert [parts[0].first for _, _, parts in seen] == [1, 2]
+        assert seen[0][1] == b'{"k": "trade", "s": "A", "n": 1}'
+        assert 0 < seen[0][0] <= seen[1][0]
