@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 
 import trio
 
 from piker.data import Feed
 from piker.testing.emulator import Emulator, open_emulator
 from tests._data import binance_session
+from tests.data._naive import NS, Print, naive_bars
 from tests.data._replays import bars_of, rows
 
 
@@ -38,6 +40,8 @@ USDTM = Venue(
 # what was traded elsewhere, told as Kraken tells it
 KRAKEN = Venue("kraken.spot", "xbtusdt.spot.kraken", "spot_hft/btcusdt_20240808.gz")
 VENUES = (SPOT, USDTM, KRAKEN)
+#: A bar that is this old has all of its trades.
+WHOLE_S = 3
 
 
 async def _start(ending: AsyncExitStack, options: dict[str, dict]) -> dict:
@@ -102,3 +106,28 @@ async def wait_exact(feed: Feed, venue: Venue, deadline_s: float = 15) -> None:
         return
     wrong = differences(feed, venue)
     raise AssertionError(f"{len(wrong)} bars differ, e.g. {wrong[:3]}")
+
+
+async def venue_s(emulator) -> float:
+    return (await emulator.stats())["clock_ns"] / NS
+
+
+async def check_live_bars(feed, fqme: str, emulator, symbol: str = "BTCUSDT") -> int:
+    """Compare the 1 s bars since the market was opened; return how many there are."""
+    flume = feed.flumes[fqme]
+    whole_s = int(await venue_s(emulator)) - WHOLE_S
+    await trio.sleep(0.5)
+    start_ns = flume._told.init.start_ns
+    prints = [
+        Print(one.time_ns, one.tid, Decimal(str(one.price)), Decimal(str(one.size)))
+        for one in await emulator.trades(symbol)
+        if one.time_ns >= start_ns
+    ]
+    expected = [row for row in naive_bars(prints, 1) if row[0] <= whole_s]
+    got = [
+        row for row in rows(flume.rt_shm) if expected[0][0] <= row[0] <= expected[-1][0]
+    ]
+    assert got == expected
+    newest_s = rows(flume.rt_shm)[-1][0]
+    assert abs(newest_s - await venue_s(emulator)) < 3, "bars follow the venue's clock"
+    return len(got)

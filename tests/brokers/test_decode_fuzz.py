@@ -184,6 +184,19 @@ BODIES = {
             }
         ),
     ),
+    "binance volumes": (
+        binance_rest.parse_volumes,
+        b'[{"symbol":"X","quoteVolume":"15.30","volume":"1"}]',
+    ),
+    "binance time": (binance_rest.parse_time_ns, b'{"serverTime":1700000000125}'),
+    "kraken time": (
+        kraken_rest.parse_time_ns,
+        rest_of_kraken.body({"unixtime": 1700000000, "rfc1123": "x"}),
+    ),
+    "kraken error": (
+        kraken_rest.parse_error,
+        rest_of_kraken.body({}, "EQuery:Unknown asset pair"),
+    ),
     "binance error": (binance_rest.parse_error, b'{"code":-1121,"msg":"No."}'),
     "trades": (
         partial(kraken_rest.parse_trades, symbol="BTC/USDT"),

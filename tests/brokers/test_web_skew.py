@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 import trio
 
 from piker.data import Warned, open_feed
 from piker.testing.emulator import conf_of, open_emulator
-from tests.data._naive import NS, Print, naive_bars
-from tests.data._replays import rows
+from tests.brokers._venues import check_live_bars
 
 BTC, PERP, XBT = (
     "btcusdt.spot.binance",
     "btcusdt.usdtm.perp.binance",
     "xbtusdt.spot.kraken",
 )
-#: A bar that is this old has all of its trades.
-WHOLE_S = 3
 
 
 def skewed(name: str, source: str, ms: int):
     return open_emulator(name, sim=[source], faults=[{"kind": "skew", "ms": ms}])
-
-
-async def venue_s(emulator) -> float:
-    return (await emulator.stats())["clock_ns"] / NS
-
-
-async def check_bars(feed, fqme: str, emulator, symbol: str = "BTCUSDT") -> int:
-    """Compare the 1 s bars since the market was opened; return how many there are."""
-    flume = feed.flumes[fqme]
-    whole_s = int(await venue_s(emulator)) - WHOLE_S
-    await trio.sleep(0.5)
-    start_ns = flume._told.init.start_ns
-    prints = [
-        Print(one.time_ns, one.tid, Decimal(str(one.price)), Decimal(str(one.size)))
-        for one in await emulator.trades(symbol)
-        if one.time_ns >= start_ns
-    ]
-    expected = [row for row in naive_bars(prints, 1) if row[0] <= whole_s]
-    got = [
-        row for row in rows(flume.rt_shm) if expected[0][0] <= row[0] <= expected[-1][0]
-    ]
-    assert got == expected
-    newest_s = rows(flume.rt_shm)[-1][0]
-    assert abs(newest_s - await venue_s(emulator)) < 3, "bars follow the venue's clock"
-    return len(got)
 
 
 @pytest.mark.tree
@@ -68,7 +38,7 @@ async def test_bars_are_exact_whichever_clock_is_off(open_test_pikerd, skews_ms)
         for fqme, emulator, ms in zip(
             (BTC, PERP, XBT), (spot, usdtm, kraken), skews_ms, strict=True
         ):
-            assert await check_bars(feed, fqme, emulator) > 8
+            assert await check_live_bars(feed, fqme, emulator) > 8
             reasons = [event.reason for event in told if event.fqmes == (fqme,)]
             way = "ahead of" if ms > 0 else "behind"
             assert len(reasons) == 1

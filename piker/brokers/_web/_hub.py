@@ -327,7 +327,7 @@ class Hub:
         venue = self.dialect.venue
         request = self._requests.get(notice.req_id)
         if request is None:
-            self._faults.note(f"refused: {notice.text}")
+            self._faults.note(f"it refuses what nobody asked for: {notice.text!r}")
             return
         symbols = [notice.symbol] if notice.symbol else list(request.left)
         for symbol in symbols:
@@ -347,5 +347,12 @@ async def open_hub(
     hub = Hub(dialect, proxy, reconnect_max_s)
     async with collapse_eg(), trio.open_nursery() as tasks:
         tasks.start_soon(hub.run)
-        yield hub
+        try:
+            yield hub
+        finally:
+            told = hub.stats
+            log.info(
+                "the stream of %s ends: %d connections, %d frames, %d of them bad",
+                dialect.venue, told.connects, told.frames, told.bad,
+            )  # fmt: skip
         tasks.cancel_scope.cancel()

@@ -11,6 +11,8 @@ lost there, REST still tells it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -76,6 +78,16 @@ class Garbage(_Fault, frozen=True):
     at: tuple[Count, ...] = ()
     replace: bool = False
     text: str | None = None
+
+
+class Flood(_Fault, frozen=True):
+    """Send a file's frames to all websockets, at once and as fast as they are read.
+
+    Attributes:
+      path: of the file; each frame has its length before it, four bytes, big end first.
+    """
+
+    path: str
 
 
 class Truncate(_Fault, frozen=True):
@@ -153,8 +165,8 @@ class Latency(_Fault, frozen=True):
 
 
 AnyFault = (
-    Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder | Http | Upgrade
-    | Slow | Refuse | Skew | Latency
+    Disconnect | Silence | Garbage | Flood | Truncate | Duplicate | Reorder | Http
+    | Upgrade | Slow | Refuse | Skew | Latency
 )  # fmt: skip
 #: Those that strike at frames.
 FrameFault = Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder
@@ -185,6 +197,19 @@ def parse_fault(text: bytes | str) -> AnyFault:
         raise UsageError(f"not a fault: {error}") from error
 
 
+def frames_of(path: str) -> Iterator[bytes]:
+    """Yield the frames of a file, see `Flood`; raises UsageError."""
+    try:
+        told = Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"no frames to send: {error}") from error
+    at = 0
+    while at < len(told):
+        size = int.from_bytes(told[at : at + 4])
+        yield told[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
 class Faults:
     """The faults in force.
 
@@ -213,7 +238,7 @@ class Faults:
         self._garbage = 0
 
     def set(self, fault: AnyFault) -> None:
-        """Put *fault* in force; `Refuse` is for who listens."""
+        """Put *fault* in force; `Refuse` and `Flood` are the server's."""
         match fault:
             case Http():
                 self._http.append((fault, fault.count))
@@ -225,7 +250,7 @@ class Faults:
                 self.skew_ms = fault.ms
             case Latency():
                 self.latency_s = fault.ms / 1000
-            case Refuse():
+            case Refuse() | Flood():
                 pass
             case _ if fault.at:
                 for number in fault.at:

@@ -20,10 +20,10 @@ from websockets.http11 import Request
 from piker.errors import UsageError
 
 from ._core import Core, Reply, Venue
-from ._faults import AnyFault, Refuse, parse_fault
+from ._faults import AnyFault, Flood, Refuse, frames_of, parse_fault
 from ._player import Player
 from ._tape import to_trades
-from ._ws import Connection, is_message
+from ._ws import HIGH_BYTES, Connection, is_message, text_frame
 
 CONTROL: Final = "/_emulator/"
 _HEAD_MAX: Final = 16384
@@ -204,6 +204,12 @@ class Server:
             self.core.faults.note(fault)
             self._refuse_s = fault.seconds
             self._refusing.set()
+        elif isinstance(fault, Flood):
+            self.core.faults.note(fault)
+            for frame in frames_of(fault.path):
+                for conn in list(self.core.websockets):
+                    conn.push(text_frame(frame))
+                    await conn.wait_below(HIGH_BYTES)
         else:
             await self.player.apply(fault)
 
