@@ -40,7 +40,8 @@ class WsVenue:
     """What the venue does, and what it has seen.
 
     Attributes:
-      acks: whether it answers subscriptions.
+      acks: whether it answers subscriptions at once.
+      owed: answers that it didn't give.
       refuses: symbols that it doesn't have.
       greets: sent to each who connects.
       heard: requests: (method, symbols).
@@ -50,6 +51,7 @@ class WsVenue:
     def __init__(self) -> None:
         self.port = 0
         self.acks = True
+        self.owed: list[tuple[ServerConnection, dict]] = []
         self.refuses: set[str] = set()
         self.greets: list[str | bytes] = []
         self.heard: list[tuple[str, list[str]]] = []
@@ -83,6 +85,8 @@ class WsVenue:
                 self.heard.append((told["m"], told["s"]))
                 if told["m"] == "sub" and self.acks:
                     await self._answer(conn, told)
+                elif told["m"] == "sub":
+                    self.owed.append((conn, told))
         except ConnectionClosed:
             pass
         finally:
@@ -93,6 +97,11 @@ class WsVenue:
             kind = "refused" if symbol in self.refuses else "ack"
             answer = {"k": kind, "s": symbol, "id": told["id"], "text": "no such pair"}
             await conn.send(json.dumps(answer))
+
+    async def answer_owed(self) -> None:
+        for conn, told in self.owed:
+            if conn in self.conns:
+                await self._answer(conn, told)
 
     async def send(self, *frames: str | bytes | dict) -> None:
         """Send to all who are connected."""

@@ -99,7 +99,8 @@ async def test_a_url_that_subscribes_needs_no_request():
                 assert venue.paths[1:] == ["/A,B,C"]
 
 
-async def test_who_joins_while_it_connects_again_is_told_when_it_is_up():
+async def test_who_joins_while_it_connects_again_is_told_when_it_is_up(monkeypatch):
+    monkeypatch.setattr(_hub, "_ACK_S", 60.0)
     async with open_bench() as (venue, hub):
         async with hub.join("A") as a:
             await until(a, Up)
@@ -108,14 +109,22 @@ async def test_who_joins_while_it_connects_again_is_told_when_it_is_up():
             await until(a, Down)
             async with hub.join("B") as b, hub.join("A") as again:
                 await venue.wait_conns(2)
+                with trio.fail_after(5):
+                    while {s for _, told in venue.owed for s in told["s"]} != {
+                        "A",
+                        "B",
+                    }:
+                        await trio.sleep(0.005)
                 assert nothing_left(b)
                 assert nothing_left(again)
-                venue.acks = True
+                await venue.answer_owed()
                 for member in (a, b, again):
                     await until(member, Up)
+                    assert nothing_left(member), "once"
                 await venue.trade("A", 1)
                 await venue.trade("B", 1)
                 assert await serials(again, 1) == await serials(b, 1) == [1]
+                assert hub.stats.connects == 2
 
 
 async def test_an_answer_for_each_channel_is_waited_for():

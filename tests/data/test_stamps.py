@@ -73,6 +73,11 @@ def test_stamps_that_agree_with_nobody_are_never_followed():
     assert stamps.agreed == 0
 
 
+def test_two_that_agree_are_too_few():
+    assert feed(Stamps(), [60, 60], every_s=4) == []
+    assert feed(Stamps(), [60, 60, 60], every_s=4) == [0, 1, 2]
+
+
 def test_one_that_only_leads_a_bit_more_than_the_next_is_kept():
     """The clock is behind by about what is believed at once."""
     stamps = Stamps()

@@ -144,13 +144,16 @@ class Hub:
         while True:
             await self._wanted.wait()
             self._up_at = inf
+            fault: Exception | None = None
             try:
                 await self._connect()
             except Exception as err:  # noqa: BLE001 - whatever it is, markets are told
-                await self._tell_all(self._as_item(err))
-            finally:
-                self._asked, self._up, self._requests = set(), set(), {}
-                self._reading_since = None
+                fault = err
+            # before anybody hears of it: who joins then isn't to be told that it is up
+            self._asked, self._up, self._requests = set(), set(), {}
+            self._reading_since = None
+            if fault is not None:
+                await self._tell_all(self._as_item(fault))
             held_s = max(0.0, trio.current_time() - self._up_at)
             await trio.sleep(backoff.next_s(held_s))
 
