@@ -10,7 +10,6 @@ It never waits for a subscriber. Only one upstream is open at any time.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -45,15 +44,15 @@ from piker.msgs import (
     Reconnected,
     SessionClock,
     Tick,
-    Warned,
 )
-from piker.service import collapse_eg, encode, leaves
+from piker.service import collapse_eg, encode
 
 from ._buffers import HIST_S, RT_S, load_history
 from ._market_bars import MarketBars
+from ._oddities import Oddities
 from ._subs import Sub
-from ._upstream import Upstream, open_upstream
-from .validate import broker_name, get_eps
+from ._upstream import Upstream, fault_of, open_upstream
+from .validate import get_eps
 
 log = get_logger(__name__)
 
@@ -65,7 +64,6 @@ READY_DEADLINE_S: Final = 40.0
 _RETRY_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 #: One that was open so long, and live, was no failure: the waits begin anew.
 _STEADY_S: Final = 10.0
-_WARN_EVERY_S: Final = 60.0
 #: What opening a market again can't mend.
 _FATAL: Final = (UsageError, VenueRefused, ShmError, SessionFileError)
 
@@ -116,13 +114,11 @@ class Market:
     _lock: trio.Lock = field(default_factory=trio.Lock)
     _scope: trio.CancelScope | None = None
     _current: trio.CancelScope | None = None
-    _warned_at: dict[str, float] = field(default_factory=dict)
-    _no_history: str = ""
-    _is_opening: bool = True
-    _at_opening: deque[Warned] = field(default_factory=lambda: deque(maxlen=8))
+    _odd: Oddities = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bars = MarketBars(self._warn)
+        self._odd = Oddities(self.fqme, self._tell)
+        self.bars = MarketBars(self._odd.warn)
 
     # -- clients ----------------------------------------------------------------
 
@@ -194,9 +190,7 @@ class Market:
         elif not self.live:
             down = self.down or "what was missed is still being fetched"
             sub.told_down.add(self.fqme)
-        if self._no_history:
-            sub.push_event(self._warned(self._no_history))
-        for event in self._at_opening:
+        for event in self._odd.standing():
             sub.push_event(event)
         self.subs.add(sub)
         return FlumeMsg(
@@ -235,7 +229,9 @@ class Market:
                 with scope:
                     await self._keep_open()
             except Exception as err:  # noqa: BLE001 - a fault while it was closed
-                log.warning("closing %s: %s", self.fqme, self._as_fault(err))
+                log.warning(
+                    "closing %s: %s", self.fqme, fault_of(err, self.mod, self.fqme)
+                )
             finally:
                 if self._scope is scope:
                     self._scope, self.live = None, False
@@ -247,7 +243,7 @@ class Market:
             try:
                 await self._stream()
             except Exception as err:  # noqa: BLE001 - one market's fault is its own
-                fault = self._as_fault(err)
+                fault = fault_of(err, self.mod, self.fqme)
             else:
                 if not (self.live or self.ended):
                     self._go_live()  # who was told of its loss hears of its return
@@ -265,25 +261,13 @@ class Market:
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
             tries += 1
 
-    def _as_fault(self, err: Exception) -> PikerError:
-        """Return the error of ours that *err* means; a bug is logged in full."""
-        found = leaves(err)
-        for leaf in found:
-            if isinstance(leaf, PikerError):
-                return leaf
-        broker = broker_name(self.mod)
-        log.error("backend %s failed at %s", broker, self.fqme, exc_info=err)
-        what = " ".join(repr(found[0]).split())
-        return VenueUnreachable(f"backend {broker!r} failed: {what}")
-
     async def _stream(self) -> None:
         """Open the upstream once and handle what it sends until it ends."""
         if not self.bars.builders:
             mkt, _ = await get_eps(self.mod, "datad")["get_mkt_info"](self.fqme)
             self.bars.open(mkt, self.conf)
         resume = self.bars.resume_point()
-        self._is_opening = True
-        self._at_opening.clear()
+        self._odd.begin()
         self.opened += 1
         self.upstreams += 1
         try:
@@ -302,9 +286,9 @@ class Market:
         self.bars.describe(self.init)
         if self.bars.is_empty:
             fault = await load_history(self.mod, self.init, self.bars.builders)
-            self._no_history = fault
+            self._odd.no_history = fault
             if fault:
-                self._warn(fault)
+                self._odd.warn(fault)
         self.bars.begin(self.first_quote)
         self._is_ready = True
         self._told.set()
@@ -313,7 +297,8 @@ class Market:
         """Take what comes from now on as news."""
         if self._scope is not self._current:
             return  # closed just now: without data its bars are to stand still
-        self.live, self.down, self._is_opening = True, "", False
+        self.live, self.down = True, ""
+        self._odd.end_opening()
         for sub in self.subs:
             if self.fqme in sub.told_down:
                 sub.told_down.discard(self.fqme)
@@ -379,28 +364,13 @@ class Market:
         elif isinstance(event, Reconnected):
             self._go_live()
         else:
-            if self._is_opening:
-                self._at_opening.append(event)
-            self._tell(event)
+            self._odd.note(event)
 
     # -- what goes wrong --------------------------------------------------------
 
     def _tell(self, event: FeedEvent) -> None:
         for sub in self.subs:
             sub.push_event(event)
-
-    def _warn(self, reason: str) -> None:
-        """Tell clients of an oddity, at most once a minute each kind."""
-        kind = reason.partition(" by ")[0]
-        now = trio.current_time()
-        if now - self._warned_at.get(kind, -_WARN_EVERY_S) < _WARN_EVERY_S:
-            return
-        self._warned_at[kind] = now
-        log.warning("%s: %s", self.fqme, reason)
-        self._tell(self._warned(reason))
-
-    def _warned(self, reason: str) -> Warned:
-        return Warned(fqmes=(self.fqme,), reason=reason, time_ns=_wall_ns())
 
     def _lost(self, err: PikerError) -> None:
         log.warning("lost the source of %s: %s", self.fqme, err)

@@ -16,11 +16,14 @@ from typing import Any, Final
 import trio
 
 from piker.brokers import FeedItem, ResumePoint
-from piker.errors import VenueUnreachable
+from piker.errors import PikerError, VenueUnreachable
+from piker.log import get_logger
 from piker.msgs import FeedInit, Quote
-from piker.service import collapse_eg
+from piker.service import collapse_eg, leaves
 
 from .validate import broker_name, get_eps, validate_backend
+
+log = get_logger(__name__)
 
 #: A backend has so long to describe a market and give its first quote.
 START_DEADLINE_S: Final = 30.0
@@ -118,3 +121,15 @@ async def open_upstream(
         validate_backend(mod, [fqme], inits, quotes)
         yield Upstream(inits[0], quotes[fqme], receive, is_live, faults)
         tasks.cancel_scope.cancel()
+
+
+def fault_of(err: Exception, mod: ModuleType, fqme: str) -> PikerError:
+    """Return the error of ours that *err* means; a backend's bug is logged in full."""
+    found = leaves(err)
+    for leaf in found:
+        if isinstance(leaf, PikerError):
+            return leaf
+    broker = broker_name(mod)
+    log.error("backend %s failed at %s", broker, fqme, exc_info=err)
+    what = " ".join(repr(found[0]).split())
+    return VenueUnreachable(f"backend {broker!r} failed: {what}")

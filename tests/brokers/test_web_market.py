@@ -11,7 +11,8 @@ import trio.testing
 
 from piker.brokers._parts import Part
 from piker.brokers._web._dialect import Doubt, Down, Failed, Member, Up
-from piker.brokers._web._market import MarketStream, Page
+from piker.brokers._web._market import MarketStream
+from piker.brokers._web._pages import Page
 from piker.errors import BadPayload, RateLimited, VenueRefused, VenueUnreachable
 from piker.msgs import Disconnected, Reconnected, Tick, Warned
 from piker.service import leaves

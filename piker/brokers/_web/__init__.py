@@ -17,7 +17,7 @@ from ._conf import (
 from ._dialect import Dialect as Dialect
 from ._http import Http as Http, open_http as open_http
 from ._hub import Hub as Hub, open_hub as open_hub
-from ._market import Page as Page, Since as Since
+from ._pages import Page as Page, Since as Since
 from ._shared import open_shared as open_shared, run_local as run_local
 from ._stream import Source as Source, stream_markets as stream_markets
 from ._time import Told as Told, VenueTime as VenueTime

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import trio
 
@@ -27,6 +27,7 @@ from ._backoff import Backoff
 from ._dialect import Doubt, Down, Failed, Item, Member, Up
 from ._faults import FaultLog
 from ._hub import Hub
+from ._pages import FetchPage, Page, Since
 from ._sequence import Sequence
 
 log = get_logger(__name__)
@@ -49,28 +50,6 @@ _RETRIED: Final = (VenueUnreachable, RateLimited, BadPayload)
 _RESUME_BACK_S: Final = 600.0
 #: Stamps don't lead the venue's clock by more.
 _LEAD_NS: Final = 5 * NS
-
-
-class Since(NamedTuple):
-    """From where trades are wanted.
-
-    Attributes:
-      serial: the first, if known, else -1.
-      time_ns: not stamped before; of the newest known trade where *serial* is known.
-    """
-
-    serial: int
-    time_ns: int
-
-
-class Page(NamedTuple):
-    """Trades in order, and whether the venue has no newer ones."""
-
-    parts: list[Part]
-    is_last: bool
-
-
-FetchPage = Callable[[Since], Awaitable[Page]]
 
 
 @dataclass(eq=False)

@@ -27,7 +27,8 @@ from piker.msgs import (
 from piker.service import collapse_eg
 
 from ._hub import Hub
-from ._market import FetchPage, MarketStream
+from ._market import MarketStream
+from ._pages import FetchPage
 from ._time import SKEW_NS, AskTime, VenueTime, skew_s
 
 log = get_logger(__name__)
