@@ -11,7 +11,8 @@ import trio
 
 from piker.brokers._web import _hub, open_hub
 from piker.brokers._web._dialect import AHEAD, Doubt, Down, Failed, Up
-from piker.errors import VenueRefused
+from piker.brokers._web._ws import open_socket
+from piker.errors import VenueRefused, VenueUnreachable
 from tests.brokers._loopback import answer, open_server
 from tests.brokers._ws_venue import open_ws_venue
 
@@ -248,6 +249,37 @@ async def test_a_handshake_never_answered_holds_for_nothing(monkeypatch):
         await venue.drop()
         await until(a, Up)
         assert 0.15 < waits[-1] < 0.4
+
+
+async def silent(stream):
+    await trio.sleep_forever()
+
+
+async def trickling(stream):
+    while True:
+        await stream.send_all(b"H")
+        await trio.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [silent, trickling])
+async def test_a_handshake_has_a_deadline(how):
+    async with open_server(how) as server:
+        began = trio.current_time()
+        with pytest.raises(VenueUnreachable, match=r"^x can't be reached at ws://127"):
+            async with open_socket("x", server.ws_url, deadline_s=0.4):
+                pass
+        assert 0.3 < trio.current_time() - began < 1.5
+
+
+async def test_closing_waits_for_no_answer():
+    async with open_ws_venue() as venue:
+        url = f"ws://127.0.0.1:{venue.port}/"
+        async with open_socket("x", url) as sock:
+            await venue.wait_conns(1)
+            venue.conns[0].pause_reading()
+            await sock.send('{"m": "x", "s": [], "id": 1}')
+            began = trio.current_time()
+        assert trio.current_time() - began < 1.2
 
 
 # -- lost connections ------------------------------------------------------------------
