@@ -154,6 +154,7 @@ async def test_no_more_is_said_a_second_than_the_venue_takes():
         while len(times) < 5:
             await trio.sleep(0.01)
         assert 0.9 < times[-1] - began < 2
+        assert hub.stats.connects == 1, "what waits to be said wants no answer yet"
         tasks.cancel_scope.cancel()
 
 

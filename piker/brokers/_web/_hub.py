@@ -59,10 +59,10 @@ class HubStats:
 
 @dataclass(eq=False)
 class _Request:
-    """A subscription that was asked for: who waits for how many answers."""
+    """A subscription that was asked for: who waits for how many answers, since when."""
 
     left: dict[str, int]
-    asked_at: float
+    asked_at: float = inf
 
 
 @dataclass(eq=False)
@@ -203,6 +203,8 @@ class Hub:
                 req_id = self._new_request(new)
                 self._asked |= set(new)
                 await self._say(sock, pace, self.dialect.subscribe(new, req_id))
+                if req_id in self._requests:  # not answered while it was still said
+                    self._requests[req_id].asked_at = trio.current_time()
             if old := sorted(self._asked - wanted):
                 self._asked -= set(old)
                 self._up -= set(old)
@@ -214,7 +216,7 @@ class Hub:
     def _new_request(self, symbols: list[str]) -> int:
         self._next_id += 1
         left = dict.fromkeys(symbols, max(1, self.dialect.acks))
-        self._requests[self._next_id] = _Request(left, trio.current_time())
+        self._requests[self._next_id] = _Request(left)
         return self._next_id
 
     async def _say(self, sock: Socket, pace: RateBudget, frames: list[str]) -> None:
