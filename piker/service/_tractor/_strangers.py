@@ -53,7 +53,6 @@ async def next_message(
     except (
         ValueError,  # tricycle's, for an end within what was asked for
         OSError,
-        RecursionError,
         trio.BrokenResourceError,
         trio.ClosedResourceError,
         msgspec.DecodeError,
