@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from contextlib import asynccontextmanager
@@ -13,6 +14,13 @@ import trio
 from piker.errors import error_types
 
 REPO = Path(__file__).parents[2]
+
+
+async def in_thread(func):
+    """Call *func* in a thread that a cancel abandons; trio has two words for that."""
+    words = inspect.signature(trio.to_thread.run_sync).parameters
+    word = "abandon_on_cancel" if "abandon_on_cancel" in words else "cancellable"
+    return await trio.to_thread.run_sync(func, **{word: True})
 
 
 class Proc:
@@ -43,10 +51,7 @@ class Proc:
     async def line(self, deadline_s: float = 15.0) -> str:
         """Return the next line of its stdout."""
         with trio.fail_after(deadline_s):
-            read = self.popen.stdout.readline
-            return (
-                (await trio.to_thread.run_sync(read, cancellable=True)).decode().strip()
-            )
+            return (await in_thread(self.popen.stdout.readline)).decode().strip()
 
     def kill(self) -> None:
         if self.popen.poll() is None:

@@ -16,6 +16,7 @@ from piker.service._tractor import (
     endpoint,
     open_channel_from,
     piker_vars,
+    register_self,
     sweep_contexts,
 )
 
@@ -204,6 +205,12 @@ async def late_reader(ctx: Context) -> None:
     await trio.sleep(0.1)
     async with ctx.open_stream() as stream:
         await stream.send(await stream.receive())
+
+
+@endpoint()
+async def register_again(ctx: Context) -> None:
+    await register_self()
+    await ctx.started()
 
 
 @endpoint()

@@ -590,6 +590,15 @@ async def test_a_dead_actor_is_not_found_and_is_evicted(open_root):
         assert "kid" not in {uid[0] for uid, _ in await t.registered()}
 
 
+async def test_who_was_forgotten_registers_again(open_kid):
+    async with open_kid() as (_, portal):
+        (kid,) = [row for row in await t.registered() if row[0][0] == "kid"]
+        await t.evict(kid[0])
+        assert kid not in await t.registered()
+        await t.call_endpoint(portal, eps.register_again)
+        assert kid in await t.registered()
+
+
 async def test_a_reused_port_is_not_the_actor_that_had_it(open_root):
     """The registry names a port that by now is somebody else's."""
     async with open_root(), t.open_child("kid", enable_modules=EPS) as child:
@@ -769,8 +778,9 @@ async def test_a_tree_is_quiet_and_runs_main_once(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(UNGUARDED)
     t.write_cookie(tmp_path / "cookie")
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
-    env.update(PYTHONPATH=os.getcwd(), XDG_RUNTIME_DIR=str(tmp_path))
+    unset = ("PYTHONWARNINGS", "XDG_RUNTIME_DIR")
+    env = {k: v for k, v in os.environ.items() if k not in unset}
+    env.update(PYTHONPATH=os.getcwd())
     done = await trio.run_process(
         [sys.executable, str(script), str(free_port()), str(tmp_path / "cookie")],
         capture_stderr=True,

@@ -25,6 +25,7 @@ from piker.service import (
 )
 from piker.service._rpc import stream_service_events
 from tests.service import toyd
+from tests.service._procs import in_thread
 
 
 def say(*words: object) -> None:
@@ -85,9 +86,7 @@ async def calls(name: str) -> None:
         open_portal_to(config.registry_addr()) as portal,
     ):
         say("ready")
-        while line := await trio.to_thread.run_sync(
-            sys.stdin.readline, cancellable=True
-        ):
+        while line := await in_thread(sys.stdin.readline):
             what, kwargs = msgspec.json.decode(line)
             try:
                 answer = await call_endpoint(portal, getattr(_rpc, what), **kwargs)
@@ -102,7 +101,7 @@ async def maybe(name: str) -> None:
         from piker.service import running_info
 
         say("pid", running_info(config.registry_addr())["pid"])
-        await trio.to_thread.run_sync(sys.stdin.read, cancellable=True)
+        await in_thread(sys.stdin.read)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tractor._ipc import Channel, MsgpackTCPStream
 from tractor._portal import open_portal
 
 from ._calls import note_calls
-from ._spawn import handed_over
+from ._spawn import handed_over, hard_kill
 from ._strangers import guarded_invoke, next_message, served_alone
 
 Addr = tuple[str, int]
@@ -46,7 +46,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     full = _actor.Actor.accept_addr.fget
     # of IPv6 it has four parts, which a child refuses as its parent's address
     _actor.Actor.accept_addr = property(lambda self: full(self)[:2])
-    _spawn.do_hard_kill = _hard_kill
+    _spawn.do_hard_kill = hard_kill
     _spawn.new_proc = handed_over(_spawn.new_proc)
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
@@ -118,12 +118,6 @@ async def _connected(host: str, port: int) -> AsyncIterator[Channel]:
         yield chan
     finally:
         await close_channel(chan)
-
-
-async def _hard_kill(proc: trio.Process, terminate_after: int = 0) -> None:
-    """End a child that never came up; tractor's own wants a deprecated part of trio."""
-    proc.kill()
-    await proc.wait()
 
 
 def runtime_vars() -> dict[str, Any]:

@@ -130,7 +130,7 @@ async def probe(
 # -- the registry -------------------------------------------------------------
 
 
-async def _ask_registry(addr: Addr | None, call: str, **kwargs: Any) -> Any:
+async def _ask_registry(addr: Addr | None, call: str, /, **kwargs: Any) -> Any:
     local = engine.local_registry()
     if local is not None and addr in (None, engine.registry_addr()):
         return await getattr(local, call)(**kwargs)

@@ -18,10 +18,10 @@ from tractor.msg import _ctxvar_MsgCodec
 from tractor.msg.types import Aid
 from tractor.runtime import _rpc, _runtime, _state
 from tractor.runtime._portal import open_portal
-from tractor.spawn import _spawn
+from tractor.spawn import _spawn, _trio
 
 from ._calls import note_calls
-from ._spawn import handed_over
+from ._spawn import handed_over, hard_kill
 from ._strangers import guarded_invoke, next_message, served_alone
 
 Addr = tuple[str, int]
@@ -43,6 +43,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     MsgpackTCPStream.get_stream_addrs = staticmethod(_stream_addrs)
     _root._probe_registry_addrs = _registries(_root._probe_registry_addrs)  # noqa: SLF001
     note_calls(_runtime.Actor)
+    _trio.hard_kill = hard_kill
     _spawn.new_proc = handed_over(_spawn.new_proc)
 
 

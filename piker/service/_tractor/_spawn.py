@@ -34,3 +34,12 @@ def handed_over(spawn: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
         await spawn(name, nursery, *args, task_status=status, **kwargs)
 
     return spawn_noted
+
+
+async def hard_kill(proc: trio.Process, *_: Any, **__: Any) -> None:
+    """End a child that never came up.
+
+    tractor's own wants a deprecated part of trio (a5), or waits 1.6 s first (main).
+    """
+    proc.kill()
+    await proc.wait()

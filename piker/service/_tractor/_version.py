@@ -26,18 +26,22 @@ def _is_release() -> bool:
 A5: Final = _is_release()
 
 _OLD_NAMES = ("MultiError", "NonBaseMultiError")
-_CHILD_FILTERS = tuple(
-    f"ignore:{text}:FutureWarning"
-    for text in ("trio.MultiError is", "MultiError", "trio.NonBaseMultiError")
+_CHILD_FILTERS = (
+    tuple(
+        f"ignore:{text}:FutureWarning"
+        for text in ("trio.MultiError is", "MultiError", "trio.NonBaseMultiError")
+    )
+    if A5
+    else ("ignore:XDG_RUNTIME_DIR is not set",)  # its platformdirs speaks up
 )
 
 
 def silence() -> None:
     """Make the import and the use of tractor free of warnings, here and in children."""
+    told = [t for t in os.environ.get("PYTHONWARNINGS", "").split(",") if t]
+    told += [t for t in _CHILD_FILTERS if t not in told]
+    os.environ["PYTHONWARNINGS"] = ",".join(told)
     if A5:
-        told = [t for t in os.environ.get("PYTHONWARNINGS", "").split(",") if t]
-        told += [t for t in _CHILD_FILTERS if t not in told]
-        os.environ["PYTHONWARNINGS"] = ",".join(told)
         import trio
 
         with warnings.catch_warnings():
@@ -51,7 +55,6 @@ def silence() -> None:
             plain = classmethod(lambda _, handler, root: impl(handler, root))
             setattr(trio.MultiError, "filter", plain)  # noqa: B010 - typed as final
     with warnings.catch_warnings():
-        # main's platformdirs speaks up where XDG_RUNTIME_DIR is unset
         warnings.simplefilter("ignore")
         import tractor  # noqa: F401 - imported here once, quietly
 
