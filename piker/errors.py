@@ -74,6 +74,10 @@ class DeadlineExceeded(PikerError):
     """The far end lives but did not answer in time."""
 
 
+class Overrun(PikerError):
+    """The caller took what it asked for too slowly and was let go; ask again."""
+
+
 class RemoteFailure(PikerError):
     """The far end raised something that is not one of our errors."""
 

@@ -12,8 +12,10 @@ _ANY = {"piker.service._actor_rpc:dump_tasks"}
 #: Of every datad.
 _DATAD = _ANY | {
     "piker.data._daemon:_setup_persistent_datad",
+    "piker.data._rpc:describe_markets",
     "piker.data._rpc:feed_stats",
     "piker.data._rpc:open_feed_bus",
+    "piker.data._rpc:open_frame_stream",
 }
 
 #: Kind of actor -> ``module:endpoint``.

@@ -11,12 +11,14 @@ from piker.errors import BrokerNotFound
 
 from ._backend import (
     FeedItem as FeedItem,
+    FrameSink as FrameSink,
     GetBars as GetBars,
     HistoryConf as HistoryConf,
     OnClock as OnClock,
     Reached as Reached,
     ResumePoint as ResumePoint,
     Started as Started,
+    StreamFrames as StreamFrames,
     StreamQuotes as StreamQuotes,
     TickBatch as TickBatch,
     serve_search as serve_search,

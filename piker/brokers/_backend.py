@@ -16,8 +16,19 @@ import numpy.typing as npt
 import trio
 
 from piker.errors import PikerError
-from piker.msgs import Clock, FeedEvent, FeedInit, Match, MktPair, Quote, Tick
+from piker.msgs import (
+    Clock,
+    FeedEvent,
+    FeedInit,
+    FramePoint,
+    Match,
+    MktPair,
+    Quote,
+    Tick,
+)
 from piker.service import Context
+
+from ._session_notes import Note
 
 #: Ticks of one market in order of arrival: full name, ticks.
 TickBatch = tuple[str, list[Tick]]
@@ -135,6 +146,41 @@ class StreamQuotes(Protocol):
         *,
         resume: Mapping[str, ResumePoint],
         task_status: Started,
+    ) -> Awaitable[None]: ...
+
+
+class FrameSink(Protocol):
+    """Takes what is recorded of markets; nothing of it waits."""
+
+    def frame(self, received_ns: int, payload: bytes) -> None:
+        """Take a frame, or a REST answer as `as_frame()` wraps it, as it came."""
+
+    def note(self, note: Note) -> None:
+        """Take what is to be known between the frames."""
+
+    def watch(self, fqme: str, reached: Callable[[], FramePoint]) -> None:
+        """Take what tells from where a market's recording could go on now."""
+
+    def event(self, event: FeedEvent) -> None:
+        """Take what happened to a market, for whoever looks on."""
+
+
+class StreamFrames(Protocol):
+    """Streams the raw frames of markets of one venue, until cancelled.
+
+    Over the connection that ``stream_quotes`` uses too, if there is one. What isn't
+    news is fetched: from each market's point on, else from the whole minute. A market
+    that the venue refuses is noted as gone.
+
+    Raises: what the venue refuses all of them with; VenueUnreachable and the like.
+    """
+
+    def __call__(
+        self,
+        sink: FrameSink,
+        symbols: list[str],
+        *,
+        points: Mapping[str, FramePoint],
     ) -> Awaitable[None]: ...
 
 

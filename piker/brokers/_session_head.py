@@ -29,10 +29,13 @@ class SessionHead(Struct, frozen=True, kw_only=True):
     Attributes:
       form: of the file.
       mkts: the markets recorded, at least one, all of one broker and venue.
+      mended: trades stand as they came: what was missed follows later, some are told
+        twice, and notes say what isn't waited for. They are put in order to be played.
     """
 
     form: Annotated[int, msgspec.Meta(ge=_FORM, le=_FORM)] = _FORM
     mkts: tuple[MktPair, ...]
+    mended: bool = False
 
     def __post_init__(self) -> None:
         venues = sorted({f"{mkt.broker}.{mkt.venue}" for mkt in self.mkts})
@@ -50,14 +53,18 @@ class SessionHead(Struct, frozen=True, kw_only=True):
 _DECODER: Final = msgspec.json.Decoder(SessionHead)
 
 
-def head_line(mkts: Sequence[MktPair]) -> bytes:
+def head_line(mkts: Sequence[MktPair], *, mended: bool = False) -> bytes:
     r"""Return the first line of a recording of *mkts*, ``\n`` included.
+
+    Args:
+      mkts: the markets.
+      mended: see `SessionHead`.
 
     Raises:
       UsageError: if they are of several venues.
     """
     try:
-        head = SessionHead(mkts=tuple(mkts))
+        head = SessionHead(mkts=tuple(mkts), mended=mended)
     except ValueError as error:
         raise UsageError(str(error)) from error
     return MARK + b" " + msgspec.json.encode(head) + b"\n"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import brokers, debug, demo, doctor, init, quotes, search, services
+from . import brokers, debug, demo, doctor, init, quotes, record, search, services
 from ._run import Options, RootGroup, print_version
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ def root(
 app.command(name="demo")(demo.demo)
 app.command(name="search")(search.search)
 app.command(name="quotes")(quotes.quotes)
+app.command(name="record")(record.record)
 app.add_typer(services.app, name="services")
 app.command(name="brokers")(brokers.brokers)
 app.command(name="init")(init.init)

@@ -8,8 +8,8 @@ It must never wait for a client, and never hold a market up for another.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import ModuleType
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import trio
 from piker import config
 from piker.errors import ServiceError, TransportClosed
 from piker.log import get_logger
-from piker.msgs import Clock, FlumeMsg, SessionClock
+from piker.msgs import Clock, FlumeMsg, MktPair, SessionClock
 from piker.service import collapse_eg
 
 from ._market import SETTLE_S, Market
@@ -47,13 +47,29 @@ class FeedsBus:
         self.conf = config.load_config().data
         self._clocks: set[str] = set()
         self._idle_since = trio.current_time()
+        self._uses = 0
 
     # -- clients ----------------------------------------------------------------
 
     async def resolve(self, name: str) -> str:
         """Return the full name of the market a user means; raises SymbolNotFound."""
+        return (await self.describe(name)).fqme
+
+    async def describe(self, name: str) -> MktPair:
+        """Return the market that a name leads to; raises SymbolNotFound."""
+        mkt: MktPair
         mkt, _ = await get_eps(self.mod, "datad")["get_mkt_info"](name)
-        return mkt.fqme
+        return mkt
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Keep this daemon from being idle for the block, whatever its markets do."""
+        self._uses += 1
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            self._idle_since = trio.current_time()
 
     @asynccontextmanager
     async def subscribe(
@@ -109,6 +125,8 @@ class FeedsBus:
         while True:
             await trio.sleep(look_every_s)
             now = trio.current_time()
+            if self._uses:
+                self._idle_since = now
             for market in self.markets.values():
                 if market.claims:
                     self._idle_since = now

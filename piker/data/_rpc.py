@@ -6,10 +6,19 @@ from typing import Any
 
 import trio
 
-from piker.msgs import FeedCommand, FeedMsg, FlumeMsg
+from piker.msgs import (
+    Credit,
+    FeedCommand,
+    FeedMsg,
+    FlumeMsg,
+    FrameBatch,
+    FramePoint,
+    MktPair,
+)
 from piker.service import Context, endpoint
 
 from ._bus import current_bus
+from ._frames import serve_frames
 
 
 @endpoint(started=list[FlumeMsg], sends=FeedMsg, receives=FeedCommand)
@@ -43,3 +52,38 @@ async def feed_stats(ctx: Context) -> None:
       backlog, upstreams open now and opened ever, trades applied, known, too late, odd.
     """
     await ctx.started(current_bus().stats())
+
+
+@endpoint(started=list[MktPair])
+async def describe_markets(ctx: Context, fqmes: list[str]) -> None:
+    """Say which markets names lead to; opens nothing.
+
+    Args:
+      fqmes: full or short names.
+    Started: the market of each name, in order.
+    Raises: BadFqme; SymbolNotFound; what keeps the backend from looking them up.
+    """
+    bus = current_bus()
+    with bus.used():
+        await ctx.started([await bus.describe(fqme) for fqme in fqmes])
+
+
+@endpoint(sends=FrameBatch, receives=Credit)
+async def open_frame_stream(
+    ctx: Context, fqmes: list[str], points: dict[str, FramePoint]
+) -> None:
+    """Stream the raw frames of markets, which are all of one venue.
+
+    Args:
+      fqmes: full names.
+      points: by full name, from where on what was missed is to be fetched; else from
+        the whole minute.
+    Sends: frames by the batch, none missing; no more than a window of batches beyond
+      what the client has acknowledged.
+    Receives: Credit for batches written.
+    Raises: UsageError if the backend sends no frames; Overrun if the client is too
+      slow; what the venue refuses all of the markets with.
+    """
+    bus = current_bus()
+    with bus.used():
+        await serve_frames(ctx, bus.mod, fqmes, points)

@@ -20,6 +20,7 @@ _eps: Final[dict[str, tuple[str, ...]]] = {
         "get_mkt_info",
         "open_history_client",
         "open_symbol_search",
+        "stream_frames",
         "stream_quotes",
     ),
     "brokerd": ("open_trade_dialog", "norm_trade"),

@@ -33,6 +33,7 @@ from ._feed import (
 )
 from ._fqme import Fqme as Fqme
 from ._mkt import Asset as Asset, AssetType as AssetType, MktPair as MktPair
+from ._record import FrameBatch as FrameBatch, FramePoint as FramePoint
 from ._service import (
     ServiceEvent as ServiceEvent,
     ServiceInfo as ServiceInfo,

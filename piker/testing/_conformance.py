@@ -28,6 +28,8 @@ from piker.msgs import FeedInit, Fqme, Match, Quote, Tick
 from piker.service import collapse_eg
 from piker.tsp import OHLCV
 
+from ._conform_frames import check_recorded
+
 #: What a datad can't do without.
 NEEDED: Final = ("get_mkt_info", "stream_quotes")
 #: Parameters that are part of the contract, by endpoint.
@@ -35,6 +37,7 @@ PARAMS: Final[dict[str, tuple[str, ...]]] = {
     "get_mkt_info": ("fqme",),
     "open_history_client": ("mkt",),
     "open_symbol_search": ("ctx",),
+    "stream_frames": ("sink", "symbols", "points"),
     "stream_quotes": ("send_chan", "symbols", "feed_is_live", "resume", "task_status"),
 }
 _ODD_PATTERNS: Final = (
@@ -333,6 +336,15 @@ async def check_cancel(case: BackendCase) -> None:
     assert not stream.receive.statistics().current_buffer_used, "it goes on"
 
 
+async def check_frames(case: BackendCase) -> None:
+    """Its raw frames, recorded in two goes, are played without a trade missing."""
+    if "stream_frames" not in case.eps:
+        return
+    mkt, _ = await case.eps["get_mkt_info"](case.fqme)
+    with trio.fail_after(4 * WORD_S):
+        await check_recorded(case.eps["stream_frames"], mkt, case.trades // 4 + 1)
+
+
 Check = Callable[[BackendCase], Awaitable[None]]
 
 #: All of them, cheap ones first.
@@ -345,6 +357,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_trades,
     check_resume,
     check_cancel,
+    check_frames,
 )
 
 

@@ -27,6 +27,7 @@ COMMANDS = (
     "doctor",
     "init",
     "quotes",
+    "record",
     "search",
     "services",
 )

@@ -3,6 +3,7 @@
 _http    requests inside a rate budget     _ws    frames by the batch
 _hub     one connection for all markets    _market  every trade once, in order
 _stream  a backend's ``stream_quotes``     _conf  a backend's table in conf.toml
+_record  its ``stream_frames``
 _time    the venue's clock, measured       _dialect  how a venue is spoken to
 """
 
@@ -18,6 +19,7 @@ from ._dialect import Dialect as Dialect
 from ._http import Http as Http, open_http as open_http
 from ._hub import Hub as Hub, open_hub as open_hub
 from ._pages import Page as Page, Since as Since
+from ._record import record_markets as record_markets
 from ._shared import open_shared as open_shared, run_local as run_local
 from ._stream import Source as Source, stream_markets as stream_markets
 from ._time import Told as Told, VenueTime as VenueTime

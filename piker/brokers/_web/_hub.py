@@ -9,11 +9,11 @@ logged once a kind, and told to all as a Doubt: something may have been lost.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -76,6 +76,7 @@ class Hub:
       stats: what it has met.
       taps: called with each frame that says something of a market, before its
         members hear of it.
+      fetching: requests under way to the venue's REST service that users share.
     """
 
     dialect: Dialect
@@ -83,6 +84,7 @@ class Hub:
     reconnect_max_s: float = 30.0
     stats: HubStats = field(default_factory=HubStats)
     taps: set[Tap] = field(default_factory=set)
+    fetching: dict[Hashable, Any] = field(default_factory=dict)
     _members: dict[str, list[Member]] = field(default_factory=dict)
     _changed: trio.Event = field(default_factory=trio.Event)
     _wanted: trio.Event = field(default_factory=trio.Event)

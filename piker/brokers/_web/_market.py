@@ -19,6 +19,7 @@ import trio
 
 from piker.brokers._backend import FeedItem, ResumePoint
 from piker.brokers._parts import Part
+from piker.brokers._sequence import Sequence
 from piker.errors import BadPayload, RateLimited, VenueUnreachable
 from piker.log import get_logger
 from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
@@ -28,7 +29,6 @@ from ._dialect import Doubt, Down, Failed, Item, Member, Up
 from ._faults import FaultLog
 from ._hub import Hub
 from ._pages import FetchPage, Page, Since
-from ._sequence import Sequence
 
 log = get_logger(__name__)
 
@@ -67,6 +67,8 @@ class MarketStream:
       point: from where it is resumed, None for a new one.
       has_snapshot: whether a subscription begins with the newest trades.
       now_ns: the venue's time, ns since the epoch; None if it replays another.
+      seq: the order of its trades; one that expects a serial goes on there.
+      last_ns: stamp of the newest trade known.
       lost: trades that the venue didn't give.
       came_up: set, and replaced, whenever the market is subscribed to.
     """
@@ -81,16 +83,16 @@ class MarketStream:
     point: ResumePoint | None = None
     has_snapshot: bool = False
     now_ns: Callable[[], int] | None = None
+    seq: Sequence = field(default_factory=Sequence)
+    last_ns: int = 0
     lost: int = 0
     came_up: trio.Event = field(default_factory=trio.Event)
-    _seq: Sequence = field(default_factory=Sequence)
     _live: bool = False
     _was_live: bool = False
     _down: str = ""
     _any_start: bool = False
-    _at_loss: tuple[int, int] = (-1, 0)
+    _at_loss: tuple[int, int] = field(init=False)
     _unsent: list[Tick] = field(default_factory=list)
-    _last_ns: int = 0
     _heard_at: float = 0.0
     _streamed: int = 0
     _turn: trio.Lock = field(default_factory=trio.Lock)
@@ -101,6 +103,7 @@ class MarketStream:
 
     def __post_init__(self) -> None:
         self._faults = FaultLog(log, self.fqme)
+        self._at_loss = self.seq.expect, 0
 
     async def run(self) -> None:
         """Stream until cancelled; raises what the venue refuses with."""
@@ -109,7 +112,7 @@ class MarketStream:
             self._tasks.start_soon(self._watch_quiet)
             async for item in self.member.items:
                 await self._on_item(item)
-                if self._seq.held > _HELD_MAX and self._mending is not None:
+                if self.seq.held > _HELD_MAX and self._mending is not None:
                     await self._mended.wait()  # the venue waits meanwhile
 
     async def _on_item(self, item: Item) -> None:
@@ -117,7 +120,7 @@ class MarketStream:
             self._heard_at = trio.current_time()
             self._streamed += 1
             await self._put(item)
-            if self._seq.hole is not None and self._live:
+            if self.seq.hole is not None and self._live:
                 self._mend(self._close_hole)
         elif isinstance(item, Up):
             self.came_up.set()
@@ -130,7 +133,7 @@ class MarketStream:
             if self._mending is not None:
                 self._mending.cancel()
                 self._mending = None
-            self._at_loss = self._seq.expect, self._seq.known
+            self._at_loss = self.seq.expect, self.seq.known
             await self._set_down(item.reason)
         elif isinstance(item, Failed):
             raise item.error
@@ -145,7 +148,7 @@ class MarketStream:
         """
         ticks: list[Tick] = []
         ready: list[Part] = []
-        seq, trades = self._seq, 0
+        seq, trades = self.seq, 0
         async with self._turn:  # what is in order here is to be so there
             if start is not None and (start < 0 or seq.expect < 0):
                 ready += seq.start_at(None if start < 0 else start)
@@ -182,8 +185,8 @@ class MarketStream:
         if time_ns and self.now_ns is not None:
             now_ns = self.now_ns()
             if time_ns > now_ns + _LEAD_NS:
-                time_ns = max(self._last_ns, now_ns - _LEAD_NS)
-        self._last_ns = time_ns or self._last_ns
+                time_ns = max(self.last_ns, now_ns - _LEAD_NS)
+        self.last_ns = time_ns or self.last_ns
 
     async def _flush(self, ticks: list[Tick]) -> None:
         """Send ticks; a cancel leaves them for the next to send, none is lost."""
@@ -220,7 +223,7 @@ class MarketStream:
 
     async def _catch_up(self) -> None:
         """Fetch all since the last trade known, then be live."""
-        if self.has_snapshot and self._seq.expect >= 0:
+        if self.has_snapshot and self.seq.expect >= 0:
             await self._await_snapshot()
         else:
             await self._fetch_all()
@@ -233,19 +236,19 @@ class MarketStream:
         """
         before, known = self._at_loss
         with trio.move_on_after(1.0):
-            while self._seq.known == known and not self._seq.held:
-                if self._seq.expect > before:
+            while self.seq.known == known and not self.seq.held:
+                if self.seq.expect > before:
                     return
                 await trio.sleep(0.005)
-        if self._seq.held or self._seq.known == known:
+        if self.seq.held or self.seq.known == known:
             await self._fetch_all()
 
     async def _close_hole(self) -> None:
         """Mend a hole in a live stream."""
         await trio.sleep(_REORDER_S)
-        if self._seq.hole is None:
+        if self.seq.hole is None:
             return
-        first, last = self._seq.hole
+        first, last = self.seq.hole
         with trio.move_on_after(_MEND_S) as patience:
             await self._fetch_all()
         if patience.cancelled_caught:
@@ -255,9 +258,9 @@ class MarketStream:
 
     async def _dispel(self) -> None:
         """Find out whether an unreadable frame was a trade."""
-        before = self._seq.expect
+        before = self.seq.expect
         await trio.sleep(_DOUBT_S)
-        if self._seq.expect == before or self._seq.hole is not None:
+        if self.seq.expect == before or self.seq.hole is not None:
             await self._fetch_all()
 
     async def _fetch_all(self) -> None:
@@ -274,10 +277,10 @@ class MarketStream:
             found = await self._put(page.parts, first)
             if not page.is_last and found:
                 continue
-            if self._seq.expect < 0:
+            if self.seq.expect < 0:
                 self._any_start = True  # no trade yet: the first to come is the first
                 await self._put([], -1)
-            hole = self._seq.hole
+            hole = self.seq.hole
             if hole is None:
                 return
             if page.parts and page.parts[-1].last > hole[1]:
@@ -285,9 +288,9 @@ class MarketStream:
                 continue
             now = trio.current_time()
             if behind_since is None or found:
-                behind_since, expected = now, self._seq.expect
+                behind_since, expected = now, self.seq.expect
             if now - behind_since > _BEHIND_S:
-                await self._give_up(is_moving=self._seq.expect > expected)
+                await self._give_up(is_moving=self.seq.expect > expected)
                 return
             await trio.sleep(backoff.next_s())
 
@@ -297,8 +300,8 @@ class MarketStream:
         began, is_told = trio.current_time(), False
         while True:
             try:
-                if self._seq.expect >= 0:
-                    return await self.fetch(Since(self._seq.expect, self._last_ns))
+                if self.seq.expect >= 0:
+                    return await self.fetch(Since(self.seq.expect, self.last_ns))
                 if self.point is not None:
                     return await self._resume_page(self.point)
                 return await self.fetch(Since(-1, self.start_ns))
@@ -344,12 +347,12 @@ class MarketStream:
           is_moving: whether others came below them meanwhile: then what is held back
             is damaged, as it is where it lies far beyond what the venue knows.
         """
-        hole = self._seq.hole
+        hole = self.seq.hole
         if hole is None:
             return
         first, last = hole
         if is_moving or last - first >= _LOST_MAX:
-            self._seq.drop_held()
+            self.seq.drop_held()
             reason = f"trade {last + 1} is left out: its id is damaged"
             self._faults.note(reason)
             await self._warn(reason)
@@ -359,7 +362,7 @@ class MarketStream:
         log.error("%s: %s", self.fqme, reason)
         await self._warn(reason)
         async with self._turn:
-            ticks = [tick for part in self._seq.start_at() for tick in part.ticks]
+            ticks = [tick for part in self.seq.start_at() for tick in part.ticks]
             await self._flush(ticks)
 
     # -- what datad is told -----------------------------------------------------
@@ -396,10 +399,10 @@ class MarketStream:
                 quiet_s = first_s
             if not self._live or self._mending is not None or quiet < quiet_s:
                 continue
-            before, streamed = self._seq.expect, self._streamed
+            before, streamed = self.seq.expect, self._streamed
             self._mend(self._fetch_all)
             await self._mended.wait()
             quiet_s = min(most_s, quiet + 2 * quiet_s)
             await trio.sleep(first_s / 5)
-            if self._seq.expect > before and self._streamed == streamed:
+            if self.seq.expect > before and self._streamed == streamed:
                 self.hub.distrust(f"the stream of {self.fqme} lags behind its venue")

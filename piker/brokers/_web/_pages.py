@@ -21,10 +21,11 @@ class Since(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Trades in order, and whether the venue has no newer ones."""
+    """Trades in order, whether the venue has no newer ones, and the answer itself."""
 
     parts: list[Part]
     is_last: bool
+    body: bytes = b""
 
 
 FetchPage = Callable[[Since], Awaitable[Page]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -28,7 +28,7 @@ from piker.service import collapse_eg
 
 from ._hub import Hub
 from ._market import MarketStream
-from ._pages import FetchPage
+from ._pages import FetchPage, Page, Since
 from ._time import SKEW_NS, AskTime, VenueTime, skew_s
 
 log = get_logger(__name__)
@@ -36,6 +36,15 @@ log = get_logger(__name__)
 _MINUTE_NS: Final = 60 * NS
 #: A venue's time is measured anew so often, and after a lost connection.
 _TIME_EVERY_S: Final = 600.0
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A page that one asks for and others wait for; neither if it was cancelled."""
+
+    page: Page | None = None
+    error: VenueError | None = None
+    done: trio.Event = field(default_factory=trio.Event)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,29 @@ class Source:
     time: VenueTime
     replay: SessionClock | None = None
     has_snapshot: bool = False
+
+    async def page(self, since: Since) -> Page:
+        """Fetch a page of past trades, one request for all who ask at a time.
+
+        Raises what *fetch* raises.
+        """
+        fetching, key = self.hub.fetching, (self.mkt.bs_mktid, since)
+        while (other := fetching.get(key)) is not None:
+            await other.done.wait()
+            if other.error is not None:
+                raise other.error
+            if other.page is not None:
+                return other.page
+        mine = fetching[key] = _Asked()
+        try:
+            mine.page = await self.fetch(since)
+        except VenueError as err:
+            mine.error = err
+            raise
+        finally:
+            del fetching[key]
+            mine.done.set()
+        return mine.page
 
 
 OpenSource = Callable[[str], AbstractAsyncContextManager[Source]]
@@ -129,7 +161,7 @@ async def _stream_one(
             fqme=source.mkt.fqme,
             hub=source.hub,
             member=member,
-            fetch=source.fetch,
+            fetch=source.page,
             send=send_chan,
             note_live=note_live,
             start_ns=init.start_ns,
@@ -152,7 +184,7 @@ async def _describe(source: Source) -> tuple[FeedInit, Quote]:
 
     async with collapse_eg(), trio.open_nursery() as tasks:
         tasks.start_soon(ask_quote)
-        clock, now_ns = await _ask_clock(source)
+        clock, now_ns = await ask_clock(source)
     # from a whole minute on, so that the bars that are forming now become whole
     init = FeedInit(
         mkt=source.mkt, clock=clock, start_ns=now_ns // _MINUTE_NS * _MINUTE_NS
@@ -160,7 +192,7 @@ async def _describe(source: Source) -> tuple[FeedInit, Quote]:
     return init, quotes[0]
 
 
-async def _ask_clock(source: Source) -> tuple[Clock, int]:
+async def ask_clock(source: Source) -> tuple[Clock, int]:
     """Return a market's clock, and what time it is there."""
     if source.replay is not None:
         return source.replay, (await source.ask_time()).venue_ns

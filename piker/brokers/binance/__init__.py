@@ -14,6 +14,7 @@ from piker.msgs import Match, MktPair
 from ._feed import (
     get_mkt_info as get_mkt_info,
     open_history_client as open_history_client,
+    stream_frames as stream_frames,
     stream_quotes as stream_quotes,
 )
 from ._symbols import find_matches, open_symbol_search as open_symbol_search

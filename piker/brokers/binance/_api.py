@@ -192,7 +192,7 @@ class Api:
         body = await self._get("aggTrades", symbol=symbol, limit=_MAX_ROWS, **params)
         parts = parse_agg_trades(body, symbol)
         rows = sum(part.last - part.first + 1 for part in parts)
-        return Page(parts, is_last=rows < _MAX_ROWS)
+        return Page(parts, rows < _MAX_ROWS, body)
 
     async def bars(
         self, mkt: MktPair, period_s: int, end_s: int, start_s: int | None

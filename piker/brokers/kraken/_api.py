@@ -126,7 +126,7 @@ class Api:
         )
         parts = parse_trades(body, listed.mkt.bs_mktid).parts
         rows = sum(part.last - part.first + 1 for part in parts)
-        return Page(parts, is_last=rows < _MAX_TRADES)
+        return Page(parts, rows < _MAX_TRADES, body)
 
     async def bars(
         self, listed: Listed, period_s: int, end_s: int, start_s: int | None

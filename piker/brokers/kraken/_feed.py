@@ -18,6 +18,7 @@ import trio
 
 from piker.brokers._backend import (
     FeedItem,
+    FrameSink,
     GetBars,
     HistoryConf,
     ResumePoint,
@@ -32,11 +33,12 @@ from piker.brokers._web import (
     VenueTime,
     open_hub,
     open_shared,
+    record_markets,
     replay_clock,
     run_local,
     stream_markets,
 )
-from piker.msgs import MktPair
+from piker.msgs import FramePoint, MktPair
 
 from ._api import BROKER, MAX_BARS, KrakenConf, load_conf, open_api
 from ._decode import decode_message
@@ -82,6 +84,13 @@ async def stream_quotes(
         resume=resume,
         task_status=task_status,
     )
+
+
+async def stream_frames(
+    sink: FrameSink, symbols: list[str], *, points: Mapping[str, FramePoint]
+) -> None:
+    """Stream markets' raw frames, see :class:`piker.brokers.StreamFrames`."""
+    await record_markets(_open_source, sink, symbols, points)
 
 
 @asynccontextmanager

@@ -3,7 +3,8 @@
     file --64 KiB--> inflate --lines--> (line number, receive stamp, payload)
 
 A line is ``<ns since the epoch> <payload>``; stamps never run backwards. Empty lines
-and those that begin with ``#`` are skipped; the first line may be a `SessionHead`.
+and those that begin with ``#`` are skipped, but for notes; the first line may be a
+`SessionHead`.
 Memory is bounded by one chunk, whatever the file's size.
 """
 
@@ -17,10 +18,13 @@ from typing import BinaryIO, Final, Protocol
 import zstandard
 
 from piker.brokers._session_head import MARK, SessionHead, read_head
+from piker.brokers._session_notes import Note, read_note
 from piker.errors import SessionFileError
 
 #: Line number from 1, receive stamp in ns since the epoch, payload.
 Frame = tuple[int, int, bytes]
+#: Likewise of a note, with the stamp of the frame before it, 0 if there is none.
+Noted = tuple[int, int, Note]
 
 _CHUNK_BYTES = 1 << 16
 _MAX_LINE_BYTES = 1 << 24
@@ -44,6 +48,17 @@ class _Inflater(Protocol):
 def iter_frames(path: Path) -> Iterator[Frame]:
     """Yield the frames of a recorded session, in order, undecoded.
 
+    Raises:
+      SessionFileError: as :func:`iter_records` does.
+    """
+    for number, receive_ns, payload in iter_records(path):
+        if isinstance(payload, bytes):
+            yield number, receive_ns, payload
+
+
+def iter_records(path: Path) -> Iterator[Frame | Noted]:
+    """Yield the frames of a recorded session and the notes between them, in order.
+
     Args:
       path: the file; how it is packed shows in its first bytes, not in its name.
 
@@ -58,6 +73,9 @@ def iter_frames(path: Path) -> Iterator[Frame]:
         stamp, space, payload = line.partition(b" ")
         if not (stamp.isdigit() and space and len(stamp) <= _STAMP_DIGITS):
             if not line.strip() or line.startswith(MARK):
+                note = read_note(line)
+                if note is not None:
+                    yield number, last_ns, note
                 continue
             raise SessionFileError(
                 f"session {str(path)!r}, line {number}: must be a receive stamp in ns,"

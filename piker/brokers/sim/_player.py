@@ -16,10 +16,11 @@ from typing import Final
 import trio
 
 from piker.brokers._backend import FeedItem, Reached, ResumePoint
+from piker.brokers._session_notes import Down, Up
 from piker.errors import SessionFileError
 from piker.msgs import NS, Clock, FeedInit, SessionClock, Tick, Warned
 
-from ._sessions import PlayReport
+from ._sessions import Batch, PlayReport
 from ._worlds import BLOCK_NS, Replay, World, world_end_ns
 
 _BATCH_TICKS: Final = 512
@@ -40,6 +41,7 @@ class Player:
       note_live: called once, before the first tick that is news.
       news_ns: from there on ticks are news: receive stamps where the clock runs, the
         venue's stamps at full speed.
+      is_down: trades are missing here that follow later: the clock opens no bars.
     """
 
     fqme: str
@@ -47,6 +49,8 @@ class Player:
     send: trio.MemorySendChannel[FeedItem]
     note_live: Callable[[], None]
     news_ns: int = 0
+    is_down: bool = False
+    _delay_ns: int | None = None
     _due: list[Tick] = field(default_factory=list)
     _is_live: bool = False
     _reached_s: int = 0
@@ -89,13 +93,20 @@ class Player:
             self._reached_s = time_ns // NS
             await self.send.send(Reached(self.fqme, time_ns))
 
+    def note_delay(self, receive_ns: int, trade: Tick) -> None:
+        """Learn how far the recorder's clock is ahead of the venue's, at least."""
+        delay_ns = max(0, receive_ns - trade.time_ns)
+        if self._delay_ns is None or delay_ns < self._delay_ns:
+            self._delay_ns = delay_ns
+
     async def wait_until(self, time_ns: int) -> None:
         """Wait until the clock shows *time_ns*; seconds without data pass too."""
         clock = self.clock
         assert isinstance(clock, SessionClock), "recordings have a clock of their own"
         while (wait_s := clock.delay_s(time_ns)) > _DUE_S:
             await self.flush()
-            await self.reach(min(clock.now_ns(), time_ns))
+            if self._delay_ns is not None and not self.is_down:
+                await self.reach(min(clock.now_ns(), time_ns) - self._delay_ns)
             await trio.sleep(min(wait_s, max(1 / clock.speed, _POLL_S)))
 
 
@@ -125,11 +136,18 @@ async def _play_frames(
     replay: Replay, report: PlayReport, player: Player, point: ResumePoint | None
 ) -> None:
     skip_to = point.tid if point else -1
-    for at, batch in enumerate(replay.session.batches(report)):
+    symbol = replay.mkt.bs_mktid
+    for at, batch in enumerate(replay.session.records(report)):
         if not at % _FAIR_FRAMES:
             await trio.lowlevel.checkpoint()
+        if not isinstance(batch, Batch):
+            if isinstance(batch, Down | Up) and symbol in batch.symbols:
+                player.is_down = isinstance(batch, Down)
+            continue
         if batch.fqme != player.fqme:
             continue
+        if batch.ticks[-1].type == "trade":
+            player.note_delay(batch.receive_ns, batch.ticks[-1])
         if skip_to >= 0:
             tids = [tick.tid for tick in batch.ticks if tick.type == "trade"]
             if not tids or tids[-1] < skip_to:

@@ -14,17 +14,19 @@ where the recorder's clock was late; that is left as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from piker.brokers._parts import Notice
+from piker.brokers._parts import Notice, Part
 from piker.brokers._session_head import SessionHead
+from piker.brokers._session_notes import Note
 from piker.errors import BadFqme, BadPayload, SessionFileError
 from piker.msgs import MktPair, Tick
 
-from ._frames import iter_frames as iter_frames, read_session_head
+from ._frames import iter_frames as iter_frames, iter_records, read_session_head
+from ._mended import Mender
 from ._venues import VENUES, Evidence, as_played
 
 _SAMPLE_FRAMES = 4_000
@@ -57,6 +59,8 @@ class PlayReport:
       last_bad: why the last of them was, with its line.
       strangers: frames of markets that the session didn't show at its start.
       off_step: trades whose size is no multiple of the market's size tick.
+      lost: trades that were missed and never fetched; of recordings by piker.
+      last_ns: receive stamp of the newest frame.
     """
 
     frames: int = 0
@@ -65,6 +69,8 @@ class PlayReport:
     last_bad: str = ""
     strangers: int = 0
     off_step: int = 0
+    lost: int = 0
+    last_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,14 @@ class Session:
       venue: one of `VENUES`.
       mkts: its markets by the venue's symbol.
       origin_ns: receive stamp of the first frame, ns since the epoch.
+      is_mended: its trades are put in order to be played, see `SessionHead`.
     """
 
     path: Path
     venue: str
     mkts: dict[str, MktPair]
     origin_ns: int
+    is_mended: bool = False
 
     @property
     def fqmes(self) -> tuple[str, ...]:
@@ -98,37 +106,89 @@ class Session:
           SessionFileError: as :func:`iter_frames` does, after what can be played; or
             if too many frames are bad.
         """
-        report = PlayReport() if report is None else report
-        markets = {
-            symbol: (mkt.fqme, 1 / float(mkt.size_tick))
-            for symbol, mkt in self.mkts.items()
-        }
-        decode = VENUES[self.venue]
-        for line, receive_ns, payload in iter_frames(self.path):
-            report.frames += 1
-            try:
-                parts = decode(payload)
-            except BadPayload as error:
-                self._note_bad(report, line, error)
-                continue
-            if isinstance(parts, Notice):
-                continue
-            for symbol, ticks, _, _ in parts:
-                market = markets.get(symbol)
-                if market is None:
-                    report.strangers += 1
-                elif ticks:
-                    fqme, lots_per_unit = market
-                    report.off_step += _off_step(ticks, lots_per_unit)
-                    report.batches += 1
-                    yield Batch(receive_ns, fqme, ticks)
+        for item in self.records(report):
+            if isinstance(item, Batch):
+                yield item
 
-    def _note_bad(self, report: PlayReport, line: int, error: BadPayload) -> None:
+    def records(self, report: PlayReport | None = None) -> Iterator[Batch | Note]:
+        """Yield what :meth:`batches` does, and the notes between them."""
+        playback = _Playback(self, PlayReport() if report is None else report)
+        try:
+            for line, receive_ns, payload in iter_records(self.path):
+                if isinstance(payload, bytes):
+                    yield from playback.play(line, receive_ns, payload)
+                else:
+                    yield from playback.heed(payload)
+        except SessionFileError:
+            yield from playback.rest()
+            raise
+        yield from playback.rest()
+
+
+@dataclass
+class _Playback:
+    """A session being played: its frames to batches."""
+
+    session: Session
+    report: PlayReport
+    mender: Mender | None = None
+    markets: dict[str, tuple[str, float]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.decode = VENUES[self.session.venue]
+        if self.session.is_mended:
+            self.mender = Mender()
+        self.markets = {
+            symbol: (mkt.fqme, 1 / float(mkt.size_tick))
+            for symbol, mkt in self.session.mkts.items()
+        }
+
+    def play(self, line: int, receive_ns: int, payload: bytes) -> Iterator[Batch]:
+        """Yield what a frame says."""
+        self.report.frames += 1
+        self.report.last_ns = receive_ns
+        try:
+            parts = self.decode(payload)
+        except BadPayload as error:
+            self._note_bad(line, error)
+            return
+        if isinstance(parts, Notice):
+            return
+        yield from self._batches(self.mender.put(parts) if self.mender else parts)
+
+    def heed(self, note: Note) -> Iterator[Batch | Note]:
+        """Yield what a note sets free, and it."""
+        if self.mender:
+            yield from self._batches(self.mender.heed(note))
+        yield note
+
+    def rest(self) -> Iterator[Batch]:
+        """Yield what waited for trades that were never fetched."""
+        if self.mender:
+            yield from self._batches(self.mender.rest())
+
+    def _batches(self, parts: list[Part]) -> Iterator[Batch]:
+        report = self.report
+        if self.mender:
+            report.lost = self.mender.lost
+        for symbol, ticks, _, _ in parts:
+            market = self.markets.get(symbol)
+            if market is None:
+                report.strangers += 1
+            elif ticks:
+                fqme, lots_per_unit = market
+                report.off_step += _off_step(ticks, lots_per_unit)
+                report.batches += 1
+                yield Batch(report.last_ns, fqme, ticks)
+
+    def _note_bad(self, line: int, error: BadPayload) -> None:
+        report = self.report
         report.bad += 1
         report.last_bad = f"line {line}: {error}"
         if report.bad > max(_BAD_ALLOWED, report.frames * _BAD_SHARE):
+            path = str(self.session.path)
             raise SessionFileError(
-                f"session {str(self.path)!r}: {report.bad} of {report.frames} frames"
+                f"session {path!r}: {report.bad} of {report.frames} frames"
                 f" are bad, the last is {report.last_bad}"
             ) from error
 
@@ -179,7 +239,7 @@ def _open_told(path: Path, venue: str | None, head: SessionHead) -> Session:
         mkts = {mkt.bs_mktid: as_played(mkt) for mkt in head.mkts}
     except BadFqme as error:
         raise _nameless(path, error) from error
-    return Session(path, head.venue, mkts, origin_ns)
+    return Session(path, head.venue, mkts, origin_ns, head.mended)
 
 
 def _recorded_elsewhere(path: Path, found: str, told: str) -> SessionFileError:

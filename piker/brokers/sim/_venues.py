@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from piker.brokers._parts import Notice, Part
+from piker.brokers._parts import Part
+from piker.brokers._refetched import Decode, with_refetched
 from piker.brokers.binance import _decode as binance, _sniff as binance_sniff
+from piker.brokers.binance._rest import parse_agg_trades
 from piker.brokers.kraken import _decode as kraken, _sniff as kraken_sniff
+from piker.brokers.kraken._rest import parse_trades
 from piker.msgs import MktPair
 
-Decode = Callable[[bytes], list[Part] | Notice]
 
+def _kraken_trades(body: bytes, symbol: str) -> list[Part]:
+    return parse_trades(body, symbol).parts
+
+
+_READ_BINANCE: Final = with_refetched(
+    "binance", binance.decode_message, parse_agg_trades
+)
 #: What the ``venue`` of a session may be, and what reads its frames.
 VENUES: Final[dict[str, Decode]] = {
-    "binance.spot": binance.decode_message,
-    "binance.usdtm": binance.decode_message,
-    "kraken.spot": kraken.decode_message,
+    "binance.spot": _READ_BINANCE,
+    "binance.usdtm": _READ_BINANCE,
+    "kraken.spot": with_refetched("kraken", kraken.decode_message, _kraken_trades),
 }
 
 _BINANCE: Final[dict[str, binance_sniff.Venue]] = {

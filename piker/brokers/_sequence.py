@@ -40,6 +40,11 @@ class Sequence:
         return len(self._held)
 
     @property
+    def lowest(self) -> int:
+        """The lowest serial held back, -1 if none is."""
+        return min(self._held, default=-1)
+
+    @property
     def hole(self) -> tuple[int, int] | None:
         """First and last serial that are missing before what is held back."""
         if not self._held or self.expect < 0:
@@ -78,7 +83,7 @@ class Sequence:
         What lies between is given up. Returns what may go now, in order.
         """
         if serial is None:
-            serial = min(self._held, default=-1)
+            serial = self.lowest
         ready: list[Part] = []
         if serial > self.expect:
             self.expect = serial
@@ -86,10 +91,20 @@ class Sequence:
             self._release(ready)
         return ready
 
-    def drop_held(self) -> None:
-        """Leave out what is held back: its serials are damaged."""
-        self.far += len(self._held)
-        self._held.clear()
+    def drop_held(self, firsts: Iterable[int] | None = None) -> list[int]:
+        """Leave out what is held back: its serials are damaged.
+
+        Args:
+          firsts: of the parts to leave out, by their first serials; of all if None.
+
+        Returns: the first serials of those left out.
+        """
+        wanted = self._held if firsts is None else firsts
+        dropped = [first for first in wanted if first in self._held]
+        for first in dropped:
+            del self._held[first]
+        self.far += len(dropped)
+        return dropped
 
     def _leave_far(self) -> None:
         """Leave out what was taken before it was known how far ahead it is."""
