@@ -32,7 +32,7 @@ class SessionWriter:
 
     Attributes:
       path: the file.
-      frames: written.
+      frames: written; once it takes no more, those that can be read.
       content_bytes: written, before packing.
       file_bytes: written, after it.
       last_ns: the newest receive stamp.
@@ -48,6 +48,7 @@ class SessionWriter:
         Raises:
           UsageError: it is there already.
           PikerError: it can't be made.
+          OSError: it can't hold its first line; names the file, which is not left.
         """
         import zstandard  # takes a while, and who only watches needs it not
 
@@ -59,8 +60,14 @@ class SessionWriter:
         self._frame = self._packer.compressobj()
         self._in_frame = 0
         self._is_full = False
-        self._add(head)
-        self.flush()
+        self._readable = 0
+        try:
+            self._add(head)
+            self.flush()
+        except OSError:
+            os.close(self._fd)
+            path.unlink(missing_ok=True)
+            raise
 
     def add(self, lines: bytes, frames: int, first_ns: int, last_ns: int) -> None:
         r"""Take lines of a session.
@@ -78,8 +85,8 @@ class SessionWriter:
             if first_ns < self.last_ns:  # the clock was set back, or another's is
                 lines = _not_before(lines, self.last_ns)
             self.last_ns = max(self.last_ns, last_ns)
-        self._add(lines)
         self.frames += frames
+        self._add(lines)
 
     def note(self, note: Note) -> None:
         """Take a note; raises as :meth:`add`."""
@@ -88,6 +95,7 @@ class SessionWriter:
     def flush(self) -> None:
         """Make what was added readable; raises as :meth:`add`."""
         self._write(self._frame.flush(_END_BLOCK))
+        self._readable = self.frames
 
     def close(self) -> None:
         """Write what is left, and let go of the file; raises as :meth:`add`."""
@@ -118,6 +126,7 @@ class SessionWriter:
                 left = left[os.write(self._fd, left) :]
         except OSError as err:
             self._is_full = True  # a half block can't be gone on from
+            self.frames = self._readable
             with suppress(OSError):
                 os.ftruncate(self._fd, self.file_bytes)
             raise OSError(err.errno, err.strerror, str(self.path)) from err
