@@ -32,10 +32,11 @@ class SessionWriter:
 
     Attributes:
       path: the file.
-      frames: written; once it takes no more, those that can be read.
+      frames: written.
       content_bytes: written, before packing.
       file_bytes: written, after it.
       last_ns: the newest receive stamp.
+      is_full: it takes no more; how many of the frames are in it only it knows.
     """
 
     def __init__(self, path: Path, mkts: Sequence[MktPair]) -> None:
@@ -59,8 +60,7 @@ class SessionWriter:
         self._packer = zstandard.ZstdCompressor(level=3, write_checksum=True)
         self._frame = self._packer.compressobj()
         self._in_frame = 0
-        self._is_full = False
-        self._readable = 0
+        self.is_full = False
         try:
             self._add(head)
             self.flush()
@@ -95,14 +95,13 @@ class SessionWriter:
     def flush(self) -> None:
         """Make what was added readable; raises as :meth:`add`."""
         self._write(self._frame.flush(_END_BLOCK))
-        self._readable = self.frames
 
     def close(self) -> None:
         """Write what is left, and let go of the file; raises as :meth:`add`."""
         if self._fd < 0:
             return
         try:
-            if not self._is_full:
+            if not self.is_full:
                 self.note(Done(frames=self.frames, time_ns=time.time_ns()))
                 self._write(self._frame.flush())
         finally:
@@ -118,15 +117,14 @@ class SessionWriter:
             self._frame, self._in_frame = self._packer.compressobj(), 0
 
     def _write(self, packed: bytes) -> None:
-        if self._is_full:
+        if self.is_full:
             return
         left = memoryview(packed)
         try:
             while left:
                 left = left[os.write(self._fd, left) :]
         except OSError as err:
-            self._is_full = True  # a half block can't be gone on from
-            self.frames = self._readable
+            self.is_full = True  # a half block can't be gone on from
             with suppress(OSError):
                 os.ftruncate(self._fd, self.file_bytes)
             raise OSError(err.errno, err.strerror, str(self.path)) from err

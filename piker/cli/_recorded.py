@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from msgspec.structs import asdict
 
+from piker.errors import SessionFileError
 from piker.msgs import NS, FeedEvent, Reconnected
 
 from ._run import say
@@ -79,9 +80,10 @@ class Telling:
         self._clear()
         took_s = time.monotonic() - self._began_s
         for file in self.recording.files:
+            frames = _readable(file.path) if file.is_full else file.frames
             told = {
                 "path": str(file.path),
-                "frames": file.frames,
+                "frames": frames,
                 "bytes": file.file_bytes,
                 "seconds": round(took_s, 1),
             }
@@ -90,7 +92,7 @@ class Telling:
                 continue
             packed = file.content_bytes / file.file_bytes if file.file_bytes else 0.0
             typer.echo(
-                f"{file.path}: {file.frames:,} frames in {duration(took_s)},"
+                f"{file.path}: {frames:,} frames in {duration(took_s)},"
                 f" {_size(file.file_bytes)}, packed {packed:.1f}x"
             )
 
@@ -112,6 +114,16 @@ def show_info(path: Path, *, as_json: bool) -> None:
         return
     for name, text in _lines(info):
         typer.echo(f"{name:10} {text}")
+
+
+def _readable(path: Path) -> int:
+    """Return how many frames a file holds that took no more."""
+    from piker.brokers.sim import session_info
+
+    try:
+        return session_info(path).frames
+    except SessionFileError:
+        return 0
 
 
 def _lines(info: SessionInfo) -> list[tuple[str, str]]:

@@ -19,6 +19,8 @@ from piker.errors import (
     DeadlineExceeded,
     Overrun,
     PikerError,
+    ServiceQuarantined,
+    ServiceStopped,
     TransportClosed,
     VenueRefused,
 )
@@ -44,6 +46,8 @@ OPEN_DEADLINE_S: Final = 30.0
 _RETRY_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 #: What may be otherwise a moment later.
 _PASSING: Final = (TransportClosed, DeadlineExceeded, Overrun)
+#: What lasts until somebody does something about it.
+_LASTING: Final = (ServiceQuarantined, ServiceStopped)
 
 
 @dataclass(eq=False)
@@ -92,7 +96,7 @@ class FrameLine:
                 elif isinstance(err, VenueRefused):
                     return err
                 else:
-                    self._note_down(str(err))
+                    self._note_down(err)
             tries = 0 if self._was_heard else tries + 1
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
 
@@ -130,9 +134,10 @@ class FrameLine:
         for event in batch.events:
             self.on_event(event)
 
-    def _note_down(self, reason: str) -> None:
-        """Note in the file that frames are missing here, and say so, once a reason."""
-        if reason == self._down:
+    def _note_down(self, err: PikerError) -> None:
+        """Note in the file that frames are missing here, and say so, once."""
+        reason, lasts = str(err), isinstance(err, _LASTING)
+        if self._down and not (lasts and reason != self._down):
             return
         assert self.writer is not None
         log.warning("lost the frames of %s: %s", self.broker, reason)
@@ -152,10 +157,10 @@ class FrameLine:
 def _first_frames(lines: bytes, n: int) -> bytes:
     """Return the lines up to the *n*-th frame, notes between them included."""
     kept = []
-    for line in lines.splitlines(keepends=True):
+    for line in lines.split(b"\n")[:-1]:
         if not line.startswith(b"#"):
             if not n:
                 break
             n -= 1
-        kept.append(line)
+        kept.append(line + b"\n")
     return b"".join(kept)

@@ -43,12 +43,16 @@ class _Forming:
 
 
 class FrameQueue:
-    """Takes what is recorded of some markets; see :class:`piker.brokers.FrameSink`."""
+    """Takes what is recorded of some markets; see :class:`piker.brokers.FrameSink`.
+
+    Attributes:
+      waiting: bytes of lines that are still to be sent.
+    """
 
     def __init__(self) -> None:
         self._forming = _Forming()
         self._batches: deque[FrameBatch] = deque()
-        self._waiting = 0
+        self.waiting = 0
         self._under_way = 0
         self._last_ns = 0
         self._reached: dict[str, Callable[[], FramePoint]] = {}
@@ -88,8 +92,8 @@ class FrameQueue:
         forming = self._forming
         forming.lines.append(line)
         forming.size += len(line)
-        self._waiting += len(line)
-        if self._waiting > WAITING_MAX:
+        self.waiting += len(line)
+        if self.waiting > WAITING_MAX:
             self._overrun.set()
         if forming.size >= _BATCH_BYTES:
             self._end_batch()
@@ -122,7 +126,7 @@ class FrameQueue:
             if not self._batches:
                 self._end_batch()
             batch = self._batches.popleft()
-            self._waiting -= len(batch.lines)
+            self.waiting -= len(batch.lines)
             self._under_way += 1
             await stream.send(batch)
 

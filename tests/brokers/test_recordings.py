@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -267,7 +268,7 @@ def test_gaps_are_told_with_what_became_of_them(tmp_path):
 # -- what can't be written ----------------------------------------------------------
 
 
-def test_a_file_that_is_there_is_left_alone(tmp_path):
+def test_a_file_that_is_there_is_left_alone(tmp_path, monkeypatch):
     path = tmp_path / "there"
     path.write_text("mine")
     for make in (check_out, lambda path: SessionWriter(path, [MKT])):
@@ -280,37 +281,43 @@ def test_a_file_that_is_there_is_left_alone(tmp_path):
         check_out(tmp_path / "no" / "file")
     with pytest.raises(PikerError, match="no such file"):
         SessionWriter(tmp_path / "no" / "file", [MKT])
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(PikerError, match="permission denied"):
+        check_out(tmp_path / "closed")
 
 
-@pytest.fixture
-def small_files():
-    """No file of this process can be larger than 6000 bytes."""
+@contextmanager
+def files_up_to(size: int):
+    """Let no file of this process grow beyond *size*; brief, for pytest's own."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_without_room_the_file_keeps_what_it_has(tmp_path, small_files):
+def test_without_room_the_file_keeps_what_it_has(tmp_path):
     writer, rng, n = SessionWriter(tmp_path / "full", [MKT]), random.Random(3), 0
-    with pytest.raises(OSError, match="too large") as told:
+    with files_up_to(6_000), pytest.raises(OSError, match="too large") as told:
         while True:
             filler = b'{"stream":"x","data":"%s"}' % rng.randbytes(50).hex().encode()
             put(writer, START_NS, filler)
             n += 1
             writer.flush()
     assert told.value.filename == str(writer.path)
+    assert writer.is_full
+    put(writer, START_NS, b"{}")
     writer.close()
     found, is_cut = read(writer.path)
     assert is_cut
-    assert len(found) == writer.frames == n - 1
+    assert len(found) == n - 1
     assert writer.path.stat().st_size == writer.file_bytes <= 6_000
 
 
-def test_without_any_room_no_file_is_left(tmp_path, small_files):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+def test_without_any_room_no_file_is_left(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OSError, match="too large"):
+    with files_up_to(10), pytest.raises(OSError, match="too large"):
         SessionWriter(tmp_path / "full", [MKT])
     assert not list(tmp_path.iterdir())
     assert len(os.listdir("/proc/self/fd")) == before
