@@ -35,10 +35,11 @@ def record(
         typer.Option("--info", metavar="FILE", help="Say what a recording holds."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=0.1, help="End after so many.")
+        float | None, typer.Option("--seconds", min=0.1, help="End after so long.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, help="End after so many.")
+        int | None,
+        typer.Option("--count", "-n", min=1, help="End after so many frames."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, a line each.")] = False,
 ) -> None:

@@ -143,32 +143,30 @@ class _Playback:
             for symbol, mkt in self.session.mkts.items()
         }
 
-    def play(self, line: int, receive_ns: int, payload: bytes) -> Iterator[Batch]:
-        """Yield what a frame says."""
+    def play(self, line: int, receive_ns: int, payload: bytes) -> list[Batch]:
+        """Return what a frame says."""
         self.report.frames += 1
         self.report.last_ns = receive_ns
         try:
             parts = self.decode(payload)
         except BadPayload as error:
             self._note_bad(line, error)
-            return
+            return []
         if isinstance(parts, Notice):
-            return
-        yield from self._batches(self.mender.put(parts) if self.mender else parts)
+            return []
+        return self._batches(self.mender.put(parts) if self.mender else parts)
 
-    def heed(self, note: Note) -> Iterator[Batch | Note]:
-        """Yield what a note sets free, and it."""
-        if self.mender:
-            yield from self._batches(self.mender.heed(note))
-        yield note
+    def heed(self, note: Note) -> list[Batch | Note]:
+        """Return what a note sets free, and it."""
+        freed = self._batches(self.mender.heed(note)) if self.mender else []
+        return [*freed, note]
 
-    def rest(self) -> Iterator[Batch]:
-        """Yield what waited for trades that were never fetched."""
-        if self.mender:
-            yield from self._batches(self.mender.rest())
+    def rest(self) -> list[Batch]:
+        """Return what waited for trades that were never fetched."""
+        return self._batches(self.mender.rest()) if self.mender else []
 
-    def _batches(self, parts: list[Part]) -> Iterator[Batch]:
-        report = self.report
+    def _batches(self, parts: list[Part]) -> list[Batch]:
+        report, batches = self.report, []
         if self.mender:
             report.lost = self.mender.lost
         for symbol, ticks, _, _ in parts:
@@ -179,7 +177,8 @@ class _Playback:
                 fqme, lots_per_unit = market
                 report.off_step += _off_step(ticks, lots_per_unit)
                 report.batches += 1
-                yield Batch(report.last_ns, fqme, ticks)
+                batches.append(Batch(report.last_ns, fqme, ticks))
+        return batches
 
     def _note_bad(self, line: int, error: BadPayload) -> None:
         report = self.report
