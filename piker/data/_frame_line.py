@@ -115,13 +115,16 @@ class FrameLine:
     async def _relay(self, stream: MsgStream[FrameBatch], task_status: Any) -> None:
         """Write what comes; acknowledge it."""
         async for batch in stream:
-            if self.writer is None:
-                self.writer = self.open_file()
-                task_status.started()
             self._was_heard = True
             if self._down:
                 self._note_back()
-            self._write(self.writer, batch)
+            if self.writer is None:
+                self.writer = self.open_file()
+                self._write(self.writer, batch)
+                self.writer.flush()  # whoever waits for the file can look into it
+                task_status.started()
+            else:
+                self._write(self.writer, batch)
             await stream.send(Credit(n=1))
 
     def _write(self, writer: SessionWriter, batch: FrameBatch) -> None:
