@@ -15,6 +15,7 @@ from piker.brokers.kraken._decode import decode_message
 from piker.brokers.sessions import (
     Begun,
     Down,
+    Dropped,
     Gone,
     SessionWriter,
     Up,
@@ -205,6 +206,19 @@ def test_what_the_venue_does_not_give_again_is_not_waited_for(tmp_path):
     assert "cut off" in info.torn
     writer.close()
     assert tids(writer.path) == [5, 6, 9, 10, 11, 20]
+
+
+def test_a_trade_whose_serial_was_found_to_be_damaged_is_not_played(tmp_path):
+    writer = SessionWriter(tmp_path / "damaged", [MKT])
+    writer.note(BEGUN)
+    for number in (0, 1, 900_000, 2):
+        put(writer, START_NS, frame(number))
+    writer.note(Dropped(symbol="BTCUSDT", serials=(900_000, 5)))
+    put(writer, START_NS, frame(3))
+    writer.close()
+    report = PlayReport()
+    assert tids(writer.path, report) == [0, 1, 2, 3]
+    assert report.lost == 0
 
 
 def test_only_recordings_of_piker_are_put_in_order(tmp_path):

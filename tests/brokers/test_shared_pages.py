@@ -1,4 +1,4 @@
-"""Who misses the same trades at the same time asks the venue once."""
+"""Who misses the same trades asks the venue once; a recorder tells what comes of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 import trio
 import trio.testing
 
+from piker.brokers._parts import Part
 from piker.brokers._web import Page, Since, Source
+from piker.brokers._web._record import _NotedSequence
 from piker.errors import VenueUnreachable
 from piker.msgs import WallClock
 from tests.brokers._recorded import MKT
@@ -72,3 +74,18 @@ async def test_an_error_is_everybodys_and_a_cancel_is_ones_own(autojump_clock):
         tasks.start_soon(ask)
     assert tries == 2, "one was cancelled, one asked anew for both"
     assert len(outcome) == 2
+
+
+def test_what_is_decided_of_missing_trades_is_told():
+    told = []
+    seq = _NotedSequence(-1, lambda serial, dropped: told.append((serial, dropped)))
+    parts = [Part("X", [], serial, serial) for serial in (5, 6, 9, 900)]
+    assert seq.push_all(parts) == []
+    seq.start_at()
+    seq.start_at(6)  # it is there already
+    assert (seq.expect, told) == (7, [(5, [])])
+    seq.start_at()
+    assert (seq.expect, told[1:]) == (10, [(9, [])])
+    assert seq.drop_held() == [900]
+    assert seq.drop_held() == []
+    assert told[2:] == [(-1, [900])]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hypothesis import given, strategies as st
-from piker.brokers._sequence import FAR, Sequence
 
 from piker.brokers._parts import Part
+from piker.brokers._sequence import FAR, Sequence
 from piker.msgs import Tick
 
 
