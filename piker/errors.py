@@ -98,6 +98,26 @@ class ShmFull(ShmError):
     """The shared-memory file system has no room for the buffer."""
 
 
+class StoreError(PikerError):
+    """Stored bars can't be used."""
+
+
+class StoreBusy(StoreError):
+    """Another live process writes this market's bars."""
+
+
+class StoreTooNew(StoreError):
+    """A later piker wrote it; this one leaves it alone."""
+
+
+class StoreDamaged(StoreError):
+    """A stored file isn't what was written; it is set aside, what it held is a hole."""
+
+
+class StoreFull(StoreError):
+    """The disk has no room; what was stored before is as it was."""
+
+
 class VenueError(PikerError):
     """Something about a venue went wrong."""
 

@@ -9,7 +9,7 @@ from ._bars import (
     resample as resample,
     to_bars as to_bars,
 )
-from ._dtypes import OHLCV as OHLCV
+from ._dtypes import OHLCV as OHLCV, find_fault as find_fault
 from ._gaps import (
     fill_gaps as fill_gaps,
     find_gaps as find_gaps,

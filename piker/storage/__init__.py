@@ -1,0 +1,13 @@
+"""Bars on disk: a parquet file a market, period and month, a tail for the newest."""
+
+from ._layout import (
+    bars_folder as bars_folder,
+    store_root as store_root,
+    stored_folders as stored_folders,
+)
+from ._reader import (
+    Columns as Columns,
+    StoredBars as StoredBars,
+    read_bars as read_bars,
+)
+from ._writer import StoreWriter as StoreWriter

@@ -1,0 +1,123 @@
+"""Where stored bars lie, and under which names.
+
+    <state>/bars/<broker>/<fqme>/<period>s/
+        manifest.json          what counts, replaced as a whole
+        2024-08.<n>.parquet    a month of bars, in order of time
+        tail.<n>.bin           bars that are in no month's file yet, appended
+        lock                   held by the one writer
+        damaged/               files that were set aside, never deleted by us
+
+A file's number ``n`` rises with each rewrite, so nothing that a manifest names ever
+changes: who has read a manifest reads its files, or finds them gone and reads the next.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from piker import config
+from piker.errors import StoreError
+from piker.msgs import Fqme
+from piker.tsp import Ints
+
+MANIFEST: Final = "manifest.json"
+LOCK: Final = "lock"
+DAMAGED: Final = "damaged"
+PART: Final = re.compile(r"^(\d{4,}-\d\d)\.(\d+)\.parquet$")
+TAIL: Final = re.compile(r"^tail\.(\d+)\.bin$")
+_PERIOD: Final = re.compile(r"^(\d+)s$")
+
+
+def store_root() -> Path:
+    """Return the folder of all stored bars; it need not exist."""
+    return config.state_dir() / "bars"
+
+
+def bars_folder(fqme: str, period_s: int) -> Path:
+    """Return the folder of one market's bars of one period; it need not exist.
+
+    Raises: BadFqme.
+    """
+    name = Fqme.parse(fqme)
+    if period_s < 1:
+        raise StoreError(f"a period must be at least 1 s, not {period_s!r}")
+    return store_root() / name.broker / str(name) / f"{period_s}s"
+
+
+def stored_folders() -> list[tuple[str, int, Path]]:
+    """Return market, period in seconds and folder of all that is stored, sorted."""
+    found = []
+    for path in store_root().glob("*/*/*"):
+        period = _PERIOD.match(path.name)
+        if period and path.is_dir():
+            found.append((path.parent.name, int(period[1]), path))
+    return sorted(found)
+
+
+def part_name(month: str, number: int) -> str:
+    """Return the name of a month's file."""
+    return f"{month}.{number}.parquet"
+
+
+def tail_name(number: int) -> str:
+    """Return the name of a tail."""
+    return f"tail.{number}.bin"
+
+
+def months_of(time_s: Ints) -> list[tuple[str, slice]]:
+    """Return the months in ascending *time_s*, each with where its bars stand."""
+    months = time_s.astype("M8[s]").astype("M8[M]")
+    first = np.flatnonzero(np.concatenate(([True], months[1:] != months[:-1])))
+    ends = [*first[1:].tolist(), len(months)]
+    return [
+        (str(months[at]), slice(at, end))
+        for at, end in zip(first.tolist(), ends, strict=True)
+        if end > at
+    ]
+
+
+def month_key(month: str) -> tuple[int, int]:
+    """Return what sorts months in order of time."""
+    year, _, number = month.rpartition("-")
+    return int(year), int(number)
+
+
+def set_aside(path: Path) -> Path:
+    """Move a damaged file out of the way; return where it lies now."""
+    folder = path.parent / DAMAGED
+    folder.mkdir(mode=0o700, exist_ok=True)
+    there = folder / f"{path.name}.{time.time_ns()}"
+    path.rename(there)
+    return there
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def put_whole(path: Path, raw: bytes | memoryview) -> None:
+    """Make *raw* the content of *path*: durable on return, all of it or nothing."""
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        with fresh.open("wb") as out:
+            out.write(raw)
+            out.flush()
+            os.fsync(out.fileno())
+        fresh.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            fresh.unlink()
+        raise
+    sync_folder(path.parent)

@@ -1,0 +1,136 @@
+"""A month of bars in a parquet file, through polars.
+
+Columns as in ``piker.tsp.OHLCV``, zstd, in groups of rows small enough that the newest
+ones are read without the rest.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piker.errors import StoreDamaged
+from piker.tsp import OHLCV
+
+from ._layout import put_whole
+from ._manifest import Part
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_GROUP_ROWS: Final = 1 << 16
+_READ_BYTES: Final = 1 << 20
+_FIELDS: Final = tuple(OHLCV.names or ())
+
+
+def to_frame(bars: NDArray[np.void]) -> pl.DataFrame:
+    """Return *bars*, dtype OHLCV, as a polars frame."""
+    import polars as pl
+
+    return pl.DataFrame({name: np.ascontiguousarray(bars[name]) for name in _FIELDS})
+
+
+def to_bars(frame: pl.DataFrame) -> NDArray[np.void]:
+    """Return a frame with the columns of OHLCV as an array of that dtype."""
+    bars = np.empty(len(frame), OHLCV)
+    for name in _FIELDS:
+        bars[name] = frame[name].to_numpy()
+    return bars
+
+
+def write_part(path: Path, bars: NDArray[np.void]) -> Part:
+    """Write *bars*, ascending, at least one, to *path*, durably; say what is there.
+
+    Raises: OSError; nothing is left of *path* then.
+    """
+    made = BytesIO()  # polars wraps a full disk into an error of its own
+    to_frame(bars).write_parquet(made, compression="zstd", row_group_size=_GROUP_ROWS)
+    raw = made.getbuffer()
+    put_whole(path, raw)
+    return Part(
+        file=path.name,
+        rows=len(bars),
+        first_s=int(bars["time"][0]),
+        last_s=int(bars["time"][-1]),
+        size=len(raw),
+        digest=blake2b(raw, digest_size=16).hexdigest(),
+    )
+
+
+def digest_of(path: Path) -> str:
+    """Return the digest of a file's bytes."""
+    digest = blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_part(path: Path, first: int = 0, rows: int | None = None) -> pl.DataFrame:
+    """Return bars of a file, *rows* from row *first* on, all by default.
+
+    Raises:
+      FileNotFoundError: it isn't there.
+      StoreDamaged: it isn't a file of bars, or a damaged one.
+    """
+    import polars as pl
+
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        frame = pl.scan_parquet(path, glob=False).slice(first, rows).collect()
+        schema = dict(frame.schema)
+    except FileNotFoundError:
+        raise
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as err:
+        raise StoreDamaged(f"{path} can't be read: {_first_line(err)}") from None
+    wanted = {n: pl.Int64 if OHLCV[n].kind == "i" else pl.Float64 for n in _FIELDS}
+    if schema != wanted:
+        raise StoreDamaged(f"{path} holds no bars but {', '.join(map(str, schema))}")
+    if frame.null_count().sum_horizontal().sum():
+        raise StoreDamaged(f"{path} has empty cells")
+    times = frame["time"].to_numpy()
+    if np.any(times[1:] <= times[:-1]):
+        raise StoreDamaged(f"{path} holds bars that don't ascend in time")
+    return frame
+
+
+def read_whole(folder: Path, told: Part) -> pl.DataFrame:
+    """Return all bars of a month's file, known to be as they were written.
+
+    Raises: FileNotFoundError; StoreDamaged.
+    """
+    path = folder / told.file
+    if path.stat().st_size != told.size or digest_of(path) != told.digest:
+        raise StoreDamaged(f"{path} isn't as it was written")
+    return read_part(path)
+
+
+def _first_line(err: BaseException) -> str:
+    return (str(err).strip().splitlines() or [repr(err)])[0]
+
+
+def check_part(folder: Path, month: str, told: Part) -> str:
+    """Return what is wrong with a month's file, compared to its entry; "" if nothing.
+
+    Reads all of it.
+    """
+    path = folder / told.file
+    try:
+        times = read_whole(folder, told)["time"].to_numpy()
+    except FileNotFoundError:
+        return f"{path} is missing"
+    except (StoreDamaged, OSError) as err:
+        return str(err)
+    found = (len(times), int(times[0]), int(times[-1])) if len(times) else (0, 0, 0)
+    if found != (told.rows, told.first_s, told.last_s):
+        return f"{path} holds other bars than it should"
+    bounds = times[[0, -1]].astype("M8[s]").astype("M8[M]").astype(str)
+    if set(bounds.tolist()) != {month}:
+        return f"{path} holds bars of other months"
+    return ""

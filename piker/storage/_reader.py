@@ -1,0 +1,204 @@
+"""Stored bars to arrays, without a lock.
+
+    manifest --> months of a span, or newest first --> each with its part of the tail
+
+A reader never writes and never waits. What a manifest names stays as it is until the
+next one is in force; where a file is gone by then, that one is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piker.errors import StoreDamaged, StoreError
+from piker.tsp import OHLCV
+
+from ._layout import bars_folder, month_key, months_of
+from ._manifest import Manifest, Part, read_manifest
+from ._parts import read_part
+from ._tail import decode
+
+_TRIES: Final = 20  # a manifest is replaced seldom: so many in a row don't happen
+_EVER_S: Final = 1 << 62
+_FIELDS: Final = tuple(OHLCV.names or ())
+
+#: Bars as 7 arrays of shape (n,), in the order of OHLCV's fields.
+Columns = list[NDArray[Any]]
+_NO_COLUMNS: Final[Columns] = [np.empty(0, OHLCV[name]) for name in _FIELDS]
+
+
+@dataclass
+class StoredBars:
+    """What was read.
+
+    Attributes:
+      pieces: bars in order of time, each piece 7 columns of one length, none empty.
+      damaged: a sentence for each file that could not be read; its bars are missing.
+    """
+
+    pieces: list[Columns] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return sum(len(piece[0]) for piece in self.pieces)
+
+    def columns(self) -> Columns:
+        """Return the bars as 7 arrays."""
+        if len(self.pieces) == 1:
+            return self.pieces[0]
+        pieces = self.pieces or [_NO_COLUMNS]
+        return [np.concatenate(each) for each in zip(*pieces, strict=True)]
+
+    def bars(self) -> NDArray[np.void]:
+        """Return the bars as one array of dtype OHLCV."""
+        bars = np.empty(len(self), OHLCV)
+        for name, column in zip(_FIELDS, self.columns(), strict=True):
+            bars[name] = column
+        return bars
+
+
+def read_bars(
+    fqme: str,
+    period_s: int,
+    start_s: int | None = None,
+    end_s: int | None = None,
+    *,
+    newest: int | None = None,
+) -> StoredBars:
+    """Read a market's stored bars, at most those of a span.
+
+    Args:
+      fqme: full name.
+      period_s: bar length.
+      start_s: epoch s of the first, from the oldest on by default.
+      end_s: bars open before it, up to the newest by default.
+      newest: only so many of the newest of them.
+
+    Raises: BadFqme; StoreTooNew; StoreDamaged if the manifest can't be read.
+    """
+    lowest = start_s if start_s is not None else -_EVER_S
+    end = end_s if end_s is not None else _EVER_S
+    folder = bars_folder(fqme, period_s)
+    for _ in range(_TRIES):
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return StoredBars()
+        reader = _Reader(folder, manifest)
+        try:
+            return reader.read(lowest, end, newest)
+        except _Superseded:
+            continue
+    raise StoreError(f"{folder} changes faster than it can be read")
+
+
+class _Superseded(Exception):
+    """A file is gone since another manifest is in force by now."""
+
+
+@dataclass
+class _Reader:
+    """Reads what one manifest names."""
+
+    folder: Path
+    manifest: Manifest
+    damaged: list[str] = field(default_factory=list)
+
+    def read(self, start_s: int, end_s: int, newest: int | None) -> StoredBars:
+        """Return the bars of a span; only *newest* of them if that is told."""
+        tail = settled(self._tail())
+        tail = tail[(tail["time"] >= start_s) & (tail["time"] < end_s)]
+        added = {month: tail[rows] for month, rows in months_of(tail["time"])}
+        months = [
+            month
+            for month, part in self.manifest.parts.items()
+            if part.last_s >= start_s and part.first_s < end_s
+        ]
+        pieces: list[Columns] = []
+        left = newest if newest is not None else _EVER_S
+        for month in sorted({*months, *added}, key=month_key, reverse=True):
+            if left <= 0:
+                break
+            part = self.manifest.parts.get(month) if month in months else None
+            piece = self._month(part, added.get(month), start_s, end_s, left)
+            if len(piece[0]):
+                pieces.append([column[-left:] for column in piece])
+                left -= len(piece[0])
+        return StoredBars(pieces[::-1], self.damaged)
+
+    def _tail(self) -> NDArray[np.void]:
+        path = self.folder / self.manifest.tail
+        try:
+            content = decode(path.read_bytes())
+        except FileNotFoundError:
+            self._note_missing(path)
+            return decode(b"").bars
+        if content.bad:
+            self.damaged.append(f"{content.bad} bars of {path} are damaged")
+        return content.bars
+
+    def _note_missing(self, path: Path) -> None:
+        if read_manifest(self.folder) != self.manifest:
+            raise _Superseded
+        self.damaged.append(f"{path} is missing")
+
+    def _month(
+        self,
+        part: Part | None,
+        added: NDArray[np.void] | None,
+        start_s: int,
+        end_s: int,
+        newest: int,
+    ) -> Columns:
+        """Return a month's bars of a span, at least the *newest* of them."""
+        older = self._part(part, start_s, end_s, newest) if part else _NO_COLUMNS
+        if added is None:
+            return older
+        if len(older[0]) == newest:  # what is older than those needn't be looked at
+            added = added[added["time"] >= older[0][0]]
+        return merged(older, to_columns(added))
+
+    def _part(self, part: Part, start_s: int, end_s: int, newest: int) -> Columns:
+        path = self.folder / part.file
+        is_whole = part.first_s >= start_s and part.last_s < end_s
+        skip = max(part.rows - newest, 0) if is_whole else 0
+        try:
+            frame = read_part(path, skip)
+        except FileNotFoundError:
+            self._note_missing(path)
+            return _NO_COLUMNS
+        except StoreDamaged as err:
+            self.damaged.append(str(err))
+            return _NO_COLUMNS
+        columns = [frame[name].to_numpy() for name in _FIELDS]
+        if is_whole:
+            return columns
+        first, end = np.searchsorted(columns[0], (start_s, end_s))
+        return [column[max(first, end - newest) : end] for column in columns]
+
+
+def settled(bars: NDArray[np.void]) -> NDArray[np.void]:
+    """Return bars as they came in order of time; of one time the later one counts."""
+    ordered = bars[np.argsort(bars["time"], kind="stable")]
+    is_last = np.append(ordered["time"][1:] != ordered["time"][:-1], True)
+    return ordered[is_last[: len(ordered)]]
+
+
+def to_columns(bars: NDArray[np.void]) -> Columns:
+    """Return an OHLCV array as 7 arrays."""
+    return [np.ascontiguousarray(bars[name]) for name in _FIELDS]
+
+
+def merged(older: Columns, newer: Columns) -> Columns:
+    """Return the union of two ascending series; where both have a bar, *newer* wins."""
+    if not len(older[0]) or not len(newer[0]) or newer[0][0] > older[0][-1]:
+        return [np.concatenate(both) for both in zip(older, newer, strict=True)]
+    time_s = np.concatenate((older[0], newer[0]))
+    order = np.argsort(time_s, kind="stable")
+    time_s = time_s[order]
+    order = order[np.append(time_s[1:] != time_s[:-1], True)]
+    return [np.concatenate(both)[order] for both in zip(older, newer, strict=True)]

@@ -1,0 +1,106 @@
+"""The tail: bars that are in no month's file yet, appended one after the other.
+
+    record, 64 bytes: the 7 fields of a bar, 8 bytes each | check
+
+A bar may stand in it more than once; the later one counts. The file is laid out ahead
+of what is written, so a disk that is full says so before a bar is half there, and its
+free part is zeros. A record that a lost write left behind doesn't pass its check.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from piker.errors import StoreError
+from piker.tsp import OHLCV
+
+RECORD: Final = 64
+_WORDS: Final = RECORD // 8
+_AHEAD: Final = 1024 * RECORD
+#: Odd, so that no bit of a word is lost; all different, so that their order counts.
+_FACTORS: Final = np.array(
+    [0x9E3779B97F4A7C15 * (2 * i + 1) % 2**64 for i in range(1, _WORDS)], np.uint64
+)
+_SALT: Final = np.uint64(0x7069_6B65_7221_4241)  # zeros don't pass
+
+
+def _checks(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the check of each row of words, shape (n, 7)."""
+    mixed = (words ^ (words >> np.uint64(29))) * _FACTORS
+    total: NDArray[np.uint64] = mixed.sum(axis=1, dtype=np.uint64)
+    return total ^ (total >> np.uint64(31)) ^ _SALT
+
+
+def encode(bars: NDArray[np.void]) -> bytes:
+    """Return the records of *bars*, dtype OHLCV, shape (n,)."""
+    fields = np.ascontiguousarray(bars, OHLCV).view(np.uint64).reshape(-1, _WORDS - 1)
+    records = np.empty((len(bars), _WORDS), np.uint64)
+    records[:, :-1], records[:, -1] = fields, _checks(fields)
+    return records.tobytes()
+
+
+@dataclass(frozen=True)
+class TailContent:
+    """What a tail holds.
+
+    Attributes:
+      bars: dtype OHLCV, in the order in which they came.
+      records: how many are in use, bad ones too.
+      bad: how many of them don't pass their check.
+    """
+
+    bars: NDArray[np.void]
+    records: int
+    bad: int
+
+
+def decode(raw: bytes) -> TailContent:
+    """Return what is in the bytes of a tail."""
+    whole = np.frombuffer(raw, np.uint64, len(raw) // RECORD * _WORDS)
+    records = whole.reshape(-1, _WORDS)
+    fields = records[:, :-1]
+    is_used = records.any(axis=1)
+    is_good = is_used & (records[:, -1] == _checks(fields))
+    used = int(np.flatnonzero(is_used)[-1]) + 1 if is_used.any() else 0
+    good = np.ascontiguousarray(fields[is_good]).view(OHLCV).reshape(-1)
+    return TailContent(good, used, used - len(good))
+
+
+class TailWriter:
+    """Appends to a tail; what it has appended is durable."""
+
+    def __init__(self, path: Path, records: int = 0) -> None:
+        """Open *path*, made if absent, to append after *records* records."""
+        self.path = path
+        self.records = records
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._laid_out = os.fstat(self._fd).st_size
+
+    def append(self, bars: NDArray[np.void]) -> None:
+        """Append *bars*; on return they are on the disk, after an error none counts.
+
+        Raises: OSError, e.g. a full disk.
+        """
+        raw = encode(bars)
+        at = self.records * RECORD
+        if at + len(raw) > self._laid_out:
+            size = (at + len(raw) + _AHEAD) // _AHEAD * _AHEAD
+            os.posix_fallocate(self._fd, 0, size)
+            self._laid_out = size
+        written = os.pwrite(self._fd, raw, at)
+        if written != len(raw):
+            raise StoreError(f"{self.path}: wrote {written} of {len(raw)} bytes")
+        os.fdatasync(self._fd)
+        self.records += len(bars)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

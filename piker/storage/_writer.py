@@ -1,0 +1,340 @@
+"""The one writer of a market's stored bars of one period.
+
+    append: tail, durable on return
+    fold, now and then: tail --> the months it touches, each file written anew
+                        --> a manifest that names them and an empty tail
+
+Killed at any moment it leaves what the manifest in force says; whoever opens next
+removes what no manifest names. A damaged file is set aside, and what it held counts as
+not there. Not for use by two threads at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from piker.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
+from piker.log import get_logger
+from piker.tsp import find_fault
+
+from ._layout import (
+    LOCK,
+    MANIFEST,
+    PART,
+    TAIL,
+    bars_folder,
+    months_of,
+    part_name,
+    set_aside,
+    sync_folder,
+    tail_name,
+)
+from ._manifest import Manifest, Part, add_span, read_manifest, write_manifest
+from ._parts import digest_of, read_part, read_whole, to_bars, write_part
+from ._reader import settled
+from ._tail import TailWriter, decode
+
+log = get_logger(__name__)
+
+#: Bars in a tail from which on it is to be folded: 4 MB, read in a few ms.
+FOLD_BARS: Final = 1 << 16
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class StoreWriter:
+    """Writes one market's bars of one period.
+
+    Attributes:
+      folder: of the bars.
+      damaged: a sentence for each file that was set aside, or lost, at opening or
+        since.
+    """
+
+    def __init__(self, fqme: str, period_s: int) -> None:
+        """Take the store of *fqme* up, or begin it.
+
+        Raises:
+          BadFqme: no full name.
+          StoreBusy: another process writes it.
+          StoreTooNew: a later piker wrote it; it is left alone.
+          StoreFull: the disk has no room.
+          StoreError: the folder can't be written.
+        """
+        self.folder = bars_folder(fqme, period_s)
+        self.damaged: list[str] = []
+        with self._writing():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _take_lock(self.folder)
+        try:
+            with self._writing():
+                self._manifest = self._take_up(fqme, period_s)
+                self._tail = self._open_tail()
+                self._sweep()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def close(self) -> None:
+        """Let go of the store; what was appended is durable anyhow."""
+        self._tail.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    # -- what is there ------------------------------------------------------------
+
+    @property
+    def empty(self) -> tuple[tuple[int, int], ...]:
+        """Spans, (first, end) in epoch s, in which the venue has nothing."""
+        return self._manifest.empty
+
+    @property
+    def wants_fold(self) -> bool:
+        """Whether the tail has grown enough for `fold`."""
+        return self._tail.records >= FOLD_BARS
+
+    # -- changes ------------------------------------------------------------------
+
+    def append(self, bars: NDArray[np.void]) -> None:
+        """Store bars; on return they are durable.
+
+        Args:
+          bars: dtype OHLCV, of any times, in any order; one of a time that is stored
+            already replaces that one.
+
+        Raises:
+          StoreFull: the disk has no room; nothing is stored.
+          StoreError: bars that aren't of whole periods or not numbers; nothing is
+            stored.
+        """
+        if not len(bars):
+            return
+        self._check(bars)
+        with self._writing():
+            self._tail.append(bars)
+
+    def note_empty(self, first_s: int, end_s: int) -> None:
+        """Note durably that the venue has nothing from *first_s* to before *end_s*."""
+        spans = add_span(self._manifest.empty, first_s, end_s)
+        if spans != self._manifest.empty:
+            with self._writing():
+                self._put(msgspec.structs.replace(self._manifest, empty=spans))
+
+    def fold(self) -> None:
+        """Move the tail's bars into the files of their months.
+
+        Raises: StoreFull, StoreError; what is stored is as it was.
+        """
+        if not self._tail.records:
+            return
+        with self._writing():
+            content = decode((self.folder / self._manifest.tail).read_bytes())
+            self._fold(settled(content.bars))
+
+    def _fold(self, bars: NDArray[np.void]) -> None:
+        number = self._manifest.number + 1
+        parts = dict(self._manifest.parts)
+        made: list[Path] = []
+        try:
+            for month, rows in months_of(bars["time"]):
+                path = self.folder / part_name(month, number)
+                made.append(path)
+                older = self._read_month(parts.get(month))
+                parts[month] = write_part(path, settled(_joined(older, bars[rows])))
+            tail = TailWriter(self.folder / tail_name(number))
+            sync_folder(self.folder)
+        except BaseException:
+            for path in made:
+                path.unlink(missing_ok=True)
+            raise
+        self._put(
+            msgspec.structs.replace(
+                self._manifest, number=number, tail=tail.path.name, parts=parts
+            )
+        )
+        self._tail.close()
+        self._tail = tail
+        self._sweep()
+
+    def _read_month(self, part: Part | None) -> NDArray[np.void] | None:
+        if part is None:
+            return None
+        try:
+            return to_bars(read_whole(self.folder, part))
+        except (FileNotFoundError, StoreDamaged) as err:
+            self._lose(self.folder / part.file, str(err))
+            return None
+
+    def _put(self, manifest: Manifest) -> None:
+        try:
+            write_manifest(self.folder, manifest)
+        except OSError:  # it may be in force all the same: then its files count
+            if read_manifest(self.folder) != manifest:
+                raise
+        self._manifest = manifest
+
+    def _check(self, bars: NDArray[np.void]) -> None:
+        """Raise StoreError unless all of *bars* may be stored."""
+        wrong = find_fault(bars, self._manifest.period_s)
+        if wrong:
+            raise StoreError(f"can't store bars in {self.folder}: {wrong}")
+
+    # -- opening ------------------------------------------------------------------
+
+    def _take_up(self, fqme: str, period_s: int) -> Manifest:
+        try:
+            found = read_manifest(self.folder)
+        except StoreDamaged as err:
+            self._lose(self.folder / MANIFEST, str(err))
+            found = None
+        if found is None:
+            found = self._rebuild(fqme, period_s)
+            write_manifest(self.folder, found)
+        parts = {
+            month: part for month, part in found.parts.items() if self._is_there(part)
+        }
+        if parts != found.parts:
+            found = msgspec.structs.replace(found, parts=parts)
+            write_manifest(self.folder, found)
+        return found
+
+    def _is_there(self, part: Part) -> bool:
+        path = self.folder / part.file
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            self._lose(path, f"{path} is missing")
+            return False
+        if size != part.size:
+            self._lose(path, f"{path} has {size} bytes, written were {part.size}")
+            return False
+        return True
+
+    def _rebuild(self, fqme: str, period_s: int) -> Manifest:
+        """Return a manifest of what lies there: none, or all that can be read."""
+        parts: dict[str, Part] = {}
+        numbers = [0]
+        for path in sorted(self.folder.iterdir(), key=_number_of):
+            numbers.append(_number_of(path))
+            if named := PART.match(path.name):
+                try:
+                    parts[named[1]] = _describe(path)
+                except StoreDamaged as err:
+                    self._lose(path, str(err))
+        number = max(numbers) + 1
+        tail = TailWriter(self.folder / tail_name(number))
+        for path in sorted(self.folder.glob("tail.*.bin"), key=_number_of):
+            if path != tail.path and (bars := decode(path.read_bytes()).bars).size:
+                tail.append(bars)
+        tail.close()
+        return Manifest(
+            fqme=fqme,
+            period_s=period_s,
+            number=number,
+            tail=tail_name(number),
+            parts=parts,
+        )
+
+    def _open_tail(self) -> TailWriter:
+        """Open the tail to go on with it; a damaged one is set aside, its bars kept."""
+        path = self.folder / self._manifest.tail
+        if not path.exists() and self._manifest.number:
+            self.damaged.append(f"{path} is missing")
+            log.warning("%s is missing", path)
+        tail = TailWriter(path)
+        content = decode(path.read_bytes())
+        tail.records = content.records
+        if not content.bad:
+            return tail
+        tail.close()
+        self.damaged.append(f"{content.bad} bars of {path} are damaged")
+        number = self._manifest.number + 1
+        fresh = TailWriter(self.folder / tail_name(number))
+        if len(content.bars):
+            fresh.append(content.bars)
+        self._put(
+            msgspec.structs.replace(self._manifest, number=number, tail=fresh.path.name)
+        )
+        self._lose(path, self.damaged.pop())
+        return fresh
+
+    def _lose(self, path: Path, why: str) -> None:
+        """Note that a file is damaged, and set it aside if it is there."""
+        there = ""
+        with suppress(FileNotFoundError):
+            there = f"; it lies in {set_aside(path)} now"
+        self.damaged.append(why + there)
+        log.warning("%s%s", why, there)
+
+    def _sweep(self) -> None:
+        """Remove what a killed writer left and no manifest names."""
+        named = {self._manifest.tail, *(p.file for p in self._manifest.parts.values())}
+        for path in self.folder.iterdir():
+            is_ours = PART.match(path.name) or TAIL.match(path.name)
+            is_fresh = path.name.startswith(".") and path.name.endswith(".new")
+            if is_fresh or (is_ours and path.name not in named):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Generator[None, None, None]:
+        """Let out errors of ours only."""
+        try:
+            yield
+        except OSError as err:
+            what = f"can't store bars in {self.folder}: {err.strerror or err}"
+            if err.errno in _NO_ROOM:
+                raise StoreFull(f"{what}; free some space there") from None
+            raise StoreError(what) from None
+
+
+def _joined(
+    older: NDArray[np.void] | None, newer: NDArray[np.void]
+) -> NDArray[np.void]:
+    return newer if older is None else np.concatenate((older, newer))
+
+
+def _number_of(path: Path) -> int:
+    named = PART.match(path.name) or TAIL.match(path.name)
+    return int(named[named.lastindex or 1]) if named else 0
+
+
+def _describe(path: Path) -> Part:
+    """Return the entry of a month's file; raises StoreDamaged."""
+    times = read_part(path)["time"].to_numpy()
+    if not len(times):
+        raise StoreDamaged(f"{path} holds no bar")
+    return Part(
+        file=path.name,
+        rows=len(times),
+        first_s=int(times[0]),
+        last_s=int(times[-1]),
+        size=path.stat().st_size,
+        digest=digest_of(path),
+    )
+
+
+def _take_lock(folder: Path) -> int:
+    """Return a descriptor that holds the folder's lock; raises StoreBusy."""
+    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        os.close(fd)
+        raise StoreBusy(
+            f"process {holder or '?'} writes the bars in {folder}: stop it first, "
+            "e.g. `piker services stop datad.BROKER`"
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    return fd
