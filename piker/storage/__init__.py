@@ -1,5 +1,10 @@
 """Bars on disk: a parquet file a market, period and month, a tail for the newest."""
 
+from ._foreign import (
+    Imported as Imported,
+    read_foreign as read_foreign,
+    write_foreign as write_foreign,
+)
 from ._layout import (
     bars_folder as bars_folder,
     store_root as store_root,

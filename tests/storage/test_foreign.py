@@ -1,0 +1,172 @@
+"""Files of others: read as what they say, refused where they can't be bars."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import polars as pl
+import pytest
+
+from piker.errors import UsageError
+from piker.storage import read_foreign, write_foreign
+from piker.tsp import OHLCV, find_gaps
+from tests._data import data_dir
+from tests.storage.test_store_model import make
+
+T = 1_700_000_040  # a whole minute
+HEAD = "time,open,high,low,close,volume,count\n"
+ROWS = [f"{T + 60 * i},1,3,0.5,2,10,4\n" for i in range(3)]
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_plain_csv(tmp_path):
+    got = read_foreign(write(tmp_path / "x.csv", HEAD + "".join(ROWS)), 60)
+    assert got.bars.tolist() == [(T + 60 * i, 1, 3, 0.5, 2, 10, 4) for i in range(3)]
+    assert got.notes == ["time is column 'time', s since the epoch"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)]
+)
+def test_the_unit_of_a_time_is_told_by_its_size(tmp_path, unit, factor):
+    text = HEAD + "".join(f"{(T + 60 * i) * factor},1,1,1,1,1,1\n" for i in range(3))
+    got = read_foreign(write(tmp_path / "x", text), 60)
+    assert got.bars["time"].tolist() == [T, T + 60, T + 120]
+    assert f"{unit} since the epoch" in got.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "zone", "told"),
+    [
+        ("2023-11-14 22:14:00", "UTC", "in UTC"),
+        ("2023-11-14T22:14:00Z", "UTC", "in UTC"),
+        ("2023-11-14T16:14:00-06:00", "UTC", "in UTC"),
+        ("2023-11-14 22:14:00.000000", "UTC", "in UTC"),
+        ("2023-11-14 16:14:00", "America/Chicago", "in America/Chicago"),
+    ],
+)
+def test_times_in_words(tmp_path, stamp, zone, told):
+    path = write(tmp_path / "x", f"Date,Open,High,Low,Close,Vol\n{stamp},1,1,1,1,1\n")
+    got = read_foreign(path, 60, zone)
+    assert got.bars["time"].tolist() == [T]
+    assert told in got.notes[0]
+    assert "open is column 'Open'" in got.notes
+    assert any("1 where there is volume" in note for note in got.notes)
+
+
+def test_gzip_order_and_rows_that_stand_twice(tmp_path):
+    text = HEAD + ROWS[2] + ROWS[0] + ROWS[0] + ROWS[1]
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    got = read_foreign(path, 60)
+    assert got.bars["time"].tolist() == [T, T + 60, T + 120]
+    assert got.notes[1:] == [
+        "rows were not in order of time: sorted",
+        "1 rows stood there twice: taken once",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ("it is empty",)),
+        (HEAD, ("no row",)),
+        ("time,open,high,low,close\n1,1,1,1,1\n", ("none is for volume", "'close'")),
+        (HEAD + f"{T},1,1,1,,1,1\n", ("row 0 has nothing in 'close'",)),
+        (HEAD + f"{T},1,1,1,NaN,1,1\n", ("close of the bar at", "no number")),
+        (HEAD + f"{T},1,1,1,1,-1,1\n", ("volume of the bar", "negative")),
+        (HEAD + f"{T},1,1,2,1,1,1\n", ("beyond its high or low",)),
+        (HEAD + f"{T},1,x,1,1,1,1\n", ("'high' holds no numbers",)),
+        (HEAD + f"{T}.5,1,1,1,1,1,1\n", ("row 0", "no whole second")),
+        (HEAD + "soon,1,1,1,1,1,1\n", ("'time' holds no times", "soon")),
+        (HEAD + "12345,1,1,1,1,1,1\n", ("no times of one unit", "12345")),
+        (HEAD + ROWS[0] + f"{T},1,3,0.5,2,10,5\n", ("1 times have two bars",)),
+        (HEAD + f"{T + 30},1,1,1,1,1,1\n{T + 330},1,1,1,1,1,1\n", ("--period 300",)),
+    ],
+)
+def test_what_can_not_be_bars(tmp_path, text, words):
+    path = write(tmp_path / "x.csv", text)
+    with pytest.raises(UsageError) as told:
+        read_foreign(path, 60)
+    said = str(told.value)
+    assert said.startswith(f"can't import {path}: ")
+    assert "\n" not in said
+    assert all(word in said for word in words), said
+
+
+def test_zones_that_are_none_and_files_that_are_none(tmp_path):
+    path = write(tmp_path / "x", "date,o,h,l,c,v\n2023-11-14 22:14:00,1,1,1,1,1\n")
+    with pytest.raises(UsageError, match="zone 'Nowhere'"):
+        read_foreign(path, 60, "Nowhere")
+    with pytest.raises(UsageError, match="No such file"):
+        read_foreign(tmp_path / "absent", 60)
+    with pytest.raises(UsageError, match="directory"):
+        read_foreign(tmp_path, 60)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_a_file_that_was_cut_is_a_sentence(tmp_path, kind):
+    path = tmp_path / f"x.{kind}"
+    write_foreign(path, make(60 * np.arange(5000) + T))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UsageError, match="can't be read"):
+        read_foreign(path, 60)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".feather", ".arrow"])
+def test_what_is_written_comes_back_bit_by_bit(tmp_path, ending):
+    rng = np.random.default_rng(5)
+    bars = make(T + 60 * np.arange(2000))
+    prices = rng.lognormal(0, 9, 2000)
+    for name in ("open", "high", "low", "close"):
+        bars[name] = prices
+    bars["volume"], bars["count"] = rng.lognormal(0, 30, 2000), rng.integers(0, 9, 2000)
+    write_foreign(tmp_path / f"x{ending}", bars)
+    assert read_foreign(tmp_path / f"x{ending}", 60).bars.tobytes() == bars.tobytes()
+
+
+def test_an_unknown_ending_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"ends in \.csv, \.parquet"):
+        write_foreign(tmp_path / "x.xls", np.zeros(1, OHLCV))
+
+
+# -- recorded history ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "rows", "gaps", "missing"),
+    [
+        ("freqtrade_btc/UNITTEST_BTC-1m.feather", "date", 13_681, 538, 717),
+        ("btcperp_1m/btc-perp-20211231-20220201_1m.csv.gz", "timestamp", 45_031, 0, 0),
+        (
+            "cme_6e_1m/6EH4.XCME_1min_bars_20240101_20240131.csv.gz",
+            "timestamp_utc",
+            29_996,
+            375,
+            None,
+        ),
+    ],
+)
+def test_recorded_history(name, column, rows, gaps, missing):
+    path = data_dir() / "history_and_streams" / name
+    got = read_foreign(path, 60)
+    assert len(got.bars) == rows
+    found = find_gaps(got.bars, 60)
+    assert len(found) == gaps
+    if missing is not None:
+        assert sum((end - start) // 60 for start, end in found) == missing
+    # the same by another way: straight from the file
+    frame = (
+        pl.read_ipc(path)
+        if name.endswith(".feather")
+        else pl.read_csv(path, try_parse_dates=True)
+    )
+    seconds = frame[column].dt.epoch("s").to_list()
+    assert got.bars["time"].tolist() == seconds
+    for field in ("open", "high", "low", "close", "volume"):
+        assert got.bars[field].tolist() == frame[field].cast(pl.Float64).to_list()
