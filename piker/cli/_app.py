@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from . import brokers, debug, demo, doctor, init, quotes, record, search, services
+from . import (
+    brokers,
+    debug,
+    demo,
+    doctor,
+    init,
+    quotes,
+    record,
+    search,
+    services,
+    store,
+)
 from ._run import Options, RootGroup, print_version
 
 app = typer.Typer(
@@ -47,6 +58,7 @@ app.command(name="search")(search.search)
 app.command(name="quotes")(quotes.quotes)
 app.command(name="record")(record.record)
 app.add_typer(services.app, name="services")
+app.add_typer(store.app, name="store")
 app.command(name="brokers")(brokers.brokers)
 app.command(name="init")(init.init)
 app.command(name="doctor")(doctor.doctor)

@@ -1,5 +1,13 @@
 """Bars on disk: a parquet file a market, period and month, a tail for the newest."""
 
+from ._admin import (
+    StoreInfo as StoreInfo,
+    delete as delete,
+    list_stores as list_stores,
+    nothing_stored as nothing_stored,
+    repair as repair,
+    verify as verify,
+)
 from ._foreign import (
     Imported as Imported,
     read_foreign as read_foreign,

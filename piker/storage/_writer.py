@@ -166,6 +166,20 @@ class StoreWriter:
         self._tail = tail
         self._sweep()
 
+    def set_damaged_aside(self) -> None:
+        """Set aside each month's file that isn't as it was written.
+
+        Reads all files. Raises: StoreFull, StoreError.
+        """
+        with self._writing():
+            parts = {
+                month: part
+                for month, part in self._manifest.parts.items()
+                if self._read_month(part) is not None
+            }
+            if parts != self._manifest.parts:
+                self._put(msgspec.structs.replace(self._manifest, parts=parts))
+
     def _read_month(self, part: Part | None) -> NDArray[np.void] | None:
         if part is None:
             return None

@@ -1,0 +1,299 @@
+"""``piker store``: the bars on this machine's disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._run import options_of, say, settle
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from piker.storage import StoreInfo
+    from piker.tsp import Gap
+
+app = typer.Typer(invoke_without_command=True)
+
+CHUNK_BARS = 1 << 18
+
+Market = Annotated[str, typer.Argument(metavar="FQME", help="E.g. btcusdt.spot.sim.")]
+Period = Annotated[
+    int, typer.Option("--period", "-p", min=1, metavar="S", help="Bar length, seconds.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
+
+
+@app.callback()
+def store(ctx: typer.Context) -> None:
+    """Look at, fill and mend the bars on this machine's disk; lists them by default."""
+    settle(options_of(ctx))
+    if ctx.invoked_subcommand is None:
+        ls()
+
+
+@app.command()
+def ls(as_json: AsJson = False) -> None:
+    """List the markets with stored bars."""
+    from piker.storage import list_stores, store_root
+
+    from ._show import bare_fields, open_console, put_json
+
+    found = list_stores()
+    if as_json:
+        put_json([bare_fields(info) for info in found])
+        return
+    if not found:
+        say(f"no bars are stored in {store_root()}")
+        return
+    open_console().print(_table(found))
+    for info in found:
+        if info.fault:
+            say(f"{info.fqme}, {info.period_s} s: {info.fault}")
+
+
+@app.command(name="import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV (.gz too), parquet or feather.")],
+    fqme: Annotated[str, typer.Option("--fqme", "-f", help="Whose bars they are.")],
+    period: Period,
+    zone: Annotated[
+        str, typer.Option("--zone", help="Of times that name none.")
+    ] = "UTC",
+    as_json: AsJson = False,
+) -> None:
+    """Store the bars of a file; where a bar is stored already, the file's one counts.
+
+    Says on stderr what it took each column and the times for.
+    """
+    from piker.storage import StoreWriter, bars_folder, read_foreign
+
+    from ._show import put_json
+
+    bars_folder(fqme, period)  # a wrong name is told before a long read
+    found = read_foreign(file.expanduser(), period, zone)
+    for note in found.notes:
+        say(note)
+    writer = StoreWriter(fqme, period)
+    try:
+        with _progress(f"storing {len(found.bars):,} bars") as progress:
+            for at in range(0, len(found.bars), CHUNK_BARS):
+                progress(at / len(found.bars))
+                writer.append(found.bars[at : at + CHUNK_BARS])
+                writer.fold()
+            progress(1.0)
+    finally:
+        writer.close()
+    for fault in writer.damaged:
+        say(fault)
+    first, last = (int(found.bars["time"][at]) for at in (0, -1))
+    if as_json:
+        told = {"fqme": fqme, "period_s": period, "bars": len(found.bars)}
+        put_json({**told, "first_s": first, "last_s": last, "notes": found.notes})
+    else:
+        say(f"stored {len(found.bars):,} bars, {_at(first)} to {_at(last)}")
+
+
+@app.command()
+def export(
+    fqme: Market,
+    file: Annotated[Path, typer.Argument(help="Ends in .csv, .parquet, .feather.")],
+    period: Period,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
+) -> None:
+    """Write a market's stored bars to a file; times are epoch seconds."""
+    from piker.errors import StoreError, UsageError
+    from piker.storage import nothing_stored, read_bars, write_foreign
+
+    path = file.expanduser()
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists: name another file, or say --force")
+    found = read_bars(fqme, period)
+    for fault in found.damaged:
+        say(fault)
+    if not len(found):
+        raise nothing_stored(fqme, period)
+    try:
+        write_foreign(path, found.bars())
+    except OSError as err:
+        raise StoreError(f"can't write {path}: {err.strerror or err}") from None
+    say(f"wrote {len(found):,} bars to {path}")
+
+
+@app.command()
+def gaps(
+    fqme: Market,
+    period: Period,
+    always_open: Annotated[
+        bool,
+        typer.Option("--always-open", help="Read no trading hours off the bars."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of periods without a bar, oldest first.
+
+    A gap is `closed` where the market never trades at these hours of the week, else
+    `missing`: nothing traded, or the bars are lost.
+    """
+    from piker.storage import nothing_stored, read_bars
+    from piker.tsp import infer_hours, list_gaps
+
+    from ._show import open_console, put_json
+
+    found = read_bars(fqme, period)
+    for fault in found.damaged:
+        say(fault)
+    if not len(found):
+        raise nothing_stored(fqme, period)
+    bars = found.bars()
+    hours = None if always_open else infer_hours(bars["time"], period)
+    listed = list_gaps(bars, period, hours)
+    if as_json:
+        put_json([asdict(gap) for gap in listed])
+        return
+    if listed:
+        open_console().print(_gap_table(listed))
+    missing, lacking = sum(g.missing for g in listed), [g for g in listed if g.missing]
+    say(
+        f"{len(found):,} bars; {len(listed) - len(lacking)} times closed; {missing:,} "
+        f"bars missing in {len(lacking)} gaps"
+    )
+
+
+@app.command(name="verify")
+def verify_(
+    fqme: Annotated[
+        str | None, typer.Argument(metavar="[FQME]", help="All by default.")
+    ] = None,
+    period: Annotated[
+        int | None, typer.Option("--period", "-p", min=1, help="All by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare stored bars with what was written; exit code 1 if they differ."""
+    from piker.storage import verify
+
+    from ._show import put_json
+
+    told: list[dict[str, Any]] = []
+    for name, seconds in _chosen(fqme, period):
+        with _progress(f"{name}, {seconds} s") as progress:
+            faults = verify(name, seconds, progress)
+        told.append({"fqme": name, "period_s": seconds, "faults": faults})
+    if as_json:
+        put_json(told)
+    for each in told:
+        for fault in each["faults"]:
+            say(f"{each['fqme']}, {each['period_s']} s: {fault}")
+    bad = sum(bool(each["faults"]) for each in told)
+    say(f"{len(told) - bad} of {len(told)} are sound")
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command(name="repair")
+def repair_(fqme: Market, period: Period, as_json: AsJson = False) -> None:
+    """Set damaged files aside, so that what is left can be read and added to."""
+    from piker.storage import repair
+
+    from ._show import put_json
+
+    faults = repair(fqme, period)
+    if as_json:
+        put_json({"fqme": fqme, "period_s": period, "set_aside": faults})
+    for fault in faults:
+        say(fault)
+    if not faults:
+        say("nothing was damaged")
+
+
+@app.command(name="delete")
+def delete_(
+    fqme: Market,
+    period: Annotated[
+        int | None, typer.Option("--period", "-p", min=1, help="All by default.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Remove a market's stored bars."""
+    from piker.storage import delete
+
+    chosen = _chosen(fqme, period)
+    what = ", ".join(f"{seconds} s" for _, seconds in chosen)
+    if not yes:
+        typer.confirm(f"remove the stored bars of {fqme} ({what})?", abort=True)
+    for name, seconds in chosen:
+        delete(name, seconds)
+    say(f"removed the bars of {fqme} ({what})")
+
+
+# -- helpers ------------------------------------------------------------------
+
+
+def _chosen(fqme: str | None, period: int | None) -> list[tuple[str, int]]:
+    """Return the stores meant, at least one."""
+    from piker.errors import StoreError
+    from piker.storage import bars_folder, nothing_stored, store_root, stored_folders
+
+    if fqme is not None:
+        bars_folder(fqme, period or 1)
+    found = [
+        (name, seconds)
+        for name, seconds, _ in stored_folders()
+        if fqme in {None, name} and period in {None, seconds}
+    ]
+    if not found and fqme is not None:
+        raise nothing_stored(fqme, period or 1)
+    if not found:
+        raise StoreError(f"no bars are stored in {store_root()}")
+    return found
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[float], None]]:
+    """Show a bar on stderr while the block lasts, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as shown:
+        task = shown.add_task(what, total=1.0)
+        yield lambda done: shown.update(task, completed=done)
+
+
+def _at(time_s: int) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _table(found: list[StoreInfo]) -> Table:
+    from ._show import new_table
+
+    numbers = ("period", "bars", "MiB", "bad")
+    table = new_table("market", *numbers, "from", "to", right=numbers)
+    table.columns[0].min_width = max(len(info.fqme) for info in found)
+    for info in found:
+        ends = (info.first_s, info.last_s)
+        span = [_at(t)[:10] if info.bars else "-" for t in ends]
+        cells: list[Any] = [f"{info.period_s} s", f"{info.bars:,}"]
+        cells += [f"{info.size / 2**20:.1f}", str(info.damaged) if info.damaged else ""]
+        table.add_row(info.fqme, *cells, *span)
+    return table
+
+
+def _gap_table(listed: list[Gap]) -> Table:
+    from ._show import new_table
+
+    numbers = ("periods", "missing")
+    table = new_table("from (UTC)", "to", *numbers, "kind", right=numbers)
+    for gap in listed:
+        span = (_at(gap.start_s), _at(gap.end_s))
+        table.add_row(*span, str(gap.periods), str(gap.missing), gap.kind)
+    return table

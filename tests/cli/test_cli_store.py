@@ -1,0 +1,128 @@
+"""``piker store``, as a user has it: in a process of its own."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from piker import config
+from piker.storage import bars_folder
+from tests._data import data_dir
+from tests.cli import _cli
+
+pytestmark = pytest.mark.tree  # processes, though no actors
+
+CME = "6eh4.cme.20240318.sim"
+BTC = "unitbtc.spot.sim"
+HEAD = "time,open,high,low,close,volume\n"
+
+
+@pytest.fixture
+def env(tmp_path, monkeypatch):
+    dirs = config.Dirs.under(tmp_path)
+    names = ("config", "state", "cache", "runtime")
+    for name in names:
+        monkeypatch.setenv(f"PIKER_{name.upper()}_DIR", getattr(dirs, name))
+    return dict(os.environ)
+
+
+async def test_from_import_to_delete(env, tmp_path):
+    history = data_dir() / "history_and_streams"
+    feather = history / "freqtrade_btc" / "UNITTEST_BTC-1m.feather"
+    said = await _cli.run(
+        "store", "import", feather, "--fqme", BTC, "--period", 60, "--json", env=env
+    )
+    assert said.code == 0, said
+    assert said.json["bars"] == 13_681
+    assert "time is column 'date', in UTC" in said.err
+    gaps = await _cli.run("store", "gaps", BTC, "--period", 60, "--json", env=env)
+    assert len(gaps.json) == 538
+    assert sum(gap["missing"] for gap in gaps.json) == 717
+    for ending in ("csv", "feather"):
+        out = tmp_path / f"x.{ending}"
+        said = await _cli.run("store", "export", BTC, out, "-p", 60, env=env)
+        assert (said.code, said.err) == (0, f"wrote 13,681 bars to {out}\n")
+        again = await _cli.run("store", "export", BTC, out, "-p", 60, env=env)
+        again.refused(2, "exists", "--force")
+        said = await _cli.run(
+            "store", "import", out, "-f", f"{ending}.sim", "-p", 60, env=env
+        )
+        assert said.code == 0, said
+    listed = await _cli.run("store", "ls", "--json", env=env)
+    assert [(i["fqme"], i["bars"]) for i in listed.json] == [
+        ("csv.sim", 13_681),
+        ("feather.sim", 13_681),
+        (BTC, 13_681),
+    ]
+    shown = await _cli.run("store", env=env | {"COLUMNS": "80"})
+    assert BTC in shown.out
+    assert "13,681" in shown.out
+    asked = await _cli.run("store", "delete", BTC, env=env)
+    assert asked.code == 130
+    gone = await _cli.run("store", "delete", BTC, "--yes", env=env)
+    assert gone.code == 0
+    none = await _cli.run("store", "gaps", BTC, "-p", 60, env=env)
+    none.refused(1, "no 60 s bars", BTC)
+
+
+async def test_the_breaks_of_a_future_are_closed_market(env):
+    path = data_dir() / "history_and_streams/cme_6e_1m"
+    (path,) = path.glob("*.csv.gz")
+    said = await _cli.run("store", "import", path, "-f", CME, "-p", 60, env=env)
+    assert said.code == 0, said
+    gaps = await _cli.run("store", "gaps", CME, "-p", 60, "--json", env=env)
+    kinds = [gap["kind"] for gap in gaps.json]
+    assert (kinds.count("closed"), kinds.count("missing")) == (22, 353)
+    assert sum(gap["missing"] for gap in gaps.json) == 423
+    said = await _cli.run("store", "gaps", CME, "-p", 60, env=env)
+    assert said.err == "29,996 bars; 22 times closed; 423 bars missing in 353 gaps\n"
+    always = await _cli.run(
+        "store", "gaps", CME, "-p", 60, "--always-open", "--json", env=env
+    )
+    assert {gap["kind"] for gap in always.json} == {"missing"}
+
+
+async def test_damage_is_found_set_aside_and_said(env, tmp_path):
+    (tmp_path / "x.csv").write_text(
+        HEAD
+        + "".join(
+            f"{1_706_740_000 // 60 * 60 + 60 * i},1,1,1,1,1\n" for i in range(500)
+        )
+    )
+    await _cli.run("store", "import", tmp_path / "x.csv", "-f", BTC, "-p", 60, env=env)
+    sound = await _cli.run("store", "verify", env=env)
+    assert (sound.code, sound.err) == (0, "1 of 1 are sound\n")
+    with config.use_dirs(config.Dirs.under(tmp_path)):
+        folder = bars_folder(BTC, 60)
+    path = min(folder.glob("*.parquet"))
+    raw = path.read_bytes()
+    path.write_bytes(raw[:90] + bytes([raw[90] ^ 255]) + raw[91:])
+    bad = await _cli.run("store", "verify", BTC, "-p", 60, "--json", env=env)
+    assert bad.code == 1
+    assert "isn't as it was written" in bad.json[0]["faults"][0]
+    mended = await _cli.run("store", "repair", BTC, "-p", 60, env=env)
+    assert mended.code == 0
+    assert "lies in" in mended.err
+    assert (await _cli.run("store", "verify", BTC, env=env)).code == 0
+    listed = await _cli.run("store", "ls", "--json", env=env)
+    assert listed.json[0]["damaged"] == 1
+    again = await _cli.run("store", "repair", BTC, "-p", 60, env=env)
+    assert again.err == "nothing was damaged\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("gaps", "btc", "-p", 60), 2, ("no broker",)),
+        (("gaps", BTC), 2, ("--period",)),
+        (("verify", BTC), 1, ("no 1 s bars", "piker store ls")),
+        (("verify",), 1, ("no bars are stored in",)),
+        (("repair", BTC, "-p", 60), 1, ("no 60 s bars",)),
+        (("delete", BTC, "-y"), 1, ("no 1 s bars",)),
+        (("import", "absent.csv", "-f", BTC, "-p", 60), 2, ("No such file",)),
+        (("export", BTC, "x.xls", "-p", 60), 1, ("no 60 s bars",)),
+    ],
+)
+async def test_what_can_not_be_is_one_sentence(env, args, code, words):
+    (await _cli.run("store", *args, env=env)).refused(code, *words)
