@@ -8,6 +8,7 @@ next one is in force; where a file is gone by then, that one is read.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +22,10 @@ from piker.tsp import OHLCV
 from ._layout import bars_folder, month_key, months_of
 from ._manifest import Manifest, Part, read_manifest
 from ._parts import read_part
-from ._tail import decode
+from ._tail import TailContent, decode
 
 _TRIES: Final = 20  # a manifest is replaced seldom: so many in a row don't happen
+_WRITE_S: Final = 0.002  # longer than a few bars take to be written
 _EVER_S: Final = 1 << 62
 _FIELDS: Final = tuple(OHLCV.names or ())
 
@@ -133,7 +135,7 @@ class _Reader:
     def _tail(self) -> NDArray[np.void]:
         path = self.folder / self.manifest.tail
         try:
-            content = decode(path.read_bytes())
+            content = _read_tail(path)
         except FileNotFoundError:
             self._note_missing(path)
             return decode(b"").bars
@@ -179,6 +181,19 @@ class _Reader:
             return columns
         first, end = np.searchsorted(columns[0], (start_s, end_s))
         return [column[max(first, end - newest) : end] for column in columns]
+
+
+def _read_tail(path: Path) -> TailContent:
+    """Return what is in a tail; one that is just being appended to is read again.
+
+    A read that meets a write may get the end of what is written and not its beginning.
+    """
+    for _ in range(_TRIES):
+        content = decode(path.read_bytes())
+        if not content.bad:
+            break
+        time.sleep(_WRITE_S)
+    return content
 
 
 def settled(bars: NDArray[np.void]) -> NDArray[np.void]:

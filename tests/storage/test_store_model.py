@@ -28,7 +28,7 @@ from piker.errors import (
     StoreError,
     StoreTooNew,
 )
-from piker.storage import StoreWriter, bars_folder, read_bars, stored_folders
+from piker.storage import StoreWriter, _reader, bars_folder, read_bars, stored_folders
 from piker.storage._manifest import add_span, read_manifest
 from piker.storage._tail import RECORD, decode, encode
 from piker.tsp import OHLCV
@@ -330,6 +330,19 @@ def test_a_damaged_tail_costs_the_bars_that_are_damaged():
     read = read_bars(FQME, 60)
     assert (read.bars().tobytes(), read.damaged) == (bars.tobytes(), [])
     assert [p.read_bytes() for p in (folder / "damaged").iterdir()] == [bytes(raw)]
+
+
+def test_a_tail_that_is_being_written_is_read_again(monkeypatch):
+    """Pages of a file are written one by one, and read so."""
+    bars, folder = filled()
+    (path,) = folder.glob("tail.*.bin")
+    raw = path.read_bytes()
+    half = bytearray(raw)
+    half[90 * RECORD : 95 * RECORD] = bytes(5 * RECORD)  # the later ones are there
+    path.write_bytes(half)
+    monkeypatch.setattr(_reader.time, "sleep", lambda _: path.write_bytes(raw))
+    read = read_bars(FQME, 60)
+    assert (read.bars().tobytes(), read.damaged) == (bars.tobytes(), [])
 
 
 def test_a_later_pikers_store_is_left_alone():
