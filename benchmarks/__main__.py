@@ -26,6 +26,7 @@ NAMES: Final = (
     "search",
     "wire",
     "isolation",
+    "store",
 )
 
 
