@@ -124,6 +124,8 @@ def export(
     except OSError as err:
         raise StoreError(f"can't write {path}: {err.strerror or err}") from None
     say(f"wrote {len(found):,} bars to {path}")
+    if found.damaged:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -132,17 +134,17 @@ def gaps(
     period: Period,
     always_open: Annotated[
         bool,
-        typer.Option("--always-open", help="Read no trading hours off the bars."),
+        typer.Option("--always-open", help="Take no time for closed market."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the runs of periods without a bar, oldest first.
 
-    A gap is `closed` where the market never trades at these hours of the week, else
-    `missing`: nothing traded, or the bars are lost.
+    A gap is `closed` where other weeks have no bars at these hours either (stderr says
+    so), else `missing`: nothing traded, or the bars are lost.
     """
     from piker.storage import nothing_stored, read_bars
-    from piker.tsp import infer_hours, list_gaps
+    from piker.tsp import list_gaps
 
     from ._show import open_console, put_json
 
@@ -151,19 +153,20 @@ def gaps(
         say(fault)
     if not len(found):
         raise nothing_stored(fqme, period)
-    bars = found.bars()
-    hours = None if always_open else infer_hours(bars["time"], period)
-    listed = list_gaps(bars, period, hours)
+    listed = list_gaps(found.bars(), period, None if always_open else "observed")
     if as_json:
         put_json([asdict(gap) for gap in listed])
-        return
-    if listed:
+    elif listed:
         open_console().print(_gap_table(listed))
     missing, lacking = sum(g.missing for g in listed), [g for g in listed if g.missing]
     say(
         f"{len(found):,} bars; {len(listed) - len(lacking)} times closed; {missing:,} "
         f"bars missing in {len(lacking)} gaps"
     )
+    if len(lacking) < len(listed):
+        say("closed is read off the same hours of other weeks; --always-open: none is")
+    if found.damaged:
+        raise typer.Exit(1)
 
 
 @app.command(name="verify")
@@ -177,6 +180,7 @@ def verify_(
     as_json: AsJson = False,
 ) -> None:
     """Compare stored bars with what was written; exit code 1 if they differ."""
+    from piker.errors import StoreError
     from piker.storage import verify
 
     from ._show import put_json
@@ -184,7 +188,10 @@ def verify_(
     told: list[dict[str, Any]] = []
     for name, seconds in _chosen(fqme, period):
         with _progress(f"{name}, {seconds} s") as progress:
-            faults = verify(name, seconds, progress)
+            try:
+                faults = verify(name, seconds, progress)
+            except StoreError as err:
+                faults = [str(err)]
         told.append({"fqme": name, "period_s": seconds, "faults": faults})
     if as_json:
         put_json(told)
@@ -239,17 +246,17 @@ def delete_(
 def _chosen(fqme: str | None, period: int | None) -> list[tuple[str, int]]:
     """Return the stores meant, at least one."""
     from piker.errors import StoreError
-    from piker.storage import bars_folder, nothing_stored, store_root, stored_folders
+    from piker.msgs import Fqme
+    from piker.storage import nothing_stored, store_root, stored_folders
 
-    if fqme is not None:
-        bars_folder(fqme, period or 1)
+    wanted = str(Fqme.parse(fqme)) if fqme is not None else None
     found = [
         (name, seconds)
         for name, seconds, _ in stored_folders()
-        if fqme in {None, name} and period in {None, seconds}
+        if wanted in {None, name} and period in {None, seconds}
     ]
     if not found and fqme is not None:
-        raise nothing_stored(fqme, period or 1)
+        raise nothing_stored(fqme, period)
     if not found:
         raise StoreError(f"no bars are stored in {store_root()}")
     return found

@@ -19,7 +19,7 @@ from ._layout import (
     stored_folders as stored_folders,
 )
 from ._reader import (
-    Columns as Columns,
+    BarColumns as BarColumns,
     StoredBars as StoredBars,
     read_bars as read_bars,
 )

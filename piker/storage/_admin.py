@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from piker.errors import StoreDamaged, StoreError
+from piker.msgs import Fqme
 from piker.types import Struct
 
 from ._layout import DAMAGED, bars_folder, stored_folders
 from ._manifest import Manifest, read_manifest
 from ._parts import check_part
-from ._reader import read_bars
+from ._reader import read_bars, without_manifest
 from ._tail import decode
 from ._writer import StoreWriter
 
@@ -51,22 +54,27 @@ def list_stores() -> list[StoreInfo]:
 
 
 def _describe(fqme: str, period_s: int, folder: Path) -> StoreInfo:
-    files = [p for p in folder.rglob("*") if p.is_file()]
-    size = sum(p.stat().st_size for p in files)
-    damaged = sum(p.parent.name == DAMAGED for p in files)
+    size = damaged = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a fold goes on
+            size += path.stat().st_size * path.is_file()
+            damaged += path.parent.name == DAMAGED
     told: dict[str, Any] = {"fqme": fqme, "period_s": period_s}
     told |= {"size": size, "damaged": damaged}
     try:
-        manifest = read_manifest(folder)
-        if manifest is None:
-            raise StoreDamaged(f"{folder} has no manifest")
-        return StoreInfo(**(told | _content(folder, manifest)))
+        return StoreInfo(**(told | _content(folder)))
     except (StoreError, OSError) as err:
         return StoreInfo(**told, fault=str(err))
 
 
-def _content(folder: Path, manifest: Manifest) -> dict[str, int]:
-    times = decode((folder / manifest.tail).read_bytes()).bars["time"]
+def _content(folder: Path) -> dict[str, int]:
+    manifest = _manifest_in(folder)
+    try:
+        times = decode((folder / manifest.tail).read_bytes()).bars["time"]
+    except FileNotFoundError:
+        if manifest != _manifest_in(folder):
+            return _content(folder)  # it was folded just now
+        raise
     parts = manifest.parts.values()
     firsts, lasts = [p.first_s for p in parts], [p.last_s for p in parts]
     if len(times):
@@ -79,6 +87,14 @@ def _content(folder: Path, manifest: Manifest) -> dict[str, int]:
         "months": len(parts),
         "tail": len(times),
     }
+
+
+def _manifest_in(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        said = without_manifest(folder) or [f"{folder} holds no bars"]
+        raise StoreDamaged(said[0])
+    return manifest
 
 
 def verify(
@@ -94,13 +110,19 @@ def verify(
     Raises: BadFqme; StoreTooNew; StoreDamaged; StoreError if nothing is stored.
     """
     folder = bars_folder(fqme, period_s)
-    manifest = read_manifest(folder)
-    if manifest is None:
+    if not folder.is_dir():
         raise nothing_stored(fqme, period_s)
+    manifest = _manifest_in(folder)
     faults = []
     for done, (month, part) in enumerate(sorted(manifest.parts.items())):
         progress(done / (len(manifest.parts) + 1))
-        if fault := check_part(folder, month, part):
+        try:
+            fault = check_part(folder, month, part)
+        except FileNotFoundError:
+            if manifest != _manifest_in(folder):  # it was folded just now
+                return verify(fqme, period_s, progress)
+            fault = f"{folder / part.file} is missing"
+        if fault:
             faults.append(fault)
     for fault in read_bars(fqme, period_s, newest=1).damaged:
         if fault not in faults:
@@ -136,20 +158,22 @@ def delete(fqme: str, period_s: int) -> None:
         raise nothing_stored(fqme, period_s)
     writer = StoreWriter(fqme, period_s)
     try:
-        shutil.rmtree(folder)
+        gone = folder.with_name(f".{folder.name}.{time.time_ns()}.gone")
+        folder.rename(gone)  # at once: who comes now begins a new one
+        shutil.rmtree(gone)
     except OSError as err:
         raise StoreError(f"can't remove {folder}: {err.strerror}") from None
     finally:
         writer.close()
-    for parent in (folder.parent, folder.parent.parent):
-        if not any(parent.iterdir()):
-            parent.rmdir()
+    with suppress(OSError):  # others of the market or the broker are there
+        folder.parent.rmdir()
+        folder.parent.parent.rmdir()
 
 
-def nothing_stored(fqme: str, period_s: int) -> StoreError:
+def nothing_stored(fqme: str, period_s: int | None = None) -> StoreError:
     """Return the error that a market has no stored bars, with those it has."""
-    periods = [f"{p} s" for name, p, _ in stored_folders() if name == fqme]
-    known = f"of {', '.join(periods)} only" if periods else "of no period"
-    return StoreError(
-        f"no {period_s} s bars of {fqme!r} are stored: {known}; see `piker store ls`"
-    )
+    name = str(Fqme.parse(fqme))
+    periods = [f"{p} s" for known, p, _ in stored_folders() if known == name]
+    what = f"no {period_s} s bars" if period_s else "no bars"
+    known = f", only {', '.join(periods)}" if periods else ""
+    return StoreError(f"{what} of {name!r} are stored{known}; see `piker store ls`")

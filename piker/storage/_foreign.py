@@ -10,8 +10,10 @@ isn't told to the user.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +23,8 @@ from numpy.typing import NDArray
 from piker.errors import StoreError, UsageError
 from piker.tsp import OHLCV, find_fault
 
-from ._parts import to_frame
+from ._layout import put_whole
+from ._parts import first_line, to_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,13 +46,12 @@ NAMES: Final = {
 ENDINGS: Final = {
     ".csv": "csv", ".parquet": "parquet", ".feather": "feather", ".arrow": "feather",
 }  # fmt: skip
-#: Epoch times of the years 1973 to 2286 are told apart by their size.
-_UNITS: Final = (
-    (1e8, 1e10, "s", 1),
-    (1e11, 1e13, "ms", 10**3),
-    (1e14, 1e16, "us", 10**6),
-    (1e17, 9.2e18, "ns", 10**9),
-)
+#: Units of times since the epoch, up to which size; years to 5138 in each.
+_UNITS: Final = ((1e11, "s", 1), (1e14, "ms", 10**3), (1e17, "us", 10**6))
+_NS: Final = (9.2e18, "ns", 10**9)
+#: Times in words are year first: 01/02/2024 is January to some and February to others.
+_YEAR_FIRST: Final = r"^\d{4}-\d\d-\d\d"
+_OFFSET: Final = r"\d\d:\d\d.*(Z|[+-]\d\d:?\d\d)$"
 
 
 @dataclass
@@ -87,21 +89,29 @@ def _read_table(path: Path) -> pl.DataFrame:
     import polars as pl
 
     try:
-        head = path.read_bytes()[:6] if path.stat().st_size < 1 << 34 else b""
-        if head[:4] == b"PAR1":
-            return pl.read_parquet(path)
-        if head == b"ARROW1":
-            return pl.read_ipc(path, use_pyarrow=False)
-        raw = gzip.decompress(path.read_bytes()) if head[:2] == b"\x1f\x8b" else None
-        return pl.read_csv(
-            path if raw is None else raw, infer_schema_length=None, try_parse_dates=True
-        )
+        with path.open("rb") as file:  # a name would be taken for a pattern
+            head = file.read(6)
+            file.seek(0)
+            if head[:4] == b"PAR1":
+                return pl.read_parquet(file)
+            if head == b"ARROW1":
+                return pl.read_ipc(file)
+            raw = file.read()
+        if head[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+        return pl.read_csv(raw, infer_schema_length=None)
     except pl.exceptions.NoDataError:
         raise StoreError("it is empty") from None
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, EOFError) as err:
-        why = (str(err).strip().splitlines() or [repr(err)])[0]
+    except (
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+        EOFError,
+        gzip.BadGzipFile,
+        zlib.error,
+    ) as err:
         raise StoreError(
-            f"wanted CSV, parquet or feather (arrow IPC), and that can't be read: {why}"
+            "wanted CSV, parquet or feather (arrow IPC), and that can't be read: "
+            f"{first_line(err)}"
         ) from None
     except OSError as err:
         raise StoreError(err.strerror or str(err)) from None
@@ -123,7 +133,7 @@ def _to_bars(frame: pl.DataFrame, period_s: int, zone: str) -> Imported:
     for name in ("open", "high", "low", "close", "volume"):
         bars[name] = _numbers(frame[found[name]], found[name])
     if "count" in found:
-        bars["count"] = _numbers(frame[found["count"]], found["count"])
+        bars["count"] = _whole_numbers(frame[found["count"]], found["count"])
     else:
         bars["count"] = bars["volume"] > 0
         notes.append("no column counts trades: 1 where there is volume, else 0")
@@ -162,6 +172,14 @@ def _numbers(column: pl.Series, name: str) -> NDArray[Any]:
     return column.to_numpy()
 
 
+def _whole_numbers(column: pl.Series, name: str) -> NDArray[np.int64]:
+    numbers = _numbers(column, name)
+    odd = np.flatnonzero(~np.isfinite(numbers) | (np.mod(numbers, 1) != 0))
+    if len(odd):
+        raise StoreError(f"row {odd[0]} has no whole number in {name!r}")
+    return numbers.astype(np.int64)
+
+
 def _to_epoch_s(column: pl.Series, name: str, zone: str) -> tuple[NDArray[Any], str]:
     """Return times as epoch s, and in words what they were."""
     import polars as pl
@@ -180,28 +198,37 @@ def _to_epoch_s(column: pl.Series, name: str, zone: str) -> tuple[NDArray[Any], 
     if not column.dtype.is_numeric():
         raise StoreError(f"column {name!r} holds no times but {column.dtype}")
     numbers = column.to_numpy()
-    lowest, highest = float(np.min(numbers)), float(np.max(numbers))
-    for low, high, unit, per_s in _UNITS:
-        if low <= lowest and highest < high:
+    largest = float(np.max(np.abs(numbers.astype(np.float64))))
+    for limit, unit, per_s in (*_UNITS, _NS):
+        if largest < limit:
             return _whole(numbers, per_s, name), f"{what}, {unit} since the epoch"
     raise StoreError(
-        f"column {name!r} holds no times of one unit since 1973 (s, ms, us or ns since "
-        f"the epoch): {lowest:.16g} to {highest:.16g}"
+        f"column {name!r} holds no times in s, ms, us or ns since the epoch: up to "
+        f"{largest:.16g}"
     )
 
 
 def _parse_times(column: pl.Series, name: str) -> pl.Series:
     import polars as pl
 
-    for zone in ("UTC", None):
-        try:
-            return column.str.to_datetime(time_zone=zone, time_unit="ns")
-        except pl.exceptions.PolarsError:
-            continue
-    raise StoreError(
-        f"column {name!r} holds no times, e.g. {column[0]!r}; wanted e.g. "
-        "2024-08-08T12:00:00Z, or numbers since the epoch"
-    )
+    sample = f"e.g. {column[0]!r}"
+    if not column.str.contains(_YEAR_FIRST).all():
+        raise StoreError(
+            f"column {name!r} holds no times with the year first, {sample}; wanted "
+            "e.g. 2024-08-08T12:00:00Z, or numbers since the epoch"
+        )
+    has_offset = column.str.contains(_OFFSET)
+    if has_offset.any() and not has_offset.all():
+        raise StoreError(f"some times in {name!r} name their offset and others don't")
+    try:
+        if column.str.len_chars().max() == len("2024-08-08"):
+            return column.str.to_date()
+        zone = "UTC" if has_offset.any() else None
+        return column.str.to_datetime(time_zone=zone, time_unit="ns")
+    except pl.exceptions.PolarsError:
+        raise StoreError(
+            f"column {name!r} holds times that can't be read, {sample}"
+        ) from None
 
 
 def _in_zone(column: pl.Series, zone: str) -> pl.Series:
@@ -239,13 +266,17 @@ def _in_order(bars: NDArray[np.void], period_s: int, notes: list[str]) -> Import
             )
         notes.append(f"{len(again)} rows stood there twice: taken once")
         bars = np.delete(bars, again)
-    odd = bars["time"] % period_s
-    if np.any(odd):
-        usual = int(np.median(np.diff(bars["time"]))) if len(bars) > 1 else 0
+    steps = np.diff(bars["time"])
+    usual = int(np.median(steps)) if len(steps) else period_s
+    odd = np.flatnonzero(bars["time"] % period_s)
+    if len(odd):
+        meant = f"is --period {usual} meant" if usual != period_s else "is --zone right"
         raise StoreError(
-            f"{np.count_nonzero(odd)} bars don't open at a whole {period_s} s; most "
-            f"are {usual} s apart: is --period {usual} meant?"
+            f"{len(odd)} bars don't open at a whole {period_s} s of UTC, e.g. at "
+            f"{bars['time'][odd[0]]} s; most are {usual} s apart: {meant}?"
         )
+    if usual != period_s:
+        notes.append(f"most bars are {usual} s apart, the period told is {period_s} s")
     if fault := find_fault(bars, period_s):
         raise StoreError(fault)
     return Imported(bars, notes)
@@ -256,6 +287,8 @@ def write_foreign(path: Path, bars: NDArray[np.void]) -> None:
 
     Times are epoch seconds; floats come back as they were from each.
 
+    A file that is there is replaced as a whole, or stays.
+
     Raises: UsageError for another ending; OSError.
     """
     kind = ENDINGS.get(path.suffix.lower())
@@ -264,11 +297,11 @@ def write_foreign(path: Path, bars: NDArray[np.void]) -> None:
             f"can't tell the format from {path.name!r}: wanted a name that ends in "
             f"{', '.join(ENDINGS)}"
         )
-    frame = to_frame(bars)
-    with path.open("wb") as out:
-        if kind == "csv":
-            frame.write_csv(out)
-        elif kind == "parquet":
-            frame.write_parquet(out)
-        else:
-            frame.write_ipc(out, compression="zstd")
+    frame, made = to_frame(bars), BytesIO()
+    if kind == "csv":
+        frame.write_csv(made)
+    elif kind == "parquet":
+        frame.write_parquet(made)
+    else:
+        frame.write_ipc(made, compression="zstd")
+    put_whole(path, made.getbuffer())

@@ -5,7 +5,7 @@
         2024-08.<n>.parquet    a month of bars, in order of time
         tail.<n>.bin           bars that are in no month's file yet, appended
         lock                   held by the one writer
-        damaged/               files that were set aside, never deleted by us
+        damaged/               files that were set aside
 
 A file's number ``n`` rises with each rewrite, so nothing that a manifest names ever
 changes: who has read a manifest reads its files, or finds them gone and reads the next.
@@ -13,6 +13,7 @@ changes: who has read a manifest reads its files, or finds them gone and reads t
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -61,6 +62,17 @@ def stored_folders() -> list[tuple[str, int, Path]]:
     return sorted(found)
 
 
+def make_folder(folder: Path) -> None:
+    """Make *folder* and those above it, their names durable."""
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def part_name(month: str, number: int) -> str:
     """Return the name of a month's file."""
     return f"{month}.{number}.parquet"
@@ -87,6 +99,14 @@ def month_key(month: str) -> tuple[int, int]:
     """Return what sorts months in order of time."""
     year, _, number = month.rpartition("-")
     return int(year), int(number)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return what lies in *folder*, nothing if it isn't there."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def set_aside(path: Path) -> Path:

@@ -1,12 +1,16 @@
 """What counts in a folder of bars.
 
+    {"version": 1, "digest": "...", "manifest": {...}}
+
 A manifest names the files and says what is in them. It is replaced as a whole, so a
 folder is at any moment as one manifest says: a killed writer leaves files that no
-manifest names, and nothing else.
+manifest names, and nothing else. Its digest is of the version and all that follows, in
+every version: what no longer fits it is not believed.
 """
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +49,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """What counts.
 
     Attributes:
-      version: of the form of the folder.
       fqme: the market.
       period_s: bar length.
       number: the highest that a file has.
@@ -55,7 +58,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
         nothing; disjoint, ascending.
     """
 
-    version: int = VERSION
     fqme: str
     period_s: int
     number: int
@@ -64,8 +66,14 @@ class Manifest(Struct, frozen=True, kw_only=True):
     empty: tuple[tuple[int, int], ...] = ()
 
 
-class _Head(msgspec.Struct):
+class _Sealed(msgspec.Struct):
     version: int
+    digest: str
+    manifest: msgspec.Raw
+
+
+def _digest(version: int, body: bytes) -> str:
+    return blake2b(b"%d %s" % (version, body), digest_size=16).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -73,7 +81,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
     Raises:
       StoreTooNew: it is of a later piker.
-      StoreDamaged: it can't be read.
+      StoreDamaged: it can't be read, or isn't as it was written.
     """
     path = folder / MANIFEST
     try:
@@ -81,20 +89,33 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        version = msgspec.json.decode(raw, type=_Head).version
-        if version <= VERSION:
-            return msgspec.json.decode(raw, type=Manifest)
+        sealed = msgspec.json.decode(raw, type=_Sealed)
+        body = bytes(sealed.manifest)
+        if sealed.digest != _digest(sealed.version, body):
+            raise StoreDamaged(f"{path} isn't as it was written")
+        if sealed.version <= VERSION:
+            return msgspec.json.decode(body, type=Manifest)
     except (msgspec.MsgspecError, ValueError) as err:
         raise StoreDamaged(f"{path} can't be read: {err}") from None
     raise StoreTooNew(
-        f"{folder} was written by a later piker (form {version}, this one knows "
+        f"{folder} was written by a later piker (form {sealed.version}, this one knows "
         f"{VERSION}): use that one, or export from it and import here"
     )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put *manifest* in force."""
-    put_whole(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+    put_whole(folder / MANIFEST, seal(msgspec.json.encode(manifest)))
+
+
+def seal(body: bytes, version: int = VERSION) -> bytes:
+    """Return the file for the JSON of a manifest."""
+    digest = _digest(version, body)
+    return b'{"version":%d,"digest":"%s","manifest":%s}\n' % (
+        version,
+        digest.encode(),
+        body,
+    )
 
 
 def add_span(

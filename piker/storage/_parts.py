@@ -6,6 +6,7 @@ ones are read without the rest.
 
 from __future__ import annotations
 
+import errno
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 _GROUP_ROWS: Final = 1 << 16
-_READ_BYTES: Final = 1 << 20
 _FIELDS: Final = tuple(OHLCV.names or ())
 
 
@@ -62,21 +62,12 @@ def write_part(path: Path, bars: NDArray[np.void]) -> Part:
     )
 
 
-def digest_of(path: Path) -> str:
-    """Return the digest of a file's bytes."""
-    digest = blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def read_part(path: Path, first: int = 0, rows: int | None = None) -> pl.DataFrame:
     """Return bars of a file, *rows* from row *first* on, all by default.
 
     Raises:
       FileNotFoundError: it isn't there.
-      StoreDamaged: it isn't a file of bars, or a damaged one.
+      StoreDamaged: it isn't a file of bars, a damaged one, or can't be read.
     """
     import polars as pl
 
@@ -84,11 +75,18 @@ def read_part(path: Path, first: int = 0, rows: int | None = None) -> pl.DataFra
         raise FileNotFoundError(path)
     try:
         frame = pl.scan_parquet(path, glob=False).slice(first, rows).collect()
-        schema = dict(frame.schema)
     except FileNotFoundError:
         raise
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as err:
-        raise StoreDamaged(f"{path} can't be read: {_first_line(err)}") from None
+        raise StoreDamaged(f"{path} can't be read: {first_line(err)}") from None
+    return _checked(path, frame)
+
+
+def _checked(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return *frame* if it holds bars in order of time; raises StoreDamaged."""
+    import polars as pl
+
+    schema = dict(frame.schema)
     wanted = {n: pl.Int64 if OHLCV[n].kind == "i" else pl.Float64 for n in _FIELDS}
     if schema != wanted:
         raise StoreDamaged(f"{path} holds no bars but {', '.join(map(str, schema))}")
@@ -100,37 +98,68 @@ def read_part(path: Path, first: int = 0, rows: int | None = None) -> pl.DataFra
     return frame
 
 
-def read_whole(folder: Path, told: Part) -> pl.DataFrame:
-    """Return all bars of a month's file, known to be as they were written.
+def read_whole(folder: Path, told: Part | str) -> tuple[pl.DataFrame, Part]:
+    """Return all bars of a month's file, and its entry; it is read once.
 
-    Raises: FileNotFoundError; StoreDamaged.
+    Args:
+      folder: of the file.
+      told: its entry, which it is to match; or just its name.
+
+    Raises:
+      FileNotFoundError: it isn't there.
+      StoreDamaged: it isn't as it was written; the disk can't read it; no bars.
+      OSError: it can't be read now, which says nothing of the file.
     """
-    path = folder / told.file
-    if path.stat().st_size != told.size or digest_of(path) != told.digest:
+    import polars as pl
+
+    path = folder / (told if isinstance(told, str) else told.file)
+    try:
+        raw = path.read_bytes()
+    except OSError as err:
+        if err.errno == errno.EIO:
+            raise StoreDamaged(f"{path} can't be read: {err.strerror}") from None
+        raise
+    digest = blake2b(raw, digest_size=16).hexdigest()
+    if isinstance(told, Part) and (len(raw), digest) != (told.size, told.digest):
         raise StoreDamaged(f"{path} isn't as it was written")
-    return read_part(path)
+    try:
+        frame = _checked(path, pl.read_parquet(BytesIO(raw)))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as err:
+        raise StoreDamaged(f"{path} can't be read: {first_line(err)}") from None
+    if not len(frame):
+        raise StoreDamaged(f"{path} holds no bar")
+    times = frame["time"]
+    found = Part(
+        file=path.name,
+        rows=len(frame),
+        first_s=int(times[0]),
+        last_s=int(times[-1]),
+        size=len(raw),
+        digest=digest,
+    )
+    return frame, found
 
 
-def _first_line(err: BaseException) -> str:
+def first_line(err: BaseException) -> str:
+    """Return the first line of what an error says."""
     return (str(err).strip().splitlines() or [repr(err)])[0]
 
 
 def check_part(folder: Path, month: str, told: Part) -> str:
     """Return what is wrong with a month's file, compared to its entry; "" if nothing.
 
-    Reads all of it.
+    Reads all of it. Raises FileNotFoundError.
     """
     path = folder / told.file
     try:
-        times = read_whole(folder, told)["time"].to_numpy()
+        frame, found = read_whole(folder, told)
     except FileNotFoundError:
-        return f"{path} is missing"
+        raise
     except (StoreDamaged, OSError) as err:
         return str(err)
-    found = (len(times), int(times[0]), int(times[-1])) if len(times) else (0, 0, 0)
-    if found != (told.rows, told.first_s, told.last_s):
+    if found != told:
         return f"{path} holds other bars than it should"
-    bounds = times[[0, -1]].astype("M8[s]").astype("M8[M]").astype(str)
-    if set(bounds.tolist()) != {month}:
+    bounds = frame["time"].to_numpy()[[0, -1]].astype("M8[s]").astype("M8[M]")
+    if set(bounds.astype(str).tolist()) != {month}:
         return f"{path} holds bars of other months"
     return ""

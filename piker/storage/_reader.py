@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from piker.errors import StoreDamaged, StoreError
 from piker.tsp import OHLCV
 
-from ._layout import bars_folder, month_key, months_of
+from ._layout import PART, TAIL, bars_folder, files_in, month_key, months_of
 from ._manifest import Manifest, Part, read_manifest
 from ._parts import read_part
 from ._tail import TailContent, decode
@@ -30,8 +30,8 @@ _EVER_S: Final = 1 << 62
 _FIELDS: Final = tuple(OHLCV.names or ())
 
 #: Bars as 7 arrays of shape (n,), in the order of OHLCV's fields.
-Columns = list[NDArray[Any]]
-_NO_COLUMNS: Final[Columns] = [np.empty(0, OHLCV[name]) for name in _FIELDS]
+BarColumns = list[NDArray[Any]]
+_NO_COLUMNS: Final[BarColumns] = [np.empty(0, OHLCV[name]) for name in _FIELDS]
 
 
 @dataclass
@@ -43,13 +43,13 @@ class StoredBars:
       damaged: a sentence for each file that could not be read; its bars are missing.
     """
 
-    pieces: list[Columns] = field(default_factory=list)
+    pieces: list[BarColumns] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(len(piece[0]) for piece in self.pieces)
 
-    def columns(self) -> Columns:
+    def columns(self) -> BarColumns:
         """Return the bars as 7 arrays."""
         if len(self.pieces) == 1:
             return self.pieces[0]
@@ -89,13 +89,20 @@ def read_bars(
     for _ in range(_TRIES):
         manifest = read_manifest(folder)
         if manifest is None:
-            return StoredBars()
+            return StoredBars(damaged=without_manifest(folder))
         reader = _Reader(folder, manifest)
         try:
             return reader.read(lowest, end, newest)
         except _Superseded:
             continue
     raise StoreError(f"{folder} changes faster than it can be read")
+
+
+def without_manifest(folder: Path) -> list[str]:
+    """Return what is to be said of a folder that has no manifest: mostly nothing."""
+    if any(PART.match(p.name) or TAIL.match(p.name) for p in files_in(folder)):
+        return [f"{folder} has bars and no manifest: `piker store repair` makes one"]
+    return []
 
 
 class _Superseded(Exception):
@@ -120,7 +127,7 @@ class _Reader:
             for month, part in self.manifest.parts.items()
             if part.last_s >= start_s and part.first_s < end_s
         ]
-        pieces: list[Columns] = []
+        pieces: list[BarColumns] = []
         left = newest if newest is not None else _EVER_S
         for month in sorted({*months, *added}, key=month_key, reverse=True):
             if left <= 0:
@@ -155,7 +162,7 @@ class _Reader:
         start_s: int,
         end_s: int,
         newest: int,
-    ) -> Columns:
+    ) -> BarColumns:
         """Return a month's bars of a span, at least the *newest* of them."""
         older = self._part(part, start_s, end_s, newest) if part else _NO_COLUMNS
         if added is None:
@@ -164,7 +171,7 @@ class _Reader:
             added = added[added["time"] >= older[0][0]]
         return merged(older, to_columns(added))
 
-    def _part(self, part: Part, start_s: int, end_s: int, newest: int) -> Columns:
+    def _part(self, part: Part, start_s: int, end_s: int, newest: int) -> BarColumns:
         path = self.folder / part.file
         is_whole = part.first_s >= start_s and part.last_s < end_s
         skip = max(part.rows - newest, 0) if is_whole else 0
@@ -203,12 +210,12 @@ def settled(bars: NDArray[np.void]) -> NDArray[np.void]:
     return ordered[is_last[: len(ordered)]]
 
 
-def to_columns(bars: NDArray[np.void]) -> Columns:
+def to_columns(bars: NDArray[np.void]) -> BarColumns:
     """Return an OHLCV array as 7 arrays."""
     return [np.ascontiguousarray(bars[name]) for name in _FIELDS]
 
 
-def merged(older: Columns, newer: Columns) -> Columns:
+def merged(older: BarColumns, newer: BarColumns) -> BarColumns:
     """Return the union of two ascending series; where both have a bar, *newer* wins."""
     if not len(older[0]) or not len(newer[0]) or newer[0][0] > older[0][-1]:
         return [np.concatenate(both) for both in zip(older, newer, strict=True)]

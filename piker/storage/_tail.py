@@ -9,6 +9,7 @@ free part is zeros. A record that a lost write left behind doesn't pass its chec
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from piker.errors import StoreError
 from piker.tsp import OHLCV
 
 RECORD: Final = 64
@@ -79,7 +79,7 @@ class TailWriter:
         """Open *path*, made if absent, to append after *records* records."""
         self.path = path
         self.records = records
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._laid_out = os.fstat(self._fd).st_size
 
     def append(self, bars: NDArray[np.void]) -> None:
@@ -91,13 +91,28 @@ class TailWriter:
         at = self.records * RECORD
         if at + len(raw) > self._laid_out:
             size = (at + len(raw) + _AHEAD) // _AHEAD * _AHEAD
-            os.posix_fallocate(self._fd, 0, size)
+            os.posix_fallocate(self._fd, self._laid_out, size - self._laid_out)
             self._laid_out = size
-        written = os.pwrite(self._fd, raw, at)
-        if written != len(raw):
-            raise StoreError(f"{self.path}: wrote {written} of {len(raw)} bytes")
-        os.fdatasync(self._fd)
+        try:
+            self._write(raw, at)
+        except BaseException:
+            self._take_back(at)
+            raise
         self.records += len(bars)
+
+    def _write(self, raw: bytes, at: int) -> None:
+        if os.pwrite(self._fd, raw, at) != len(raw):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(self._fd)
+
+    def _take_back(self, at: int) -> None:
+        """Cut off what may be there from *at* on; if that fails take nothing more."""
+        try:
+            os.ftruncate(self._fd, at)
+            self._laid_out = at
+        except OSError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""

@@ -15,7 +15,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ from ._layout import (
     PART,
     TAIL,
     bars_folder,
+    make_folder,
     months_of,
     part_name,
     set_aside,
@@ -40,7 +41,7 @@ from ._layout import (
     tail_name,
 )
 from ._manifest import Manifest, Part, add_span, read_manifest, write_manifest
-from ._parts import digest_of, read_part, read_whole, to_bars, write_part
+from ._parts import read_whole, to_bars, write_part
 from ._reader import settled
 from ._tail import TailWriter, decode
 
@@ -73,16 +74,17 @@ class StoreWriter:
         self.folder = bars_folder(fqme, period_s)
         self.damaged: list[str] = []
         with self._writing():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _take_lock(self.folder)
         try:
             with self._writing():
                 self._manifest = self._take_up(fqme, period_s)
                 self._tail = self._open_tail()
-                self._sweep()
         except BaseException:
             os.close(self._lock)
             raise
+        if not self.damaged:  # else what no manifest names may be all there is
+            with suppress(OSError):
+                self._sweep()
 
     def close(self) -> None:
         """Let go of the store; what was appended is durable anyhow."""
@@ -138,33 +140,38 @@ class StoreWriter:
         if not self._tail.records:
             return
         with self._writing():
-            content = decode((self.folder / self._manifest.tail).read_bytes())
+            old = self._tail.path
+            content = decode(old.read_bytes())
             self._fold(settled(content.bars))
+            if content.bad:
+                self._lose(old, f"{content.bad} bars of {old} are damaged")
+            self._sweep()
 
     def _fold(self, bars: NDArray[np.void]) -> None:
         number = self._manifest.number + 1
         parts = dict(self._manifest.parts)
-        made: list[Path] = []
+        made = [self.folder / tail_name(number)]
+        tail = TailWriter(made[0])
+        folded = self._manifest
         try:
             for month, rows in months_of(bars["time"]):
                 path = self.folder / part_name(month, number)
                 made.append(path)
                 older = self._read_month(parts.get(month))
                 parts[month] = write_part(path, settled(_joined(older, bars[rows])))
-            tail = TailWriter(self.folder / tail_name(number))
-            sync_folder(self.folder)
-        except BaseException:
-            for path in made:
-                path.unlink(missing_ok=True)
-            raise
-        self._put(
-            msgspec.structs.replace(
+            folded = msgspec.structs.replace(
                 self._manifest, number=number, tail=tail.path.name, parts=parts
             )
-        )
+            sync_folder(self.folder)
+            self._put(folded)
+        except BaseException:
+            tail.close()
+            if not self._is_in_force(folded):
+                for path in made:
+                    path.unlink(missing_ok=True)
+            raise
         self._tail.close()
         self._tail = tail
-        self._sweep()
 
     def set_damaged_aside(self) -> None:
         """Set aside each month's file that isn't as it was written.
@@ -184,7 +191,7 @@ class StoreWriter:
         if part is None:
             return None
         try:
-            return to_bars(read_whole(self.folder, part))
+            return to_bars(read_whole(self.folder, part)[0])
         except (FileNotFoundError, StoreDamaged) as err:
             self._lose(self.folder / part.file, str(err))
             return None
@@ -193,9 +200,18 @@ class StoreWriter:
         try:
             write_manifest(self.folder, manifest)
         except OSError:  # it may be in force all the same: then its files count
-            if read_manifest(self.folder) != manifest:
+            if not self._is_in_force(manifest):
                 raise
         self._manifest = manifest
+
+    def _is_in_force(self, manifest: Manifest) -> bool:
+        """Tell whether *manifest* counts, or may count, and not the one before."""
+        if manifest is self._manifest:
+            return False
+        try:
+            return read_manifest(self.folder) != self._manifest
+        except (OSError, StoreError):
+            return True
 
     def _check(self, bars: NDArray[np.void]) -> None:
         """Raise StoreError unless all of *bars* may be stored."""
@@ -237,20 +253,24 @@ class StoreWriter:
     def _rebuild(self, fqme: str, period_s: int) -> Manifest:
         """Return a manifest of what lies there: none, or all that can be read."""
         parts: dict[str, Part] = {}
-        numbers = [0]
-        for path in sorted(self.folder.iterdir(), key=_number_of):
-            numbers.append(_number_of(path))
+        found = sorted(self.folder.iterdir(), key=_number_of)
+        for path in found:
             if named := PART.match(path.name):
                 try:
-                    parts[named[1]] = _describe(path)
+                    parts[named[1]] = read_whole(self.folder, path.name)[1]
                 except StoreDamaged as err:
                     self._lose(path, str(err))
-        number = max(numbers) + 1
-        tail = TailWriter(self.folder / tail_name(number))
-        for path in sorted(self.folder.glob("tail.*.bin"), key=_number_of):
-            if path != tail.path and (bars := decode(path.read_bytes()).bars).size:
-                tail.append(bars)
-        tail.close()
+        number = max(map(_number_of, found), default=0) + 1
+        with closing(TailWriter(self.folder / tail_name(number))) as tail:
+            for path in found:
+                if TAIL.match(path.name):
+                    content = decode(path.read_bytes())
+                    if len(content.bars):
+                        tail.append(content.bars)
+                    if content.bad:
+                        why = f"{content.bad} bars of {path} are damaged"
+                        self._lose(path, why)
+        sync_folder(self.folder)
         return Manifest(
             fqme=fqme,
             period_s=period_s,
@@ -262,24 +282,28 @@ class StoreWriter:
     def _open_tail(self) -> TailWriter:
         """Open the tail to go on with it; a damaged one is set aside, its bars kept."""
         path = self.folder / self._manifest.tail
-        if not path.exists() and self._manifest.number:
-            self.damaged.append(f"{path} is missing")
-            log.warning("%s is missing", path)
-        tail = TailWriter(path)
+        if not path.exists():
+            self._lose(path, f"{path} is missing")
+            TailWriter(path).close()
+            sync_folder(self.folder)
         content = decode(path.read_bytes())
-        tail.records = content.records
         if not content.bad:
-            return tail
-        tail.close()
-        self.damaged.append(f"{content.bad} bars of {path} are damaged")
+            return TailWriter(path, content.records)
         number = self._manifest.number + 1
         fresh = TailWriter(self.folder / tail_name(number))
-        if len(content.bars):
-            fresh.append(content.bars)
-        self._put(
-            msgspec.structs.replace(self._manifest, number=number, tail=fresh.path.name)
-        )
-        self._lose(path, self.damaged.pop())
+        try:
+            if len(content.bars):
+                fresh.append(content.bars)
+            sync_folder(self.folder)
+            self._put(
+                msgspec.structs.replace(
+                    self._manifest, number=number, tail=fresh.path.name
+                )
+            )
+        except BaseException:
+            fresh.close()
+            raise
+        self._lose(path, f"{content.bad} bars of {path} are damaged")
         return fresh
 
     def _lose(self, path: Path, why: str) -> None:
@@ -322,33 +346,32 @@ def _number_of(path: Path) -> int:
     return int(named[named.lastindex or 1]) if named else 0
 
 
-def _describe(path: Path) -> Part:
-    """Return the entry of a month's file; raises StoreDamaged."""
-    times = read_part(path)["time"].to_numpy()
-    if not len(times):
-        raise StoreDamaged(f"{path} holds no bar")
-    return Part(
-        file=path.name,
-        rows=len(times),
-        first_s=int(times[0]),
-        last_s=int(times[-1]),
-        size=path.stat().st_size,
-        digest=digest_of(path),
-    )
-
-
 def _take_lock(folder: Path) -> int:
-    """Return a descriptor that holds the folder's lock; raises StoreBusy."""
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+    """Return a descriptor that holds the folder's lock; raises StoreBusy.
+
+    The folder is made if it isn't there. A lock counts only if its file is still the
+    one in the folder: that may be on its way out.
+    """
+    while True:
+        make_folder(folder)
+        try:
+            fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(fd), (folder / LOCK).stat()):
+                break
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            os.close(fd)
+            raise StoreBusy(
+                f"process {holder or '?'} writes the bars in {folder}: stop it first, "
+                "e.g. `piker services stop datad.BROKER`"
+            ) from None
         os.close(fd)
-        raise StoreBusy(
-            f"process {holder or '?'} writes the bars in {folder}: stop it first, "
-            "e.g. `piker services stop datad.BROKER`"
-        ) from None
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)
     return fd

@@ -16,7 +16,7 @@ from ._gaps import (
     merge as merge,
     open_mask as open_mask,
 )
-from ._hours import Gap as Gap, infer_hours as infer_hours, list_gaps as list_gaps
+from ._hours import Gap as Gap, list_gaps as list_gaps
 from ._steps import (
     Floats as Floats,
     Ints as Ints,

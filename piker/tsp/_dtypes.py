@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -21,6 +22,9 @@ OHLCV: Final = np.dtype(
     ]
 )
 
+_FIRST_S: Final = -62_135_596_800  # the years that dates have, 1 to 9999
+_LAST_S: Final = 253_402_300_799
+
 
 def find_fault(bars: NDArray[np.void], period_s: int) -> str:
     """Return what is wrong with *bars*, of any order, in words; "" if nothing is.
@@ -31,22 +35,30 @@ def find_fault(bars: NDArray[np.void], period_s: int) -> str:
     """
     if bars.dtype != OHLCV:
         return f"they are no OHLCV but {bars.dtype}"
+    for what, is_off in _checks(bars, period_s):
+        at = np.flatnonzero(is_off)
+        if len(at):
+            return what.format(f"of the bar at {bars['time'][at[0]]} s")
+    return ""
+
+
+def _checks(
+    bars: NDArray[np.void], period_s: int
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield what may be wrong, and where it is."""
     time_s = bars["time"]
-    if np.any(time_s % period_s):
-        at = int(np.flatnonzero(time_s % period_s)[0])
-        return f"a bar opens at {time_s[at]} s, not at a whole {period_s} s"
+    yield (
+        "the time {} is beyond the years 1 to 9999",
+        (time_s < _FIRST_S) | (time_s > _LAST_S),
+    )
+    yield f"the time {{}} is no whole {period_s} s", time_s % period_s != 0
     for name in ("open", "high", "low", "close", "volume"):
-        if not np.all(np.isfinite(bars[name])):
-            at = int(np.flatnonzero(~np.isfinite(bars[name]))[0])
-            return f"{name} of the bar at {time_s[at]} s is no number"
+        yield f"{name} {{}} is no number", ~np.isfinite(bars[name])
     for name in ("volume", "count"):
-        if np.any(bars[name] < 0):
-            at = int(np.flatnonzero(bars[name] < 0)[0])
-            return f"{name} of the bar at {time_s[at]} s is negative"
+        yield f"{name} {{}} is negative", bars[name] < 0
     highest = np.maximum(bars["open"], bars["close"])
     lowest = np.minimum(bars["open"], bars["close"])
-    is_off = (bars["high"] < highest) | (bars["low"] > lowest)
-    if np.any(is_off):
-        at = int(np.flatnonzero(is_off)[0])
-        return f"open or close of the bar at {time_s[at]} s lie beyond its high or low"
-    return ""
+    yield (
+        "open or close {} lie beyond its high or low",
+        (bars["high"] < highest) | (bars["low"] > lowest),
+    )

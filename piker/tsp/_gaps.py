@@ -16,7 +16,7 @@ from piker.msgs import Calendar
 from ._dtypes import OHLCV
 from ._steps import Ints
 
-_WEEK_S = 7 * 86_400
+WEEK_S = 7 * 86_400
 _MONDAY_S = 4 * 86_400  # 1970-01-05, the first Monday after the epoch
 
 
@@ -36,8 +36,8 @@ def open_mask(
     if calendar is None or not calendar.weekly:
         return np.ones(len(time_s), np.bool_)
     starts, ends = np.array(calendar.weekly, np.int64).T
-    starts = np.append(starts, starts[0] + _WEEK_S)  # the week after begins alike
-    into: Ints = (time_s - _MONDAY_S) % _WEEK_S
+    starts = np.append(starts, starts[0] + WEEK_S)  # the week after begins alike
+    into: Ints = (time_s - _MONDAY_S) % WEEK_S
     coming = np.searchsorted(starts, into, side="right")
     inside = (coming > 0) & (into < ends[coming - 1])
     return inside | (starts[coming] - into < period_s)

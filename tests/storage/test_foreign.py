@@ -44,7 +44,7 @@ def test_the_unit_of_a_time_is_told_by_its_size(tmp_path, unit, factor):
     ("stamp", "zone", "told"),
     [
         ("2023-11-14 22:14:00", "UTC", "in UTC"),
-        ("2023-11-14T22:14:00Z", "UTC", "in UTC"),
+        ("2023-11-14T22:14:00Z", "America/Chicago", "in UTC"),
         ("2023-11-14T16:14:00-06:00", "UTC", "in UTC"),
         ("2023-11-14 22:14:00.000000", "UTC", "in UTC"),
         ("2023-11-14 16:14:00", "America/Chicago", "in America/Chicago"),
@@ -83,10 +83,19 @@ def test_gzip_order_and_rows_that_stand_twice(tmp_path):
         (HEAD + f"{T},1,1,2,1,1,1\n", ("beyond its high or low",)),
         (HEAD + f"{T},1,x,1,1,1,1\n", ("'high' holds no numbers",)),
         (HEAD + f"{T}.5,1,1,1,1,1,1\n", ("row 0", "no whole second")),
-        (HEAD + "soon,1,1,1,1,1,1\n", ("'time' holds no times", "soon")),
-        (HEAD + "12345,1,1,1,1,1,1\n", ("no times of one unit", "12345")),
+        (HEAD + "soon,1,1,1,1,1,1\n", ("year first", "soon")),
+        (HEAD + "01/02/2024,1,1,1,1,1,1\n", ("year first", "01/02/2024")),
+        (HEAD + "2024-13-01 00:00:00,1,1,1,1,1,1\n", ("can't be read", "2024-13")),
+        (
+            HEAD
+            + "2024-01-01 00:00:00,1,1,1,1,1,1\n2024-01-01T00:01:00Z,1,1,1,1,1,1\n",
+            ("some times", "offset"),
+        ),
+        (HEAD + "1e19,1,1,1,1,1,1\n", ("no times in s, ms", "1e+19")),
+        (HEAD + f"{T},1,1,1,1,1,2.5\n", ("row 0 has no whole number in 'count'",)),
         (HEAD + ROWS[0] + f"{T},1,3,0.5,2,10,5\n", ("1 times have two bars",)),
         (HEAD + f"{T + 30},1,1,1,1,1,1\n{T + 330},1,1,1,1,1,1\n", ("--period 300",)),
+        (HEAD + f"{T + 30},1,1,1,1,1,1\n{T + 90},1,1,1,1,1,1\n", ("--zone",)),
     ],
 )
 def test_what_can_not_be_bars(tmp_path, text, words):
@@ -97,6 +106,44 @@ def test_what_can_not_be_bars(tmp_path, text, words):
     assert said.startswith(f"can't import {path}: ")
     assert "\n" not in said
     assert all(word in said for word in words), said
+
+
+def test_times_in_words_of_a_typed_file_are_in_the_zone_told(tmp_path):
+    row = {"date": ["2023-11-14 16:14:00"], **{key: [1.0] for key in "ohlcv"}}
+    pl.DataFrame(row).write_parquet(tmp_path / "x")
+    got = read_foreign(tmp_path / "x", 60, "America/Chicago")
+    assert got.bars["time"].tolist() == [T]
+    assert "in America/Chicago" in got.notes[0]
+
+
+def test_dates_and_what_came_before_the_epoch(tmp_path):
+    text = "Date,o,h,l,c,v\n1962-01-02,1,1,1,1,1\n2012-01-31,1,1,1,1,1\n"
+    got = read_foreign(write(tmp_path / "x", text), 86_400)
+    assert got.bars["time"].tolist() == [-252_374_400, 1_327_968_000]
+    write_foreign(tmp_path / "y.csv", got.bars)
+    again = read_foreign(tmp_path / "y.csv", 86_400)
+    assert again.bars.tobytes() == got.bars.tobytes()
+
+
+def test_a_name_is_no_pattern(tmp_path):
+    write(tmp_path / "x1.csv", HEAD + ROWS[0])
+    write(tmp_path / "x[1].csv", HEAD + ROWS[1])
+    got = read_foreign(tmp_path / "x[1].csv", 60)
+    assert got.bars["time"].tolist() == [T + 60]
+
+
+def test_another_period_than_the_usual_step_is_said(tmp_path):
+    text = HEAD + "".join(f"{T + 300 * i},1,1,1,1,1,1\n" for i in range(5))
+    got = read_foreign(write(tmp_path / "x", text), 60)
+    assert got.notes[-1] == "most bars are 300 s apart, the period told is 60 s"
+
+
+def test_a_damaged_gzip_file_is_a_sentence(tmp_path):
+    raw = bytearray(gzip.compress((HEAD + "".join(ROWS) * 500).encode()))
+    raw[len(raw) // 2] ^= 255
+    (tmp_path / "x.csv.gz").write_bytes(raw)
+    with pytest.raises(UsageError, match="can't be read"):
+        read_foreign(tmp_path / "x.csv.gz", 60)
 
 
 def test_zones_that_are_none_and_files_that_are_none(tmp_path):
