@@ -29,9 +29,11 @@ from .validate import broker_name, get_eps
 log = get_logger(__name__)
 
 #: A step that comes so much later than the one before it is handled after a pause, in
-#: which the trades of that time come in: this process, or samplerd, was stopped.
+#: which the trades of that time come in: this process, or samplerd, was stopped. Or the
+#: machine was asleep: then a backend notes that its line is dead, by its silence within
+#: five seconds, and the market stands still until what was missed is fetched.
 LATE_STEP_S: Final = 3
-_LATE_PAUSE_S: Final = 0.3
+_LATE_PAUSE_S: Final = 6.0
 
 
 class FeedsBus:

@@ -13,6 +13,7 @@ from piker.brokers._web import _hub, open_hub
 from piker.brokers._web._dialect import AHEAD, Doubt, Down, Failed, Up
 from piker.brokers._web._ws import open_socket
 from piker.errors import VenueRefused, VenueUnreachable
+from piker.msgs import NS, boot_ns
 from tests.brokers._loopback import answer, open_server
 from tests.brokers._ws_venue import open_ws_venue
 
@@ -391,6 +392,18 @@ async def test_pings_alone_are_no_heartbeat():
             tasks.cancel_scope.cancel()
         (down,) = await until(a, Down)
         assert "sent no heartbeat for 0.3 s" in down.reason
+
+
+async def test_a_line_is_dead_after_the_machine_slept(monkeypatch):
+    """No silence is seen: the clock that measures it slept too."""
+    async with open_bench() as (_, hub), hub.join("A") as a:
+        await until(a, Up)
+        monkeypatch.setattr(_hub, "boot_ns", lambda: boot_ns() + 3600 * NS)
+        (down,) = await until(a, Down)
+        assert down.reason == "this machine was asleep for 3600 s"
+        await until(a, Up)
+        await trio.sleep(3 * QUICK["_LOOK_S"])
+        assert nothing_left(a), "once"
 
 
 # -- who doesn't read, and what can't be read ------------------------------------------

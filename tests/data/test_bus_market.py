@@ -23,7 +23,7 @@ from piker.errors import (
     VenueRefused,
     VenueUnreachable,
 )
-from piker.msgs import Ended, Quote, Tick, VenueClock, Warned
+from piker.msgs import Disconnected, Ended, Quote, Reconnected, Tick, VenueClock, Warned
 from piker.tsp import OHLCV
 from tests.data._scripted import (
     NS,
@@ -616,8 +616,39 @@ async def test_a_late_step_lets_the_trades_of_that_time_come_first(
         b.step(START_S + 16)
         for i in range(1, 16):
             await up.put(trade(i))
-        await trio.sleep(1)
+        await trio.sleep(7)
         assert bars(flumes[0]) == {START_S + i: int(i < 16) for i in range(17)}
+
+
+@pytest.mark.parametrize("slept_s", [5, 3600])
+async def test_bars_wait_for_what_was_traded_while_the_machine_slept(
+    bench, clock, monkeypatch, slept_s
+):
+    """The step comes at once; that the line is dead shows after some seconds only."""
+    stop_wall_clock(monkeypatch, slept_s + 9)
+    async with bench() as b, watching(b.bus, BTC) as (_, flumes):
+        up = b.backend.ups[0]
+        await up.put(trade(0))
+        b.step(START_S + 1)
+        await settle()
+        for i in range(5):  # while it sleeps; and on the dead line
+            b.step(START_S + slept_s + i)
+            await trio.sleep(1)
+        lost = Disconnected(fqmes=(BTC,), reason="silent", time_ns=1)
+        await up.send.send(lost)
+        for i in range(5, 8):
+            b.step(START_S + slept_s + i)
+            await trio.sleep(1)
+        assert max(bars(flumes[0])) == START_S + 1
+        await up.put(*(trade(i) for i in range(1, slept_s + 8)))
+        await up.send.send(Reconnected(fqmes=(BTC,), missed=-1, time_ns=2))
+        await settle()
+        b.step(START_S + slept_s + 9)
+        await settle()
+        last = slept_s + 9
+        assert bars(flumes[0]) == {
+            START_S + i: int(i < slept_s + 8) for i in range(last + 1)
+        }
 
 
 async def test_a_lost_market_stands_still(bench, clock, monkeypatch):

@@ -9,6 +9,7 @@ logged once a kind, and told to all as a Doubt: something may have been lost.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import trio
 from piker.brokers._parts import Notice, Part
 from piker.errors import BadPayload, VenueError, VenueRefused, VenueUnreachable
 from piker.log import get_logger
+from piker.msgs import NS, boot_ns
 from piker.service import collapse_eg, leaves
 
 from ._backoff import Backoff
@@ -229,10 +231,13 @@ class Hub:
     async def _watch(self, sock: Socket) -> None:
         """Give the connection up when the venue has been silent for too long."""
         venue, beat_s = self.dialect.venue, self.dialect.heartbeat_s
-        pinged_at = 0.0
+        pinged_at, slept_ns = 0.0, _slept_ns()
         while True:
             await trio.sleep(_LOOK_S)
             now = trio.current_time()
+            asleep_s = (_slept_ns() - slept_ns) / NS
+            if asleep_s > DEAD_AFTER_S:  # a silence that trio's clock doesn't count
+                raise VenueUnreachable(f"this machine was asleep for {asleep_s:.0f} s")
             if self._distrust:
                 raise VenueUnreachable(self._distrust)
             if self._reading_since is None:
@@ -344,6 +349,11 @@ class Hub:
             await self._tell_all(Failed(error), [symbol])
         if not request.left:
             self._requests.pop(notice.req_id, None)
+
+
+def _slept_ns() -> int:
+    """Return for how long this machine has slept since it started."""
+    return boot_ns() - time.monotonic_ns()
 
 
 @asynccontextmanager
