@@ -332,7 +332,7 @@ class Market:
     def _set_clock(self, clock: Clock) -> None:
         assert self.init is not None
         self.init = msgspec.structs.replace(self.init, clock=clock)
-        self.bars.set_clock(clock)
+        self._on_ticks(self.bars.change_clock(clock))
         if self.live:
             self._follow_clock()
 

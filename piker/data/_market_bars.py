@@ -74,13 +74,25 @@ class MarketBars:
         return self.builders[period_s].writer.token
 
     def describe(self, init: FeedInit) -> None:
-        """Take what the backend says of the market."""
-        self.set_clock(init.clock)
+        """Take what the backend says of the market.
+
+        A trade that is held back is dropped: it comes again, with all since the last
+        that is known.
+        """
+        self._go_by(init.clock)
         for builder in self.builders.values():
             builder.calendar = init.calendar
 
-    def set_clock(self, clock: Clock) -> None:
-        """Go by *clock* from now on."""
+    def change_clock(self, clock: Clock) -> list[Tick]:
+        """Go by *clock* from now on; return the trades that were held back till now.
+
+        They don't come again: they are to be taken by the new clock.
+        """
+        held = self.stamps.held()
+        self._go_by(clock)
+        return held
+
+    def _go_by(self, clock: Clock) -> None:
         self.clock = clock
         # where its bars are ahead of the clock already, its trades may be too
         newest_s = self.builders[RT_S].newest_s or 0

@@ -52,10 +52,14 @@ class Stamps:
     )
 
     def begin(self, lead_ns: int) -> None:
-        """Start anew: what is held back comes again, with all since the last known."""
+        """Start anew: what is held back is dropped."""
         self.lead_ns = max(0, lead_ns)
         self._held.clear()
         self._run.clear()
+
+    def held(self) -> list[Tick]:
+        """Return the trades that are held back, in order."""
+        return [held.tick for held in self._held]
 
     def sort(self, ticks: list[Tick], now_ns: int, at_s: float) -> list[Tick]:
         """Return what of *ticks*, and of those held back, may go on, in order.

@@ -759,6 +759,31 @@ async def test_a_market_changes_its_clock(bench, clock, monkeypatch):
         assert b.bus._clocks == {ahead.key}
 
 
+async def test_a_change_of_the_clock_loses_no_trade_that_was_held_back(
+    bench, clock, monkeypatch
+):
+    """Their stamps led the old clock, which was behind; by the new one they are due."""
+    follow_trio_clock(monkeypatch, clock)
+    async with bench() as b, watching(b.bus, BTC) as (sub, flumes):
+        up = b.backend.ups[0]
+        await up.put(trade(0))
+        await up.put(trade(19), trade(20), trade(600))
+        await settle()
+        assert max(bars(flumes[0])) == START_S, "held back"
+        ahead = VenueClock(name="x", ahead_ns=(START_S + 40) * NS)
+        await up.send.send(OnClock(BTC, ahead))
+        await settle()
+        got = bars(flumes[0])
+        assert [at_s - START_S for at_s, count in got.items() if count] == [0, 19, 20]
+        assert max(got) == START_S + 40
+        tids = [t.tid for q in taken(sub) if isinstance(q, Quote) for t in q.ticks]
+        assert tids == [0, 19, 20], "what leads the new clock too is still held back"
+        await up.put(trade(41))
+        assert b.bus.stats()[BTC]["left_out"] == 0
+        await settle()
+        assert b.bus.stats()[BTC]["left_out"] == 1
+
+
 async def test_what_was_odd_at_its_opening_is_told_to_each_who_comes(bench, clock):
     backend = Backend(live_at_once=False)
     odd = Warned(fqmes=(BTC,), reason="its clock is off", time_ns=1)
