@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from piker.brokers._payload import Reason
 from piker.msgs import Tick
 
 
@@ -36,9 +37,11 @@ class Notice(NamedTuple):
       symbol: of an ack or a refusal, if it was told.
       req_id: of the request it answers, -1 if none.
       text: one line, may be empty.
+      reason: of a refusal.
     """
 
     kind: Literal["heartbeat", "status", "ack", "refused", "other"]
     symbol: str = ""
     req_id: int = -1
     text: str = ""
+    reason: Reason = "other"

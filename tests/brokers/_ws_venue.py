@@ -29,7 +29,8 @@ def decode(payload: bytes) -> list[Part] | Notice:
         raise BadPayload(f"not what x documents: {error}: {payload[:20]!r}") from error
     if kind == "bug":
         raise ZeroDivisionError
-    return Notice(kind, told.get("s", ""), told.get("id", -1), told.get("text", ""))
+    said = (told.get("s", ""), told.get("id", -1), told.get("text", ""))
+    return Notice(kind, *said, told.get("why", "other"))
 
 
 def request(method: str, symbols, req_id: int) -> list[str]:

@@ -116,6 +116,14 @@ def test_a_book_ticker_gives_bid_and_ask():
             Notice("refused", text="code 0: Unknown property"),
         ),
         (
+            b'{"id":1,"error":{"code":-1003,"msg":"Too many requests"}}',
+            Notice("refused", "", 1, "code -1003: Too many requests", "limit"),
+        ),
+        (
+            b'{"id":1,"code":-1008,"msg":"Overloaded"}',
+            Notice("refused", "", 1, "code -1008: Overloaded", "unavailable"),
+        ),
+        (
             b'{"e": "serverShutdown", "E": 1700000000125}',
             Notice("status", text="serverShutdown"),
         ),

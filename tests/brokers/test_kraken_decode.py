@@ -106,6 +106,14 @@ REFUSAL = {
         ),
         ({"error": "Malformed request"}, Notice("refused", text="Malformed request")),
         (
+            {"method": "subscribe", "error": "Exceeded msg rate", "req_id": 7},
+            Notice("refused", req_id=7, text="Exceeded msg rate", reason="limit"),
+        ),
+        (
+            {"method": "subscribe", "error": "EService:Unavailable", "req_id": 7},
+            Notice("refused", "", 7, "EService:Unavailable", "unavailable"),
+        ),
+        (
             {"channel": "status", "type": "update", "data": [{"system": "online"}]},
             Notice("status", text="online"),
         ),

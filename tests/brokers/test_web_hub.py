@@ -212,6 +212,46 @@ async def test_a_handshake_that_is_refused(status, kind):
             assert f"HTTP {status[:3]}" in what
 
 
+async def test_a_page_in_place_of_a_handshake_passes():
+    """One that stands between us and the venue sends such, with 403, now and then."""
+    async with (
+        open_server(answer(b"\n<html>no</html>", "403 No")) as server,
+        open_ws_venue() as venue,
+    ):
+        dialect = venue.dialect(url=lambda _: server.ws_url)
+        async with open_hub(dialect, reconnect_max_s=0.05) as hub, hub.join("A") as a:
+            (told, *_) = await until(a, Down, 2)
+            assert "web page instead of a websocket" in told.reason
+            assert "HTTP 403" in told.reason
+
+
+async def test_who_was_let_in_once_is_not_refused_for_good():
+    async with open_server(answer(b"words", "403 No")) as server:
+        async with open_bench() as (venue, hub), hub.join("A") as a:
+            await until(a, Up)
+            port, venue.port = venue.port, server.port
+            await venue.drop()
+            told = await until(a, Down, 3)
+            assert [type(item) for item in told] == [Down] * 3
+            assert "refused a request: HTTP 403" in told[-1].reason
+            venue.port = port
+            await until(a, Up)
+
+
+@pytest.mark.parametrize("reason", ["limit", "unavailable"])
+async def test_a_subscription_refused_for_now_is_asked_for_again(reason):
+    async with open_bench() as (venue, hub):
+        venue.acks = False
+        async with hub.join("A") as a:
+            await venue.wait_heard(1)
+            refusal = {"k": "refused", "s": "A", "id": 2, "text": "x", "why": reason}
+            await venue.send(refusal)
+            (down,) = await until(a, Down)
+            assert down.reason == "x takes no subscription now: x"
+            venue.acks = True
+            await until(a, Up)
+
+
 async def test_nobody_there_is_tried_again_ever_more_seldom():
     async with open_server(answer()) as server:
         url = server.ws_url

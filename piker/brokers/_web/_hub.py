@@ -98,6 +98,7 @@ class Hub:
     _reading_since: float | None = None
     _frame_at: float = 0.0
     _up_at: float = inf
+    _was_up: bool = False
     _doubted_at: float = -_DOUBT_EVERY_S
     _distrust: str = ""
 
@@ -162,10 +163,13 @@ class Hub:
             await trio.sleep(backoff.next_s(held_s))
 
     def _as_item(self, err: Exception) -> Down | Failed:
-        """Return what *err* means to the markets; a bug is logged in full."""
+        """Return what *err* means to the markets; a bug is logged in full.
+
+        Where a connection was let in before, a refusal will pass.
+        """
         found = [each for each in leaves(err) if isinstance(each, VenueError)]
         for each in found:
-            if isinstance(each, VenueRefused):
+            if isinstance(each, VenueRefused) and not self._was_up:
                 return Failed(each)
         if not found:
             log.error("the stream of %s failed", self.dialect.venue, exc_info=err)
@@ -185,7 +189,7 @@ class Hub:
             dialect.venue, dialect.url(symbols), proxy=self.proxy
         ) as sock:
             self._up_at = self._frame_at = trio.current_time()
-            self._distrust = ""
+            self._distrust, self._was_up = "", True
             if dialect.in_url:
                 self._asked = set(symbols)
                 self._up = set(symbols)
@@ -335,12 +339,18 @@ class Hub:
             del self._requests[notice.req_id]
 
     async def _on_refusal(self, notice: Notice) -> None:
-        """Tell those whose subscription it was; a stranger's is only logged."""
+        """Tell those whose subscription it was; a stranger's is only logged.
+
+        What will pass gives the connection up, to ask again on another: which of a
+        market's channels are subscribed to by now is not known.
+        """
         venue = self.dialect.venue
         request = self._requests.get(notice.req_id)
         if request is None:
             self._faults.note(f"it refuses what nobody asked for: {notice.text!r}")
             return
+        if notice.reason in {"limit", "unavailable"}:
+            raise VenueUnreachable(f"{venue} takes no subscription now: {notice.text}")
         symbols = [notice.symbol] if notice.symbol else list(request.left)
         for symbol in symbols:
             request.left.pop(symbol, None)

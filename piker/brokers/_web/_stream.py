@@ -34,8 +34,8 @@ from ._time import SKEW_NS, AskTime, VenueTime, skew_s
 log = get_logger(__name__)
 
 _MINUTE_NS: Final = 60 * NS
-#: A venue's time is measured anew so often, and after a lost connection, unless that was
-#: done within the last minute: a line that comes and goes is no reason to ask again.
+#: A venue's time is measured anew so often, and after a lost connection if the newest
+#: measure is older than a minute: a line that comes and goes is no reason to ask again.
 _TIME_EVERY_S: Final = 600.0
 
 

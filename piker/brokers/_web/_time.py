@@ -26,7 +26,7 @@ log = get_logger(__name__)
 SKEW_NS: Final = NS
 #: A measured clock is kept while new measures are so close, and what they may err by.
 _SAME_NS: Final = NS // 2
-#: A measure counts for so long: for markets that are opened, and after lost connections.
+#: A measure counts for so long, for markets opened and connections lost since then.
 _FRESH_S: Final = 60.0
 
 

@@ -168,7 +168,7 @@ async def open_socket(
       deadline_s: to be connected in.
 
     Raises:
-      VenueUnreachable: no connection, or a server out of order.
+      VenueUnreachable: no connection, a server out of order, or a page for people.
       VenueRefused: the venue doesn't want us: another status than 101, a bad URL.
     """
     connecting = connect(
@@ -217,4 +217,12 @@ def _refusal(venue: str, url: str, err: InvalidStatus) -> VenueError:
             f"{venue} serves no websocket at {place_of(url)} (HTTP {status})"
         )
     said = (err.response.body or b"")[:200].decode(errors="replace")
-    return refused_status(venue, url, status, "" if said.startswith("<") else said)
+    if not said.lstrip().startswith("<"):
+        return refused_status(venue, url, status, said)
+    refusal = refused_status(venue, url, status, "")
+    if isinstance(refusal, VenueRefused):  # such pages come and go
+        return VenueUnreachable(
+            f"{venue} sent a web page instead of a websocket at {place_of(url)}"
+            f" (HTTP {status})"
+        )
+    return refusal

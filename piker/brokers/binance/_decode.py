@@ -23,6 +23,7 @@ from piker.brokers._parts import Notice, Part
 from piker.brokers._payload import FOREIGN, as_request_id, bad_payload, one_line
 from piker.msgs import Tick
 
+from ._reasons import reason_of
 from ._rest_schemas import AggTradeRow
 from ._schemas import AggTrade, BookTicker, DepthUpdate, Envelope, Kline, Trade
 
@@ -109,10 +110,10 @@ def _notice(told: Envelope) -> Notice:
     refusal = told.error
     if refusal is not None:
         text = one_line(f"code {refusal.code}: {refusal.msg}")
-        return Notice("refused", req_id=req_id, text=text)
+        return Notice("refused", "", req_id, text, reason_of(refusal.code))
     if told.code is not None:
         text = one_line(f"code {told.code}: {told.msg}")
-        return Notice("refused", req_id=req_id, text=text)
+        return Notice("refused", "", req_id, text, reason_of(told.code))
     if told.result is not msgspec.UNSET:
         return Notice("ack", req_id=req_id)
     is_status = told.e == "serverShutdown"

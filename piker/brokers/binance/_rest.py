@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piker.brokers._parts import Part
-from piker.brokers._payload import Failure, Reason, bad_payload, decode, one_line
+from piker.brokers._payload import Failure, bad_payload, decode, one_line
 from piker.brokers._runs import Event, cut_runs
 from piker.errors import BadPayload
 from piker.tsp import OHLCV
 
 from ._decode import agg_trade_tick, book_part
+from ._reasons import reason_of
 from ._rest_schemas import (
     AggTradeRow,
     BookTickerRow,
@@ -51,19 +52,6 @@ _BOOKS: Final[msgspec.json.Decoder[BookTickerRow | list[BookTickerRow]]] = _deco
 _DAYS: Final[msgspec.json.Decoder[DayRow | list[DayRow]]] = _decoder(
     DayRow | list[DayRow]
 )
-
-# https://developers.binance.com/docs/binance-spot-api-docs/errors
-_REASONS: Final[dict[int, Reason]] = {
-    -1003: "limit",  # too many requests
-    -1015: "limit",  # too many orders
-    -1000: "unavailable",  # unknown error
-    -1001: "unavailable",  # disconnected inside the venue
-    -1007: "unavailable",  # timeout inside the venue
-    -1008: "unavailable",  # server overloaded
-    -1016: "unavailable",  # shutting down
-    -1121: "market",
-    -1122: "market",  # USD-M: the symbol's status doesn't allow it
-}
 
 
 def parse_klines(body: bytes) -> NDArray[np.void]:
@@ -130,7 +118,7 @@ def parse_error(body: bytes) -> Failure:
     """Return what ``{"code": ..., "msg": ...}`` says."""
     problem = decode(_PROBLEM, "binance", body)
     text = one_line(f"code {problem.code}: {problem.msg}")
-    return Failure(_REASONS.get(problem.code, "other"), text)
+    return Failure(reason_of(problem.code), text)
 
 
 def error_words(body: bytes) -> str:

@@ -20,6 +20,7 @@ from piker.brokers._payload import FOREIGN, as_request_id, bad_payload, one_line
 from piker.brokers._runs import Event, cut_runs
 from piker.msgs import Tick
 
+from ._reasons import reason_of
 from ._schemas import Envelope, Status, Subscribed, Ticker, Trade
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -144,7 +145,7 @@ def _notice(told: Envelope) -> Notice:
     req_id = as_request_id(told.req_id)
     if told.error is not None or told.success is False:
         symbol, text = one_line(told.symbol or ""), one_line(told.error or "")
-        return Notice("refused", symbol, req_id, text)
+        return Notice("refused", symbol, req_id, text, reason_of([text]))
     if told.method == "pong":
         return Notice("heartbeat", req_id=req_id)
     if not told.success:

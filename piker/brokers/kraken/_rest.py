@@ -19,7 +19,6 @@ from piker.brokers._parts import Part
 from piker.brokers._payload import (
     FOREIGN,
     Failure,
-    Reason,
     bad_payload,
     decode,
     one_line,
@@ -29,6 +28,7 @@ from piker.errors import BadPayload
 from piker.msgs import NS, Tick
 from piker.tsp import OHLCV
 
+from ._reasons import reason_of
 from ._rest_schemas import Body, OhlcRow, SystemStatus, TickerRow, Time, TradeRow
 
 _T = TypeVar("_T")
@@ -49,20 +49,6 @@ _TICKERS: Final[msgspec.json.Decoder[dict[str, TickerRow]]] = _decoder(
 )
 _TIME: Final[msgspec.json.Decoder[Time]] = _decoder(Time)
 _STATUS: Final[msgspec.json.Decoder[SystemStatus]] = _decoder(SystemStatus)
-
-# https://docs.kraken.com/api/docs/guides/spot-errors
-_REASONS: Final[dict[str, Reason]] = {
-    "EAPI:Rate limit exceeded": "limit",
-    "EGeneral:Too many requests": "limit",
-    "EGeneral:Temporary lockout": "limit",
-    "EService:Unavailable": "unavailable",
-    "EService:Busy": "unavailable",
-    "EService:Timeout": "unavailable",
-    "EService:Deadline elapsed": "unavailable",
-    "EGeneral:Internal error": "unavailable",
-    "EQuery:Unknown asset pair": "market",
-    "EQuery:Invalid asset pair": "market",
-}
 
 
 class Quote24h(NamedTuple):
@@ -194,8 +180,4 @@ def _failure(told: Body) -> Failure | None:
     errors = [one for one in told.error if not one.startswith("W")]
     if not errors:
         return None
-    text = one_line(", ".join(errors))
-    for name, reason in _REASONS.items():
-        if any(one.startswith(name) for one in errors):  # more words may follow it
-            return Failure(reason, text)
-    return Failure("other", text)
+    return Failure(reason_of(errors), one_line(", ".join(errors)))
