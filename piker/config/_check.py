@@ -55,7 +55,7 @@ def build_table(kind: type[T], table: Mapping[str, Any], path: str) -> T:
 def _table(kind: type[Struct], table: object, path: str) -> Any:
     """Return *table*, which stands at *path*, as a *kind*."""
     if not isinstance(table, Mapping):
-        raise Wrong(f"{path}: expected a table, got {_show(table)}")
+        raise Wrong(f"{path}: expected a table{_got(table, path)}")
     fields = {each.name: each for each in msgspec.structs.fields(kind)}
     values = {}
     for key, value in table.items():
@@ -81,7 +81,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError:
         wanted = _wanted(inspect.type_info(kind), value)
-        raise Wrong(f"{where}: expected {wanted}, got {_show(value)}") from None
+        raise Wrong(f"{where}: expected {wanted}{_got(value, where)}") from None
 
 
 def _session(value: Any, where: str) -> Any:
@@ -168,6 +168,11 @@ def _places() -> Iterator[str]:
 def _join(path: str, key: str) -> str:
     name = key if _BARE_KEY.fullmatch(key) else json.dumps(key)
     return f"{path}.{name}" if path else name
+
+
+def _got(value: object, where: str) -> str:
+    """Return the end of a sentence that says what stood there, if that may be shown."""
+    return "" if where.startswith("brokers.") else f", got {_show(value)}"
 
 
 def _show(value: object) -> str:

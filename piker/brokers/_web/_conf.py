@@ -15,9 +15,15 @@ RestUrl = Annotated[
 WsUrl = Annotated[
     str, Meta(pattern=r"^wss?://[^/\s]+", description="a URL, ws(s)://HOST[:PORT]")
 ]
+# a password with one of @/?# in it is to be percent-encoded: raw, it would end early,
+# and the rest be taken for a host
 ProxyUrl = Annotated[
     str,
-    Meta(pattern=r"^(|(https?|socks5h?)://[^/\s]+)$", description="a proxy's URL"),
+    Meta(
+        pattern=r"^(|(https?|socks5h?)://([^@/?#\s]+@)?"
+        r"(\[[0-9A-Fa-f:.]+\]|[^@/?#\s:\[\]]+)(:\d{1,5})?)$",
+        description="a proxy's URL, SCHEME://[USER:PASSWORD@]HOST[:PORT]",
+    ),
 ]
 
 

@@ -42,7 +42,7 @@ log = get_logger(__name__)
 MAX_BODY: Final = 64 * 2**20
 _TRIES: Final = 3
 _RETRY_AFTER_S: Final = 5.0  # where a venue doesn't say
-_PAUSE_S: Final = (0.1, 86_400.0)  # what it may say
+_PAUSE_S: Final = (0.1, 3 * 86_400.0)  # what it may say: Binance bans for three days
 
 
 class Answer(NamedTuple):
@@ -278,9 +278,14 @@ async def open_http(
             limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
             headers={"User-Agent": "piker"},
         )
-    except (httpx.InvalidURL, ValueError, ImportError) as err:
+    except ImportError as err:
         raise VenueRefused(
             f"{venue} can't be asked through the proxy that is configured: {err}"
         ) from err
+    except (httpx.InvalidURL, ValueError):  # its text quotes pieces of a password
+        raise VenueRefused(
+            f"{venue} can't be asked through the proxy that is configured: its URL is"
+            " none, SCHEME://[USER:PASSWORD@]HOST[:PORT]"
+        ) from None
     async with client as http._client:  # noqa: SLF001 - made here
         yield http

@@ -82,7 +82,7 @@ class Hub:
     """
 
     dialect: Dialect
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
     reconnect_max_s: float = 30.0
     stats: HubStats = field(default_factory=HubStats)
     taps: set[Tap] = field(default_factory=set)

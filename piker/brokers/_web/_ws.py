@@ -199,14 +199,23 @@ async def open_socket(
 
 @contextmanager
 def _as_venue_errors(venue: str, url: str) -> Generator[None, None, None]:
-    """Let out errors of ours only."""
+    """Let out errors of ours only, with no word of a proxy's URL: of its password."""
     try:
         yield
     except InvalidStatus as err:
         raise _refusal(venue, url, err) from err
-    except (InvalidURI, InvalidProxy, ImportError) as err:
+    except InvalidURI as err:
+        raise VenueRefused(f"{venue}: {place_of(url)} is no URL: {err.msg}") from None
+    except InvalidProxy as err:
+        raise VenueRefused(f"{venue}: its proxy's URL is none: {err.msg}") from None
+    except ImportError as err:
         raise VenueRefused(f"{venue}: {err}") from err
-    except (OSError, InvalidHandshake, ValueError, EOFError, *_BROKEN) as err:
+    except ValueError:  # of urlsplit, which quotes what it can't read
+        raise VenueUnreachable(
+            f"{venue} can't be reached at {place_of(url)}: that URL, or its proxy's,"
+            " can't be used"
+        ) from None
+    except (OSError, InvalidHandshake, EOFError, *_BROKEN) as err:
         raise unreachable(venue, url, err) from err
 
 
