@@ -101,7 +101,7 @@ async def test_setting_this_machines_clock_moves_no_market(world, autojump_clock
     assert clock.now_ns() == START_NS + world.boot_ns()
     await trio.sleep(100)
     assert await time.clock(world.ask) == clock
-    assert world.asked == 2
+    assert world.asked == 3, "twice at first: it was far off ours"
 
 
 async def test_all_markets_share_one_question_and_one_clock(world, autojump_clock):
@@ -132,6 +132,60 @@ async def test_a_clock_is_kept_until_it_is_wrong(world, autojump_clock):
         clock = await time.clock(world.ask)
         assert (clock == first) is same
     assert clock.now_ns() == time.now_ns() == START_NS + world.boot_ns()
+
+
+@pytest.mark.parametrize("wrong_s", [-7200, -30, 5, 7200])
+async def test_a_single_wrong_answer_moves_no_clock(
+    world, autojump_clock, clock_at, caplog, wrong_s
+):
+    """Ahead, it would open flat bars up to it; behind, none for ten minutes."""
+    time, ask = clock_at
+    first = await time.clock(ask)
+    for _ in range(2):
+        await trio.sleep(700)
+        world.answers = [wrong_s]
+        assert await time.clock(ask) == first
+        await trio.sleep(700)
+        world.answers = [wrong_s, 2 * wrong_s]
+        assert await time.clock(ask) == first
+    assert [r.levelname for r in caplog.records].count("WARNING") == 1, "once"
+    await trio.sleep(700)
+    world.answers = [wrong_s, wrong_s]
+    assert skew_s(await time.clock(ask)) == pytest.approx(wrong_s)
+
+
+@pytest.mark.parametrize("wrong_s", [-7200, 30])
+async def test_a_wrong_first_answer_is_not_believed(
+    world, autojump_clock, clock_at, wrong_s
+):
+    time, ask = clock_at
+    world.answers = [wrong_s]
+    assert skew_s(await time.clock(ask)) == 0
+
+
+async def test_an_answer_out_of_a_cache_moves_no_clock(world, autojump_clock):
+    time = VenueTime("x")
+    first = await time.clock(world.ask)
+    cached_ns = START_NS + world.boot_ns()
+
+    async def ask():
+        return Told(cached_ns, world.boot_ns(), NS // 2)
+
+    await trio.sleep(100)
+    assert await time.clock(ask) == first
+
+
+@pytest.fixture
+def clock_at(world):
+    """A venue whose answers are off by what the world says, in turn."""
+    world.answers = []
+
+    async def ask() -> Told:
+        told = await world.ask()
+        off_s = world.answers.pop(0) if world.answers else 0
+        return told._replace(venue_ns=told.venue_ns + off_s * NS)
+
+    return VenueTime("x"), ask
 
 
 async def test_a_market_is_told_when_its_venues_clock_changes(world, autojump_clock):

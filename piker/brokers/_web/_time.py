@@ -2,6 +2,7 @@
 
     its time, asked for by REST --> VenueClock: that time, and what passed since
     this machine's clock, where the two agree --^
+    an answer far off the clock so far: only if a second one agrees with it
 
 Bars follow it: a machine whose clock is minutes off, or is set while piker runs, has
 the same bars as any other.
@@ -26,6 +27,9 @@ log = get_logger(__name__)
 SKEW_NS: Final = NS
 #: A measured clock is kept while new measures are so close, and what they may err by.
 _SAME_NS: Final = NS // 2
+#: An answer far off a clock in use is asked for again after so long: one out of a cache
+#: then differs from the first by more than two that are right, rounded to seconds.
+_AGAIN_S: Final = 3.0
 #: A measure counts for so long, for markets opened and connections lost since then.
 _FRESH_S: Final = 60.0
 
@@ -66,6 +70,7 @@ class VenueTime:
     venue: str
     _clock: VenueClock | None = None
     _asked_at: float = -inf
+    _is_doubted: bool = False
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
     async def clock(self, ask: AskTime, fresh_s: float = _FRESH_S) -> VenueClock:
@@ -77,9 +82,9 @@ class VenueTime:
         """
         async with self._turn:
             if self._clock is None or trio.current_time() - self._asked_at >= fresh_s:
-                told = await ask()
+                told = await self._ask(ask)
                 self._asked_at = trio.current_time()
-                self._clock = self._measured(told)
+                self._clock = self._kept() if told is None else self._measured(told)
             return self._clock
 
     def now_ns(self) -> int:
@@ -87,9 +92,34 @@ class VenueTime:
         assert self._clock is not None
         return self._clock.now_ns()
 
+    def _kept(self) -> VenueClock:
+        """Return the clock there is; before the first measure, this machine's."""
+        if self._clock is not None:
+            return self._clock
+        return VenueClock(name=self.venue, ahead_ns=time.time_ns() - boot_ns())
+
+    async def _ask(self, ask: AskTime) -> Told | None:
+        """Return what the venue says, None if it says this and that."""
+        told, kept = await ask(), self._kept()
+        if _apart_ns(told, kept) <= SKEW_NS:
+            return told
+        if self._clock is not None:
+            await trio.sleep(_AGAIN_S)
+        again = await ask()
+        off_ns = abs(_ahead_ns(again) - _ahead_ns(told))
+        if off_ns <= _SAME_NS + told.error_ns + again.error_ns:
+            return again
+        if not self._is_doubted:
+            self._is_doubted = True
+            log.warning(
+                "%s told two times that are %.1f s apart: its clock is left as it was",
+                self.venue, off_ns / NS,
+            )  # fmt: skip
+        return None
+
     def _measured(self, told: Told) -> VenueClock:
         """Return the clock that *told* means: the one there is, if it agrees."""
-        ahead_ns = told.venue_ns - told.boot_ns
+        ahead_ns = _ahead_ns(told)
         if self._clock is not None:
             off_ns = abs(ahead_ns - self._clock.ahead_ns)
             if off_ns <= _SAME_NS + told.error_ns:
@@ -101,6 +131,15 @@ class VenueTime:
             "the clock of %s is %+.3f s off ours", self.venue, (ahead_ns - ours_ns) / NS
         )
         return VenueClock(name=self.venue, ahead_ns=ahead_ns)
+
+
+def _ahead_ns(told: Told) -> int:
+    return told.venue_ns - told.boot_ns
+
+
+def _apart_ns(told: Told, clock: VenueClock) -> int:
+    """Return by how much *told* is off *clock* at least."""
+    return abs(_ahead_ns(told) - clock.ahead_ns) - told.error_ns
 
 
 def skew_s(clock: VenueClock) -> float:
