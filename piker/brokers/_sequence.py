@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Final
 
 from piker.brokers._parts import Part
@@ -26,13 +27,15 @@ class Sequence:
       expect: serial that comes next; -1 while it isn't known: then all is held back
         until `start_at` says it.
       known: parts left out since they, or others with their trades, came before.
-      far: parts left out since their serials are far ahead of all others.
+      far: parts left out: their serials are far ahead of all others, or dropped.
     """
 
     expect: int = -1
     known: int = 0
     far: int = 0
     _held: dict[int, Part] = field(default_factory=dict)
+    #: A heap of the serials in _held, and of some that aren't any more.
+    _firsts: list[int] = field(default_factory=list)
 
     @property
     def held(self) -> int:
@@ -42,14 +45,17 @@ class Sequence:
     @property
     def lowest(self) -> int:
         """The lowest serial held back, -1 if none is."""
-        return min(self._held, default=-1)
+        firsts, held = self._firsts, self._held
+        while firsts and firsts[0] not in held:
+            heappop(firsts)
+        return firsts[0] if firsts else -1
 
     @property
     def hole(self) -> tuple[int, int] | None:
         """First and last serial that are missing before what is held back."""
         if not self._held or self.expect < 0:
             return None
-        return self.expect, min(self._held) - 1
+        return self.expect, self.lowest - 1
 
     def push(self, part: Part, ready: list[Part]) -> None:
         """Take a part that holds trades; append to *ready* what may go, in order."""
@@ -62,7 +68,10 @@ class Sequence:
             self.far += 1
         elif self.expect < 0 or part.first > self.expect:
             known = self._held.get(part.first)
-            self.known += known is not None
+            if known is None:
+                heappush(self._firsts, part.first)
+            else:
+                self.known += 1
             if known is None or part.last > known.last:
                 self._held[part.first] = part
         elif part.last >= self.expect:
@@ -92,7 +101,7 @@ class Sequence:
         return ready
 
     def drop_held(self, firsts: Iterable[int] | None = None) -> list[int]:
-        """Leave out what is held back: its serials are damaged.
+        """Leave out what is held back: its serials are damaged, or it's too much.
 
         Args:
           firsts: of the parts to leave out, by their first serials; of all if None.
@@ -118,10 +127,10 @@ class Sequence:
         while self._held:
             part = self._held.pop(self.expect, None)
             if part is None:
-                if min(self._held) > self.expect:
+                if self.lowest > self.expect:
                     return
                 # one that begins before what is expected: known, or known in part
-                part = self._held.pop(min(self._held))
+                part = self._held.pop(self.lowest)
                 if part.last < self.expect:
                     self.known += 1
                     continue

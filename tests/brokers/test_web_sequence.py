@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given, strategies as st
 
 from piker.brokers._parts import Part
@@ -142,3 +144,21 @@ def test_damaged_serials_are_left_out_when_told_so():
     assert seq.hole is None
     assert seq.far == 2
     assert serials(seq.push_all([part(2)])) == [2]
+
+
+def test_a_large_hole_is_filled_in_a_time_that_grows_with_it_not_with_its_square():
+    """A busy market while the venue doesn't give what is missing."""
+    n = 60_000
+    seq, ready = Sequence(expect=0), []
+    held = [part(i) for i in range(n, 2 * n)]
+    filling = [part(i) for i in range(n)]
+    began = time.process_time()
+    for one in held:
+        seq.push(one, ready)
+        assert seq.hole == (0, n - 1)
+    for one in filling:
+        seq.push(one, ready)
+    assert time.process_time() - began < 5
+    assert [one.first for one in ready] == list(range(2 * n))
+    assert seq.held == 0
+    assert seq.lowest == -1
