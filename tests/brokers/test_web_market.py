@@ -42,6 +42,7 @@ class Bench:
         self.fault: Exception | None = None
         self.asked: list = []
         self.live = 0
+        self.distrusted: list[str] = []
 
     async def fetch(self, since) -> Page:
         self.asked.append(since)
@@ -80,7 +81,7 @@ async def open_bench(**options):
     bench = Bench(None, items, sent)
     bench.stream = MarketStream(
         fqme=FQME,
-        hub=SimpleNamespace(distrust=lambda reason: None),
+        hub=SimpleNamespace(distrust=bench.distrusted.append),
         member=Member("BTCUSDT", receive, items),
         fetch=bench.fetch,
         send=send,
@@ -259,3 +260,66 @@ async def test_a_damaged_id_of_a_quiet_market_hides_no_later_trade(autojump_cloc
         await b.say([part(3)])
         assert b.taken()[0] == [1, 2, 3]
         assert b.stream.lost == 0
+
+
+# -- a quiet stream --------------------------------------------------------------------
+
+
+async def test_a_line_lost_while_a_quiet_market_is_checked_ends_no_later_check(
+    autojump_clock,
+):
+    """That check's end was waited for, for good; its task had been cancelled."""
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.fault = FAULTS[1]
+        await trio.sleep(8)
+        assert b.stream._mends.current is not None, "a check that can't be made"
+        await b.say(Down("it closed the connection"))
+        b.fault = None
+        await b.say(Up())
+        await trio.sleep(3)
+        assert b.distrusted == []
+        b.newest = 3  # the stream doesn't tell
+        await trio.sleep(70)
+        assert b.taken()[0] == [1, 2, 3]
+        assert b.distrusted == [f"the stream of {FQME} lags behind its venue"]
+
+
+async def test_a_quiet_market_is_checked_ever_more_seldom(autojump_clock):
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(0.5)
+        b.asked.clear()
+        await trio.sleep(3600)
+        assert 55 < len(b.asked) < 65, "one a minute"
+        await b.say([part(3)])
+        b.newest = 3
+        b.asked.clear()
+        await trio.sleep(8)
+        assert len(b.asked) == 1, "and soon again once something was heard"
+        assert b.distrusted == []
+
+
+async def test_a_hole_is_told_though_a_check_is_under_way(autojump_clock):
+    """While the venue couldn't be asked, the check waited, and nobody was told."""
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.taken()
+        b.fault = FAULTS[0]
+        await trio.sleep(8)
+        assert [type(event) for event in b.taken()[1]] == [Warned]
+        await b.say([part(4)])
+        await trio.sleep(5)
+        tids, events = b.taken()
+        assert tids == []
+        assert Disconnected in [type(event) for event in events]
+        b.fault, b.newest = None, 4
+        await trio.sleep(20)
+        tids, events = b.taken()
+        assert tids == [3, 4]
+        assert [type(event) for event in events] == [Reconnected]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 import trio
@@ -28,6 +29,7 @@ from ._backoff import Backoff
 from ._dialect import Doubt, Down, Failed, Item, Member, Up
 from ._faults import FaultLog
 from ._hub import Hub
+from ._mends import CHECK, GAP, HOLE, Mend, Mends
 from ._pages import FetchPage, Page, Since
 
 log = get_logger(__name__)
@@ -96,8 +98,7 @@ class MarketStream:
     _heard_at: float = 0.0
     _streamed: int = 0
     _turn: trio.Lock = field(default_factory=trio.Lock)
-    _mending: trio.CancelScope | None = None
-    _mended: trio.Event = field(default_factory=trio.Event)
+    _mends: Mends = field(default_factory=Mends)
     _tasks: trio.Nursery = field(init=False)
     _faults: FaultLog = field(init=False)
 
@@ -112,27 +113,25 @@ class MarketStream:
             self._tasks.start_soon(self._watch_quiet)
             async for item in self.member.items:
                 await self._on_item(item)
-                if self.seq.held > _HELD_MAX and self._mending is not None:
-                    await self._mended.wait()  # the venue waits meanwhile
+                if self.seq.held > _HELD_MAX and self._mends.current is not None:
+                    await self._mends.current.done.wait()  # the venue waits meanwhile
 
     async def _on_item(self, item: Item) -> None:
         if isinstance(item, list):
             self._heard_at = trio.current_time()
             self._streamed += 1
             await self._put(item)
-            if self.seq.hole is not None and self._live:
-                self._mend(self._close_hole)
+            if self._live and self.seq.hole is not None:
+                self._mend(self._close_hole, HOLE)
         elif isinstance(item, Up):
             self.came_up.set()
             self.came_up = trio.Event()
-            self._mend(self._catch_up)
+            self._mend(self._catch_up, GAP)
         elif isinstance(item, Doubt):
             if self._live:
-                self._mend(self._dispel)
+                self._mend(self._dispel, CHECK)
         elif isinstance(item, Down):
-            if self._mending is not None:
-                self._mending.cancel()
-                self._mending = None
+            self._mends.cancel()
             self._at_loss = self.seq.expect, self.seq.known
             await self._set_down(item.reason)
         elif isinstance(item, Failed):
@@ -202,24 +201,9 @@ class MarketStream:
 
     # -- what is missing --------------------------------------------------------
 
-    def _mend(self, how: Callable[[], Awaitable[None]]) -> None:
-        """Have one task at a time look for what is missing."""
-        if self._mending is not None and how != self._catch_up:
-            return
-        if self._mending is not None:
-            self._mending.cancel()
-        self._mended = trio.Event()
-        self._mending = trio.CancelScope()
-        self._tasks.start_soon(self._run_mend, how, self._mending)
-
-    async def _run_mend(
-        self, how: Callable[[], Awaitable[None]], scope: trio.CancelScope
-    ) -> None:
-        with scope:
-            await how()
-        if self._mending is scope:
-            self._mending = None
-            self._mended.set()
+    def _mend(self, how: Callable[[], Awaitable[None]], urgency: int) -> Mend:
+        """Have one task at a time look for what is missing; return what does now."""
+        return self._mends.start(self._tasks, how, urgency)
 
     async def _catch_up(self) -> None:
         """Fetch all since the last trade known, then be live."""
@@ -389,20 +373,30 @@ class MarketStream:
         await self.send.send(event)
 
     async def _watch_quiet(self) -> None:
-        """Ask the venue whether a quiet market is one; if not, its stream is stale."""
+        """Check a quiet market, ever more seldom while there is nothing wrong."""
         first_s, most_s = _QUIET_S
-        quiet_s = first_s
+        heard_at, wait_s, check_at = -inf, first_s, inf
         while True:
             await trio.sleep(first_s / 5)
-            quiet = trio.current_time() - self._heard_at
-            if quiet < first_s:
-                quiet_s = first_s
-            if not self._live or self._mending is not None or quiet < quiet_s:
+            if heard_at != self._heard_at:
+                heard_at, wait_s = self._heard_at, first_s
+                check_at = heard_at + wait_s
+            if self._is_busy() or trio.current_time() < check_at:
                 continue
-            before, streamed = self.seq.expect, self._streamed
-            self._mend(self._fetch_all)
-            await self._mended.wait()
-            quiet_s = min(most_s, quiet + 2 * quiet_s)
-            await trio.sleep(first_s / 5)
-            if self.seq.expect > before and self._streamed == streamed:
-                self.hub.distrust(f"the stream of {self.fqme} lags behind its venue")
+            await self._check_quiet()
+            wait_s = min(most_s, 2 * wait_s)
+            check_at = trio.current_time() + wait_s
+
+    def _is_busy(self) -> bool:
+        """Whether it is known that something is missing, or already looked for."""
+        return not self._live or self._mends.current is not None
+
+    async def _check_quiet(self) -> None:
+        """Ask the venue whether a quiet market is one; if not, its stream is stale."""
+        line, before, streamed = self.came_up, self.seq.expect, self._streamed
+        await self._mend(self._fetch_all, CHECK).done.wait()
+        await trio.sleep(_QUIET_S[0] / 5)
+        if not self._live or self.came_up is not line:
+            return  # that connection is gone
+        if self.seq.expect > before and self._streamed == streamed:
+            self.hub.distrust(f"the stream of {self.fqme} lags behind its venue")
