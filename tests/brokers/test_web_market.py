@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
 import trio
 import trio.testing
 
+from piker.brokers._backend import ResumePoint
 from piker.brokers._parts import Part
+from piker.brokers._web import RateBudget, _market
 from piker.brokers._web._dialect import Doubt, Down, Failed, Member, Up
 from piker.brokers._web._market import MarketStream
 from piker.brokers._web._pages import Page
@@ -33,12 +35,17 @@ def part(first: int, last: int | None = None, at_s: float | None = None) -> Part
     return Part("BTCUSDT", ticks, first, last)
 
 
+def quote() -> Part:
+    return Part("BTCUSDT", [Tick("bid", 100.0, 1.0, START_S * NS)])
+
+
 class Bench:
     """A stream, its venue's REST service, and what datad is sent."""
 
     def __init__(self, stream, items, sent) -> None:
         self.stream, self.items, self._sent = stream, items, sent
         self.newest = 0
+        self.takes_s = 0.01
         self.fault: Exception | None = None
         self.asked: list = []
         self.live = 0
@@ -46,13 +53,14 @@ class Bench:
 
     async def fetch(self, since) -> Page:
         self.asked.append(since)
-        await trio.sleep(0.01)
+        newest = self.newest
+        await trio.sleep(self.takes_s)
         if self.fault is not None:
             raise self.fault
         first = since.serial
         if first < 0:
             first = max(1, -(-since.time_ns // NS) - START_S)
-        parts = [part(i) for i in range(first, self.newest + 1)]
+        parts = [part(i) for i in range(first, newest + 1)]
         return Page(parts, is_last=True)
 
     async def say(self, *items) -> None:
@@ -69,19 +77,22 @@ class Bench:
             except trio.WouldBlock:
                 return tids, events
             if isinstance(item, tuple):
-                tids += [tick.tid for tick in item[1]]
+                tids += [tick.tid for tick in item[1] if tick.type == "trade"]
             else:
                 events.append(item)
 
 
 @asynccontextmanager
-async def open_bench(**options):
+async def open_bench(checks=None, **options):
     items, receive = trio.open_memory_channel(100)
     send, sent = trio.open_memory_channel(1000)
     bench = Bench(None, items, sent)
+    checks = RateBudget(1, 3.0) if checks is None else checks
     bench.stream = MarketStream(
         fqme=FQME,
-        hub=SimpleNamespace(distrust=bench.distrusted.append),
+        hub=SimpleNamespace(
+            distrust=bench.distrusted.append, dialect=SimpleNamespace(checks=checks)
+        ),
         member=Member("BTCUSDT", receive, items),
         fetch=bench.fetch,
         send=send,
@@ -311,7 +322,7 @@ async def test_a_hole_is_told_though_a_check_is_under_way(autojump_clock):
         await trio.sleep(1)
         b.taken()
         b.fault = FAULTS[0]
-        await trio.sleep(8)
+        await trio.sleep(12)
         assert [type(event) for event in b.taken()[1]] == [Warned]
         await b.say([part(4)])
         await trio.sleep(5)
@@ -323,3 +334,170 @@ async def test_a_hole_is_told_though_a_check_is_under_way(autojump_clock):
         tids, events = b.taken()
         assert tids == [3, 4]
         assert [type(event) for event in events] == [Reconnected]
+
+
+async def test_trades_that_stop_are_missed_though_quotes_go_on(autojump_clock):
+    """They come by channels of their own."""
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.newest = 4
+        for _ in range(10):
+            await b.say([quote()])
+            await trio.sleep(1)
+        assert b.taken()[0] == [1, 2, 3, 4]
+        assert b.distrusted == [f"the stream of {FQME} lags behind its venue"]
+
+
+async def test_fifty_quiet_markets_leave_the_venue_room_for_other_requests(
+    autojump_clock,
+):
+    """Kraken takes ten requests in ten seconds, of all together."""
+    checks, asked = RateBudget(1, 3.0), []
+    async with AsyncExitStack() as stack:
+        benches = [
+            await stack.enter_async_context(open_bench(checks)) for _ in "x" * 50
+        ]
+        for b in benches:
+            b.newest, b.asked = 2, asked
+            await b.say(Up())
+        await trio.sleep(1)
+        asked.clear()
+        for _ in range(15):
+            for b in benches[::5]:  # these trade now and then
+                b.newest += 1
+                await b.say([part(b.newest)], [quote()])
+            await trio.sleep(8)
+        assert 35 <= len(asked) <= 41
+        assert not any(b.distrusted for b in benches)
+
+
+async def test_what_waits_for_its_turn_and_trades_meanwhile_is_not_checked(
+    autojump_clock,
+):
+    checks = RateBudget(1, 1000.0)
+    async with open_bench(checks) as b:
+        await checks.spend()
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(998)
+        b.newest = 3
+        await b.say([part(3)])
+        b.asked.clear()
+        await trio.sleep(4)
+        assert b.asked == []
+        await trio.sleep(3)
+        assert len(b.asked) == 1, "5 s after it was heard, in its turn"
+
+
+# -- a hole that stays open, and doubts ------------------------------------------------
+
+
+async def test_a_market_that_waits_for_its_venue_holds_up_no_other(
+    autojump_clock, monkeypatch, caplog
+):
+    """All get their frames from one task: it is never to wait for the REST service."""
+    monkeypatch.setattr(_market, "_HELD_MAX", 50)
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.fault = RateLimited("x asks for a pause of 7200 s")
+        with trio.fail_after(60):
+            for tid in range(4, 400):
+                await b.say([part(tid)])
+        assert b.stream.seq.held == 50
+        b.fault, b.newest = None, 399
+        await trio.sleep(15)
+        await b.say([part(400)])
+        tids, events = b.taken()
+        assert tids == list(range(1, 401))
+        assert Warned not in [type(event) for event in events], "none is lost"
+        assert len(caplog.records) == 1
+
+
+async def test_what_is_left_out_while_the_rest_is_fetched_is_asked_for_too(
+    autojump_clock, monkeypatch
+):
+    monkeypatch.setattr(_market, "_HELD_MAX", 5)
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.takes_s, b.newest = 1.0, 9
+        await b.say(*([part(tid)] for tid in range(4, 10)))
+        await trio.sleep(0.5)
+        b.newest = 10  # the answer that is under way hasn't got it
+        await b.say([part(10)])
+        await trio.sleep(3.5)
+        assert b.taken()[0] == list(range(1, 11)), "before it counts as quiet"
+
+
+@pytest.mark.parametrize("work", ["an opening", "another line", "another doubt"])
+async def test_a_doubt_while_there_is_other_work_is_looked_into_after_it(
+    autojump_clock, work
+):
+    """What the venue answers was true when it was asked, a second ago."""
+    async with open_bench() as b:
+        b.newest, b.takes_s = 2, 1.0
+        await b.say(Up())
+        await trio.sleep(0.5)
+        if work != "an opening":
+            await trio.sleep(1)
+            b.newest = 3
+            await b.say([part(3)])
+        if work == "another line":
+            await b.say(Down("it closed the connection"), Up())
+            await trio.sleep(0.1)
+        elif work == "another doubt":
+            await b.say(Doubt())
+            await trio.sleep(1.1)
+        b.newest += 1
+        await b.say(Doubt())
+        await trio.sleep(4.1)  # it doesn't count as quiet by then
+        assert b.taken()[0] == list(range(1, b.newest + 1))
+
+
+async def test_doubts_that_hide_no_trade_are_looked_into_ever_more_seldom(
+    autojump_clock,
+):
+    """A venue with a new kind of message may send one of it each second."""
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.asked.clear()
+        for _ in range(600):
+            await b.say(Doubt())
+            await trio.sleep(1)
+        assert 15 < len(b.asked) < 40, "quiet checks among them"
+        b.newest = 3
+        for _ in range(65):
+            await b.say(Doubt())
+            await trio.sleep(1)
+        assert b.taken()[0] == [1, 2, 3]
+
+
+async def test_an_aggregate_without_trades_begins_a_page_to_resume_from(
+    autojump_clock,
+):
+    """Binance has some, with -1 for their trades' ids."""
+    point = ResumePoint(time_ns=(START_S + 2) * NS, tid=2)
+    async with open_bench(point=point) as b:
+        b.newest = 3
+        pages, fetch = [], b.stream.fetch
+
+        async def fetch_with_one(since):
+            page = await fetch(since)
+            if since.serial < 0:
+                pages.append(page)
+                page = page._replace(parts=[Part("BTCUSDT", [], 0, 0), *page.parts])
+            return page
+
+        b.stream.fetch = fetch_with_one
+        await b.say(Up())
+        await trio.sleep(5)
+        assert b.live == 1
+        assert b.taken() == ([1, 2, 3], [])
+        assert len(pages) == 1

@@ -62,6 +62,8 @@ class Dialect:
       heartbeat_s: the venue says something at least so often; 0 if it doesn't promise.
       frames_a_s: it takes so many frames a second from us, on one connection.
       connects: it lets us connect so often.
+      checks: its REST service is asked so often whether markets that tell no trade are
+        quiet, all of them together: it takes from what else is asked there.
     """
 
     venue: str
@@ -74,6 +76,7 @@ class Dialect:
     heartbeat_s: float = 0.0
     frames_a_s: float = 4.0
     connects: RateBudget = field(default_factory=lambda: RateBudget(60, 60))
+    checks: RateBudget = field(default_factory=lambda: RateBudget(1, 3.0))
 
 
 @dataclass(eq=False)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from math import inf
 from typing import Final
 
 import trio
@@ -27,10 +26,12 @@ from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
 
 from ._backoff import Backoff
 from ._dialect import Doubt, Down, Failed, Item, Member, Up
+from ._doubts import Doubts
 from ._faults import FaultLog
 from ._hub import Hub
 from ._mends import CHECK, GAP, HOLE, Mend, Mends
-from ._pages import FetchPage, Page, Since
+from ._pages import FetchPage, Page, Since, page_from
+from ._silence import Silence
 
 log = get_logger(__name__)
 
@@ -42,14 +43,12 @@ _DOUBT_S: Final = 0.5
 _MEND_S: Final = 2.0
 #: So long the venue's REST service may know less than its stream.
 _BEHIND_S: Final = 10.0
-#: A stream that says nothing for so long is checked; ever more seldom while it's right.
-_QUIET_S: Final = (5.0, 60.0)
+#: Whether the stream is too quiet is looked at so often.
+_LOOK_S: Final = 1.0
 _HELD_MAX: Final = 200_000
 #: So many trades are never lost at once: one that comes after them has a damaged id.
 _LOST_MAX: Final = 100_000
 _RETRIED: Final = (VenueUnreachable, RateLimited, BadPayload)
-#: How far back a stream is resumed at most: older bars can't change any more.
-_RESUME_BACK_S: Final = 600.0
 #: Stamps don't lead the venue's clock by more.
 _LEAD_NS: Final = 5 * NS
 
@@ -95,10 +94,10 @@ class MarketStream:
     _any_start: bool = False
     _at_loss: tuple[int, int] = field(init=False)
     _unsent: list[Tick] = field(default_factory=list)
-    _heard_at: float = 0.0
-    _streamed: int = 0
+    _silence: Silence = field(default_factory=Silence)
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _mends: Mends = field(default_factory=Mends)
+    _doubts: Doubts = field(default_factory=Doubts)
     _tasks: trio.Nursery = field(init=False)
     _faults: FaultLog = field(init=False)
 
@@ -108,19 +107,19 @@ class MarketStream:
 
     async def run(self) -> None:
         """Stream until cancelled; raises what the venue refuses with."""
-        self._heard_at = trio.current_time()
         async with trio.open_nursery() as self._tasks:
             self._tasks.start_soon(self._watch_quiet)
+            self._tasks.start_soon(self._watch_doubts)
             async for item in self.member.items:
                 await self._on_item(item)
-                if self.seq.held > _HELD_MAX and self._mends.current is not None:
-                    await self._mends.current.done.wait()  # the venue waits meanwhile
 
     async def _on_item(self, item: Item) -> None:
         if isinstance(item, list):
-            self._heard_at = trio.current_time()
-            self._streamed += 1
+            if any(part.first >= 0 for part in item):  # quotes have another channel
+                self._silence.hear()
             await self._put(item)
+            if self.seq.held > _HELD_MAX:
+                self._drop(item)
             if self._live and self.seq.hole is not None:
                 self._mend(self._close_hole, HOLE)
         elif isinstance(item, Up):
@@ -128,14 +127,23 @@ class MarketStream:
             self.came_up = trio.Event()
             self._mend(self._catch_up, GAP)
         elif isinstance(item, Doubt):
-            if self._live:
-                self._mend(self._dispel, CHECK)
+            self._doubts.at = self._silence.heard
         elif isinstance(item, Down):
             self._mends.cancel()
+            self._doubts.take()  # all since then is asked for anyhow
             self._at_loss = self.seq.expect, self.seq.known
             await self._set_down(item.reason)
         elif isinstance(item, Failed):
             raise item.error
+
+    def _drop(self, parts: list[Part]) -> None:
+        """Leave out what there is no room to hold: it will be fetched with the rest.
+
+        To wait instead would hold up all markets of the venue.
+        """
+        if self.seq.drop_held(part.first for part in parts):
+            self._faults.note("trades are left out until what came before is fetched")
+            self._doubts.at = self._silence.heard
 
     async def _put(self, parts: list[Part], start: int | None = None) -> int:
         """Send what of *parts* is new and in order; return how many trades were.
@@ -240,12 +248,21 @@ class MarketStream:
             await self._fetch_all()
             await self._go_live()
 
+    async def _watch_doubts(self) -> None:
+        """Look into doubts, once there is no other work."""
+        while True:
+            await trio.sleep(_DOUBT_S)
+            if self._doubts.is_due and not self._is_busy():
+                self._mend(self._dispel, CHECK)
+
     async def _dispel(self) -> None:
         """Find out whether an unreadable frame was a trade."""
-        before = self.seq.expect
         await trio.sleep(_DOUBT_S)
-        if self.seq.expect == before or self.seq.hole is not None:
-            await self._fetch_all()
+        at, before = self._doubts.take(), self.seq.expect
+        if self._silence.heard != at and self.seq.hole is None:
+            return  # the next trade came: none is missing before it
+        await self._fetch_all()
+        self._doubts.done(found=self.seq.expect > before)
 
     async def _fetch_all(self) -> None:
         """Fetch pages until there are no more and there is no hole.
@@ -287,7 +304,7 @@ class MarketStream:
                 if self.seq.expect >= 0:
                     return await self.fetch(Since(self.seq.expect, self.last_ns))
                 if self.point is not None:
-                    return await self._resume_page(self.point)
+                    return await page_from(self.fetch, self.point)
                 return await self.fetch(Since(-1, self.start_ns))
             except _RETRIED as err:
                 reason = f"what was missed can't be fetched yet: {err}"
@@ -295,34 +312,14 @@ class MarketStream:
                 patience_s = _MEND_S if self._live else 0.0
                 if not is_told and trio.current_time() - began >= patience_s:
                     is_told = True
-                    await self._tell_failing(reason)
+                    # a live stream goes on all the same
+                    await (self._warn if self._live else self._set_down)(reason)
                 await trio.sleep(backoff.next_s())
-
-    async def _tell_failing(self, reason: str) -> None:
-        """Say why the venue can't be asked; a live stream goes on all the same."""
-        if not self._live:
-            await self._set_down(reason)
-            return
-        await self._warn(reason)
 
     async def _warn(self, reason: str) -> None:
         await self.send.send(
             Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
         )
-
-    async def _resume_page(self, point: ResumePoint) -> Page:
-        """Return the page that begins at or before the trade to resume from."""
-        back_s = 2.0
-        while True:
-            since_ns = max(0, point.time_ns - int(back_s * NS))
-            page = await self.fetch(Since(-1, since_ns))
-            if point.tid < 0 or back_s >= _RESUME_BACK_S:
-                return page
-            if page.parts:
-                oldest = page.parts[0].ticks[0]
-                if oldest.tid - oldest.count + 1 <= point.tid:
-                    return page
-            back_s *= 4
 
     async def _give_up(self, *, is_moving: bool) -> None:
         """Go on without trades that the venue doesn't give.
@@ -354,7 +351,8 @@ class MarketStream:
     async def _go_live(self) -> None:
         if self._live:
             return
-        self._live, self._heard_at = True, trio.current_time()
+        self._live = True
+        self._silence.begin()
         if not self._was_live:
             self._was_live = True
             self._down = ""
@@ -373,19 +371,18 @@ class MarketStream:
         await self.send.send(event)
 
     async def _watch_quiet(self) -> None:
-        """Check a quiet market, ever more seldom while there is nothing wrong."""
-        first_s, most_s = _QUIET_S
-        heard_at, wait_s, check_at = -inf, first_s, inf
+        """Check a quiet market; take turns with the venue's others."""
+        turns = self.hub.dialect.checks
         while True:
-            await trio.sleep(first_s / 5)
-            if heard_at != self._heard_at:
-                heard_at, wait_s = self._heard_at, first_s
-                check_at = heard_at + wait_s
-            if self._is_busy() or trio.current_time() < check_at:
+            await trio.sleep(_LOOK_S)
+            heard = self._silence.heard
+            if not self._silence.is_long or self._is_busy():
+                continue
+            await turns.spend()
+            if heard != self._silence.heard or self._is_busy():
+                turns.give_back()
                 continue
             await self._check_quiet()
-            wait_s = min(most_s, 2 * wait_s)
-            check_at = trio.current_time() + wait_s
 
     def _is_busy(self) -> bool:
         """Whether it is known that something is missing, or already looked for."""
@@ -393,10 +390,11 @@ class MarketStream:
 
     async def _check_quiet(self) -> None:
         """Ask the venue whether a quiet market is one; if not, its stream is stale."""
-        line, before, streamed = self.came_up, self.seq.expect, self._streamed
+        line, before, heard = self.came_up, self.seq.expect, self._silence.heard
+        self._silence.note_check()
         await self._mend(self._fetch_all, CHECK).done.wait()
-        await trio.sleep(_QUIET_S[0] / 5)
+        await trio.sleep(_LOOK_S)
         if not self._live or self.came_up is not line:
             return  # that connection is gone
-        if self.seq.expect > before and self._streamed == streamed:
+        if self.seq.expect > before and self._silence.heard == heard:
             self.hub.distrust(f"the stream of {self.fqme} lags behind its venue")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from piker.brokers._backend import ResumePoint
 from piker.brokers._parts import Part
+from piker.msgs import NS
+
+#: How far back a stream is resumed at most: older bars can't change any more.
+_RESUME_BACK_S: Final = 600.0
 
 
 class Since(NamedTuple):
@@ -29,3 +34,17 @@ class Page(NamedTuple):
 
 
 FetchPage = Callable[[Since], Awaitable[Page]]
+
+
+async def page_from(fetch: FetchPage, point: ResumePoint) -> Page:
+    """Return the page that begins at or before the trade to resume from."""
+    back_s = 2.0
+    while True:
+        since_ns = max(0, point.time_ns - int(back_s * NS))
+        page = await fetch(Since(-1, since_ns))
+        if point.tid < 0 or back_s >= _RESUME_BACK_S:
+            return page
+        oldest = next((part.ticks[0] for part in page.parts if part.ticks), None)
+        if oldest is not None and oldest.tid - oldest.count + 1 <= point.tid:
+            return page
+        back_s *= 4
