@@ -504,6 +504,45 @@ async def test_bad_frames_are_counted_and_logged_once_a_kind(caplog):
         assert len(said) == len(hub._faults.counts) == 2  # quotations make no kind
 
 
+async def test_a_bad_frame_soon_after_another_is_told_of_too(monkeypatch):
+    monkeypatch.setattr(_hub, "_DOUBT_EVERY_S", 0.3)
+    async with open_bench() as (venue, hub), hub.join("A") as a, hub.join("B") as b:
+        for member in (a, b):
+            await until(member, Up)
+        await venue.send("garbage")
+        await until(a, Doubt)
+        began = trio.current_time()
+        await venue.send("garbage", "more", {"k": "heartbeat"})
+        await until(a, Doubt)
+        assert 0.2 < trio.current_time() - began < 3
+        await until(b, Doubt, 2)
+        await trio.sleep(0.4)
+        assert nothing_left(a), "each once"
+
+
+async def test_who_leaves_takes_no_frame_from_who_stays(monkeypatch):
+    monkeypatch.setattr(_hub, "AHEAD", 2)
+    async with open_bench() as (venue, hub), trio.open_nursery() as tasks:
+
+        async def come_and_go(task_status):
+            async with hub.join("A"):  # and take nothing
+                task_status.started()
+                await leave.wait()
+
+        leave = trio.Event()
+        await tasks.start(come_and_go)
+        async with hub.join("A") as stays:
+            await until(stays, Up)
+            await venue.trade("A", 1)
+            assert await serials(stays, 1) == [1]
+            await venue.trade("A", 2)  # the other's items are full: Up and this one
+            with trio.fail_after(5):
+                while not hub._members["A"][0].items.statistics().tasks_waiting_send:
+                    await trio.sleep(0.005)
+            leave.set()
+            assert await serials(stays, 1) == [2]
+
+
 async def test_taps_see_frames_as_they_came():
     async with open_bench() as (venue, hub), hub.join("A") as a:
         await until(a, Up)

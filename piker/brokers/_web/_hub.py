@@ -99,7 +99,7 @@ class Hub:
     _frame_at: float = 0.0
     _up_at: float = inf
     _was_up: bool = False
-    _doubted_at: float = -_DOUBT_EVERY_S
+    _doubtful: trio.Event = field(default_factory=trio.Event)
     _distrust: str = ""
 
     def __post_init__(self) -> None:
@@ -197,6 +197,7 @@ class Hub:
             async with collapse_eg(), trio.open_nursery() as tasks:
                 tasks.start_soon(self._subscribe, sock, tasks.cancel_scope)
                 tasks.start_soon(self._watch, sock)
+                tasks.start_soon(self._doubt)
                 tasks.start_soon(self._read, sock)
 
     async def _subscribe(self, sock: Socket, scope: trio.CancelScope) -> None:
@@ -277,10 +278,10 @@ class Hub:
         for notice in notices:
             await self._on_notice(notice)
         for symbol, found in parts.items():
-            for member in self._members.get(symbol, ()):
+            for member in list(self._members.get(symbol, ())):  # one may leave
                 await member.tell(found)
         if bad:
-            await self._doubt()
+            self._doubtful.set()
 
     def _decode(
         self, batch: list[bytes], received_ns: int
@@ -311,10 +312,13 @@ class Hub:
         return parts, notices, bad
 
     async def _doubt(self) -> None:
-        now = trio.current_time()
-        if now - self._doubted_at > _DOUBT_EVERY_S:
-            self._doubted_at = now
+        """Tell all of bad frames: once a second, and of the last ones too."""
+        self._doubtful = trio.Event()  # those of another connection are made up for
+        while True:
+            await self._doubtful.wait()
+            self._doubtful = trio.Event()
             await self._tell_all(Doubt())
+            await trio.sleep(_DOUBT_EVERY_S)
 
     async def _on_notice(self, notice: Notice) -> None:
         if notice.kind == "ack":
