@@ -1,9 +1,9 @@
 """What backends of venues on the web share: HTTP, websockets, their faults.
 
 _http    requests inside a rate budget     _ws    frames by the batch
-_hub     one connection for all markets    _market  every trade once, in order
-_stream  a backend's ``stream_quotes``     _conf  a backend's table in conf.toml
-_record  its ``stream_frames``
+_hub     one connection for all markets    _market  every trade once, in order, with
+_stream  a backend's ``stream_quotes``       its _silence, _doubts and _mends
+_record  its ``stream_frames``             _conf    a backend's table in conf.toml
 _time    the venue's clock, measured       _dialect  how a venue is spoken to
 """
 
