@@ -170,7 +170,7 @@ class StreamFrames(Protocol):
 
     Over the connection that ``stream_quotes`` uses too, if there is one. What isn't
     news is fetched: from each market's point on, else from the whole minute. A market
-    that the venue refuses is noted as gone.
+    that the venue refuses, or doesn't list any more, is told as `Ended`.
 
     Raises: what the venue refuses all of them with; VenueUnreachable and the like.
     """

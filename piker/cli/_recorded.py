@@ -19,7 +19,7 @@ from ._run import say
 from ._show import bare_fields, duration, put_json
 
 if TYPE_CHECKING:
-    from piker.brokers.sim import SessionInfo
+    from piker.brokers.sim import MarketInfo, SessionInfo
     from piker.data.recording import Recording
 
 _CLEAR = "\r\x1b[K"
@@ -136,7 +136,7 @@ def _lines(info: SessionInfo) -> list[tuple[str, str]]:
         ("frames", f"{info.frames:,}" + (f", {info.bad:,} bad" if info.bad else "")),
     ]
     lines += [
-        ("market", f"{market.fqme}: {market.trades:,} trades")
+        ("market", f"{market.fqme}: {market.trades:,} trades{_gone(market)}")
         for market in info.markets
     ]
     for gap in info.gaps:
@@ -154,6 +154,10 @@ def _end(info: SessionInfo) -> str:
     return (
         "in order" if info.in_order else "whole; its recorder didn't say that it ended"
     )
+
+
+def _gone(market: MarketInfo) -> str:
+    return f", nothing after them: {market.gone}" if market.gone else ""
 
 
 def _at(time_ns: int) -> str:

@@ -14,13 +14,14 @@ from typing import Any, Final
 
 import trio
 
-from piker.brokers.sessions import Down, SessionWriter
+from piker.brokers.sessions import Down, Gone, SessionWriter
 from piker.errors import (
     DeadlineExceeded,
     Overrun,
     PikerError,
     ServiceQuarantined,
     ServiceStopped,
+    SymbolNotFound,
     TransportClosed,
     VenueRefused,
 )
@@ -28,6 +29,7 @@ from piker.log import get_logger
 from piker.msgs import (
     Credit,
     Disconnected,
+    Ended,
     FeedEvent,
     FrameBatch,
     FramePoint,
@@ -70,12 +72,18 @@ class FrameLine:
     on_frames: Callable[[int], int]
     writer: SessionWriter | None = None
     _points: dict[str, FramePoint] = field(default_factory=dict)
+    _gone: set[str] = field(default_factory=set)
     _down: str = ""
 
     @property
     def fqmes(self) -> tuple[str, ...]:
         """The full names of its markets."""
         return tuple(mkt.fqme for mkt in self.mkts)
+
+    @property
+    def _left(self) -> tuple[str, ...]:
+        """Those that the venue hasn't refused."""
+        return tuple(fqme for fqme in self.fqmes if fqme not in self._gone)
 
     async def run(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> PikerError:
         """Hold the line until the venue refuses all its markets; return that.
@@ -93,8 +101,9 @@ class FrameLine:
                     late = trio.current_time() > give_up_at
                     if late or not isinstance(err, _PASSING):
                         raise
-                elif isinstance(err, VenueRefused):
-                    return err
+                elif isinstance(err, VenueRefused | SymbolNotFound):
+                    self._note_gone(self._left, str(err))
+                    return VenueRefused(str(err))
                 else:
                     self._note_down(err)
             tries = 0 if self._was_heard else tries + 1
@@ -105,7 +114,7 @@ class FrameLine:
         async with (
             maybe_spawn_datad(self.broker) as portal,
             open_context(
-                portal, open_frame_stream, fqmes=list(self.fqmes), points=self._points
+                portal, open_frame_stream, fqmes=list(self._left), points=self._points
             ) as (ctx, _),
             ctx.open_stream() as stream,
         ):
@@ -135,7 +144,24 @@ class FrameLine:
         writer.add(lines, kept, batch.first_ns, batch.last_ns)
         self._points |= batch.points
         for event in batch.events:
-            self.on_event(event)
+            if isinstance(event, Ended):
+                self._note_gone(event.fqmes, event.reason)
+            else:
+                self.on_event(event)
+
+    def _note_gone(self, fqmes: tuple[str, ...], reason: str) -> None:
+        """Note in the file that nothing more comes of markets, and say so."""
+        assert self.writer is not None
+        log.warning("nothing more comes of %s: %s", ", ".join(fqmes), reason)
+        now_ns = time.time_ns()
+        symbols = self._symbols_of(fqmes)
+        self.writer.note(Gone(symbols=symbols, reason=reason, time_ns=now_ns))
+        self._gone |= set(fqmes)
+        self.on_event(Ended(fqmes=fqmes, reason=reason, time_ns=now_ns))
+
+    def _symbols_of(self, fqmes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return markets as the venue spells them."""
+        return tuple(mkt.bs_mktid for mkt in self.mkts if mkt.fqme in fqmes)
 
     def _note_down(self, err: PikerError) -> None:
         """Note in the file that frames are missing here, and say so, once."""
@@ -146,15 +172,15 @@ class FrameLine:
         log.warning("lost the frames of %s: %s", self.broker, reason)
         now_ns = time.time_ns()
         if not self._down:
-            symbols = tuple(mkt.bs_mktid for mkt in self.mkts)
+            symbols = self._symbols_of(self._left)
             self.writer.note(Down(symbols=symbols, reason=reason, time_ns=now_ns))
         self._down = reason
-        self.on_event(Disconnected(fqmes=self.fqmes, reason=reason, time_ns=now_ns))
+        self.on_event(Disconnected(fqmes=self._left, reason=reason, time_ns=now_ns))
 
     def _note_back(self) -> None:
         """Say that it goes on; datad notes in the file when all was fetched."""
         self._down = ""
-        self.on_event(Reconnected(fqmes=self.fqmes, missed=-1, time_ns=time.time_ns()))
+        self.on_event(Reconnected(fqmes=self._left, missed=-1, time_ns=time.time_ns()))
 
 
 def _first_frames(lines: bytes, n: int) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 import trio
 from typer.testing import CliRunner
 
-from piker.brokers.sessions import Down, SessionWriter, Up
+from piker.brokers.sessions import Down, Gone, SessionWriter, Up
 from piker.brokers.sim import session_info
 from piker.cli._app import app
 from piker.errors import SessionFileError
@@ -70,12 +70,14 @@ def test_a_recording_says_what_it_holds(piker, tmp_path):
     writer.note(down)
     writer.note(Up(symbols=("BTCUSDT",), time_ns=START_NS + 10**9))
     writer.note(down)
+    writer.note(Gone(symbols=("BTCUSDT",), reason="banned", time_ns=START_NS))
     writer.flush()
     result = piker("record", "--info", "some.zst")
     assert result.exit_code == 0
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert lines["venue"] == "binance.spot"
     assert lines["frames"] == "3"
+    assert lines["market"] == f"{NAME}: 3 trades, nothing after them: banned"
     assert lines["from"] == "2023-11-14 22:13:20 to 2023-11-14 22:13:20, 0s"
     assert "not mended: it broke" in lines["gap"]
     assert "22:13:20 to 2023-11-14 22:13:21, mended: it broke" in result.stdout
@@ -84,10 +86,7 @@ def test_a_recording_says_what_it_holds(piker, tmp_path):
     told = json.loads(piker("record", "--info", "some.zst", "--json").stdout)
     assert (told["in_order"], told["torn"], told["frames"]) == (True, "", 3)
     assert len(told["gaps"]) == 2
-    assert (
-        told["markets"] == [{"fqme": NAME, "trades": 0, "first_ns": 0, "last_ns": 0}]
-        or told["markets"][0]["trades"] == 3
-    )
+    assert [(one["fqme"], one["gone"]) for one in told["markets"]] == [(NAME, "banned")]
     assert (
         piker("record", "--info", "some.zst")
         .stdout.splitlines()[-1]

@@ -21,8 +21,8 @@ from piker.brokers._backend import FeedItem, FrameSink, OnClock, Reached
 from piker.brokers._parts import Part
 from piker.brokers._refetched import as_frame
 from piker.brokers._sequence import Sequence
-from piker.brokers._session_notes import Begun, Down, Dropped, Gone, Up
-from piker.errors import VenueRefused
+from piker.brokers._session_notes import Begun, Down, Dropped, Up
+from piker.errors import SymbolNotFound, VenueRefused
 from piker.msgs import NS, Disconnected, Ended, FramePoint, Reconnected
 from piker.service import collapse_eg
 
@@ -43,20 +43,19 @@ async def record_markets(
 ) -> None:
     """Be a backend's ``stream_frames``, see :class:`piker.brokers.StreamFrames`."""
     async with AsyncExitStack() as stack:
-        sources = [
-            await stack.enter_async_context(open_source(fqme)) for fqme in symbols
-        ]
-        recording = _Recording(sink, {one.mkt.bs_mktid for one in sources})
-        starts_ns = {
-            one.mkt.fqme: await _start_ns(one, points.get(one.mkt.fqme))
-            for one in sources
-        }
-        for hub in {one.hub for one in sources}:
+        recording = _Recording(sink, set(symbols))
+        markets: list[_Market] = []
+        for fqme in symbols:
+            with recording.refusal_of(fqme):
+                source = await stack.enter_async_context(open_source(fqme))
+                start_ns = await _start_ns(source, points.get(fqme))
+                market = _Market(recording, source, start_ns, points.get(fqme))
+                markets.append(market)
+        recording.symbols |= {market.symbol for market in markets}
+        for hub in {market.source.hub for market in markets}:
             stack.enter_context(recording.tapped(hub))
         async with collapse_eg(), trio.open_nursery() as tasks:
-            for one in sources:
-                fqme = one.mkt.fqme
-                market = _Market(recording, one, starts_ns[fqme], points.get(fqme))
+            for market in markets:
                 tasks.start_soon(market.run)
 
 
@@ -74,11 +73,28 @@ class _Recording:
 
     Attributes:
       sink: takes what is recorded.
+      fqmes: of the markets that the venue hasn't refused.
       symbols: of the markets still recorded, as the venue spells them.
     """
 
     sink: FrameSink
+    fqmes: set[str]
     symbols: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def refusal_of(self, fqme: str) -> Iterator[None]:
+        """Go on without a market that the venue refuses, or doesn't list any more.
+
+        Raises what it is refused with if no other is left.
+        """
+        try:
+            yield
+        except (VenueRefused, SymbolNotFound) as err:
+            reason, now_ns = str(err), time.time_ns()
+            self.sink.event(Ended(fqmes=(fqme,), reason=reason, time_ns=now_ns))
+            self.fqmes.discard(fqme)
+            if not self.fqmes:
+                raise
 
     @contextmanager
     def tapped(self, hub: Hub) -> Iterator[None]:
@@ -114,16 +130,12 @@ class _Market:
 
         Raises VenueRefused if no other is left.
         """
-        try:
-            async with collapse_eg():
-                await self._stream()
-        except VenueRefused as err:
-            now_ns, reason = time.time_ns(), str(err)
-            self.sink.note(Gone(symbols=(self.symbol,), reason=reason, time_ns=now_ns))
-            self.sink.event(Ended(fqmes=(self.fqme,), reason=reason, time_ns=now_ns))
-            self.recording.symbols.discard(self.symbol)
-            if not self.recording.symbols:
-                raise
+        with self.recording.refusal_of(self.fqme):
+            try:
+                async with collapse_eg():
+                    await self._stream()
+            finally:
+                self.recording.symbols.discard(self.symbol)
 
     async def _stream(self) -> None:
         send, receive = trio.open_memory_channel[FeedItem](_AHEAD)

@@ -20,7 +20,11 @@ from ._feed import (
     open_history_client as open_history_client,
     stream_quotes as stream_quotes,
 )
-from ._info import SessionInfo as SessionInfo, session_info as session_info
+from ._info import (
+    MarketInfo as MarketInfo,
+    SessionInfo as SessionInfo,
+    session_info as session_info,
+)
 from ._search import find_matches, open_symbol_search as open_symbol_search
 from ._sessions import PlayReport as PlayReport, open_session as open_session
 from ._universe import DEMO_FQME as DEMO_FQME

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from piker.brokers._session_notes import Done, Down, Note, Up
+from piker.brokers._session_notes import Done, Down, Gone, Note, Up
 from piker.errors import SessionFileError
 from piker.types import Struct
 
@@ -38,12 +38,14 @@ class MarketInfo(Struct, frozen=True, kw_only=True):
       trades: single trades, those that stand for several counted so.
       first_ns: the venue's stamp of the first, ns since the epoch; 0 if there is none.
       last_ns: of the last.
+      gone: why nothing more comes of it; empty while it goes on, or ends with the file.
     """
 
     fqme: str
     trades: int = 0
     first_ns: int = 0
     last_ns: int = 0
+    gone: str = ""
 
 
 class SessionInfo(Struct, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ class _Tally:
     trades: int = 0
     first_ns: int = 0
     last_ns: int = 0
+    gone: str = ""
 
 
 class _Seen:
@@ -128,19 +131,24 @@ class _Seen:
     def take(self, item: Batch | Note) -> None:
         """Count a batch, or heed a note."""
         if isinstance(item, Batch):
-            tally = self.markets[item.fqme]
-            for tick in item.ticks:
-                if tick.type == "trade":
-                    tally.trades += tick.count
-                    tally.first_ns = tally.first_ns or tick.time_ns
-                    tally.last_ns = max(tally.last_ns, tick.time_ns)
+            self._count(item)
         elif isinstance(item, Down):
             self._begin_gap(item)
         elif isinstance(item, Up):
             for symbol in item.symbols:
                 self._end_gap(symbol, item.time_ns)
+        elif isinstance(item, Gone):
+            self._end_markets(item)
         elif isinstance(item, Done):
             self.in_order = True
+
+    def _count(self, batch: Batch) -> None:
+        tally = self.markets[batch.fqme]
+        for tick in batch.ticks:
+            if tick.type == "trade":
+                tally.trades += tick.count
+                tally.first_ns = tally.first_ns or tick.time_ns
+                tally.last_ns = max(tally.last_ns, tick.time_ns)
 
     def _begin_gap(self, down: Down) -> None:
         """Begin a gap of each market; one that goes on under another name is one."""
@@ -154,6 +162,11 @@ class _Seen:
                         from_ns=down.time_ns,
                     )
                 )
+
+    def _end_markets(self, gone: Gone) -> None:
+        for symbol in gone.symbols:
+            if symbol in self._fqmes:
+                self.markets[self._fqmes[symbol]].gone = gone.reason
 
     def _end_gap(self, symbol: str, time_ns: int) -> None:
         at = self._open.pop(symbol, None)

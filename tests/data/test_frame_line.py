@@ -1,0 +1,132 @@
+"""A recorder's line to one venue: what is lost on it, and what the venue refuses."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from piker.brokers.sessions import Down, SessionWriter
+from piker.brokers.sim import session_info
+from piker.brokers.sim._frames import iter_records
+from piker.data._frame_line import FrameLine
+from piker.errors import SymbolNotFound, TransportClosed, VenueRefused
+from piker.msgs import (
+    Asset,
+    Credit,
+    Disconnected,
+    Ended,
+    FrameBatch,
+    FramePoint,
+    Reconnected,
+)
+from tests.brokers._recorded import MKT, START_NS, frame
+
+OTHER = msgspec.structs.replace(MKT, dst=Asset(name="eth"), bs_mktid="ETHUSDT")
+BTC, ETH = MKT.fqme, OTHER.fqme
+
+
+def batch(number: int, *events) -> FrameBatch:
+    return FrameBatch(
+        lines=b"%d %s\n" % (START_NS + number, frame(number)),
+        frames=1,
+        first_ns=START_NS + number,
+        last_ns=START_NS + number,
+        points={BTC: FramePoint(serial=number + 1, time_ns=START_NS)},
+        events=events,
+    )
+
+
+class Daemon:
+    """The far end of a line: what it says each time it is held, then how it is lost."""
+
+    def __init__(self, *script):
+        self.script, self.asked, self.credits = list(script), [], 0
+
+    async def hold(self, line, task_status):
+        self.asked.append(line._left)
+        batches, error = self.script.pop(0)
+
+        async def send(credit):
+            assert isinstance(credit, Credit)
+            self.credits += credit.n
+
+        stream = Stream(batches, send)
+        await line._relay(stream, task_status)
+        raise error
+
+
+class Stream:
+    def __init__(self, batches, send):
+        self._batches, self.send = iter(batches), send
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await trio.lowlevel.checkpoint()
+        for one in self._batches:
+            return one
+        raise StopAsyncIteration
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch, autojump_clock):
+    """Return what records what a daemon says: gives the refusal, file, events."""
+
+    async def record(daemon):
+        said, path = [], tmp_path / "line"
+        line = FrameLine(
+            "binance",
+            [MKT, OTHER],
+            partial(SessionWriter, path, [MKT, OTHER]),
+            said.append,
+            lambda frames: frames,
+        )
+        monkeypatch.setattr(line, "_hold", partial(daemon.hold, line))
+        refusal = await line.run()
+        line.writer.close()
+        return refusal, session_info(path), said
+
+    return record
+
+
+@pytest.mark.parametrize("error", [VenueRefused("banned"), SymbolNotFound("banned")])
+async def test_a_venue_that_refuses_all_is_told_and_noted(record, caplog, error):
+    """The note is the recorder's: the error may overtake what datad still queues."""
+    daemon = Daemon(([batch(0)], error))
+    refusal, info, said = await record(daemon)
+    assert (type(refusal), str(refusal)) == (VenueRefused, "banned")
+    assert [(type(one), one.fqmes, one.reason) for one in said] == [
+        (Ended, (BTC, ETH), "banned")
+    ]
+    assert [market.gone for market in info.markets] == ["banned", "banned"]
+    assert info.in_order
+    assert "banned" in caplog.text
+
+
+async def test_what_the_venue_lists_no_more_is_not_asked_for_again(record):
+    ended = Ended(fqmes=(ETH,), reason="no market", time_ns=1)
+    daemon = Daemon(
+        ([batch(0)], TransportClosed("it died")),
+        ([batch(1, ended), batch(2)], TransportClosed("it died")),
+        ([batch(3)], VenueRefused("banned")),
+    )
+    _, info, said = await record(daemon)
+    assert daemon.asked == [(BTC, ETH), (BTC, ETH), (BTC,)]
+    assert daemon.credits == 4
+    assert [(type(one), one.fqmes) for one in said] == [
+        (Disconnected, (BTC, ETH)),
+        (Reconnected, (BTC, ETH)),
+        (Ended, (ETH,)),
+        (Disconnected, (BTC,)),
+        (Reconnected, (BTC,)),
+        (Ended, (BTC,)),
+    ]
+    assert [market.gone for market in info.markets] == ["banned", "no market"]
+    records = [one for _, _, one in iter_records(Path(info.path))]
+    down = [one for one in records if isinstance(one, Down)]
+    assert [one.symbols for one in down] == [("BTCUSDT", "ETHUSDT"), ("BTCUSDT",)]
