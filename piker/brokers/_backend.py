@@ -153,7 +153,10 @@ class FrameSink(Protocol):
     """Takes what is recorded of markets; nothing of it waits."""
 
     def frame(self, received_ns: int, payload: bytes) -> None:
-        """Take a frame, or a REST answer as `as_frame()` wraps it, as it came."""
+        """Take a frame, or a REST answer as `as_frame()` wraps it, as it came.
+
+        *received_ns* is when, ns of `piker.msgs.boot_ns`.
+        """
 
     def note(self, note: Note) -> None:
         """Take what is to be known between the frames."""

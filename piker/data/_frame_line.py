@@ -35,6 +35,7 @@ from piker.msgs import (
     FramePoint,
     MktPair,
     Reconnected,
+    boot_ns,
 )
 from piker.service import MsgStream, open_context
 
@@ -71,6 +72,7 @@ class FrameLine:
     on_event: Callable[[FeedEvent], None]
     on_frames: Callable[[int], int]
     writer: SessionWriter | None = None
+    _ahead_ns: int = field(default_factory=lambda: time.time_ns() - boot_ns())
     _points: dict[str, FramePoint] = field(default_factory=dict)
     _gone: set[str] = field(default_factory=set)
     _down: str = ""
@@ -114,7 +116,11 @@ class FrameLine:
         async with (
             maybe_spawn_datad(self.broker) as portal,
             open_context(
-                portal, open_frame_stream, fqmes=list(self._left), points=self._points
+                portal,
+                open_frame_stream,
+                fqmes=list(self._left),
+                points=self._points,
+                ahead_ns=self._ahead_ns,
             ) as (ctx, _),
             ctx.open_stream() as stream,
         ):

@@ -49,7 +49,9 @@ class FrameQueue:
       waiting: bytes of lines that are still to be sent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ahead_ns: int) -> None:
+        """Stamp frames by the clock that is *ahead_ns* ahead of `boot_ns`."""
+        self._ahead_ns = ahead_ns
         self._forming = _Forming()
         self._batches: deque[FrameBatch] = deque()
         self.waiting = 0
@@ -64,7 +66,7 @@ class FrameQueue:
     def frame(self, received_ns: int, payload: bytes) -> None:
         """Take a frame; never blocks."""
         # answers of REST and frames of several connections: stamps mustn't run back
-        self._last_ns = max(self._last_ns, received_ns)
+        self._last_ns = max(self._last_ns, received_ns + self._ahead_ns)
         if b"\n" in payload:  # in JSON a blank as good as any
             payload = payload.replace(b"\n", b" ")
         forming = self._forming
@@ -158,11 +160,15 @@ def check_frames(mod: ModuleType) -> None:
 
 
 async def serve_frames(
-    ctx: Context, mod: ModuleType, fqmes: list[str], points: dict[str, FramePoint]
+    ctx: Context,
+    mod: ModuleType,
+    fqmes: list[str],
+    points: dict[str, FramePoint],
+    ahead_ns: int,
 ) -> None:
     """Stream the frames of markets of one venue to a recorder, until it leaves."""
     check_frames(mod)
-    queue = FrameQueue()
+    queue = FrameQueue(ahead_ns)
     stream_frames = get_eps(mod, "datad")["stream_frames"]
     await ctx.started()
     async with (

@@ -70,7 +70,7 @@ async def describe_markets(ctx: Context, fqmes: list[str]) -> None:
 
 @endpoint(sends=FrameBatch, receives=Credit)
 async def open_frame_stream(
-    ctx: Context, fqmes: list[str], points: dict[str, FramePoint]
+    ctx: Context, fqmes: list[str], points: dict[str, FramePoint], ahead_ns: int
 ) -> None:
     """Stream the raw frames of markets, which are all of one venue.
 
@@ -78,6 +78,8 @@ async def open_frame_stream(
       fqmes: full names.
       points: by full name, from where on what was missed is to be fetched; else from
         the whole minute.
+      ahead_ns: how far the recording's clock is ahead of `boot_ns`; frames are stamped
+        by it, whatever becomes of the time of day meanwhile.
     Sends: frames by the batch, none missing; no more than a window of batches beyond
       what the client has acknowledged.
     Receives: Credit for batches written.
@@ -86,4 +88,4 @@ async def open_frame_stream(
     """
     bus = current_bus()
     with bus.used():
-        await serve_frames(ctx, bus.mod, fqmes, points)
+        await serve_frames(ctx, bus.mod, fqmes, points, ahead_ns)

@@ -6,6 +6,7 @@ stream_frames --> a session file --sim's reader--> the market's trades, none mis
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ import trio
 
 from piker.brokers.sessions import Note, SessionWriter
 from piker.brokers.sim import PlayReport, open_session
-from piker.msgs import FeedEvent, FramePoint, MktPair
+from piker.msgs import FeedEvent, FramePoint, MktPair, boot_ns
 
 
 class _FileSink:
@@ -23,11 +24,13 @@ class _FileSink:
 
     def __init__(self, writer: SessionWriter) -> None:
         self._writer = writer
+        self._ahead_ns = time.time_ns() - boot_ns()
         self.reached: dict[str, Callable[[], FramePoint]] = {}
 
     def frame(self, received_ns: int, payload: bytes) -> None:
-        line = b"%d %s\n" % (received_ns, payload.replace(b"\n", b" "))
-        self._writer.add(line, 1, received_ns, received_ns)
+        at_ns = received_ns + self._ahead_ns
+        line = b"%d %s\n" % (at_ns, payload.replace(b"\n", b" "))
+        self._writer.add(line, 1, at_ns, at_ns)
 
     def note(self, note: Note) -> None:
         self._writer.note(note)

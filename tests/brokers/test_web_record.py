@@ -14,10 +14,11 @@ from piker.brokers._web._record import record_markets
 from piker.brokers._web._time import Told
 from piker.errors import SymbolNotFound, VenueRefused
 from piker.msgs import Asset, Ended, boot_ns
-from tests.brokers._recorded import MKT
+from tests.brokers._recorded import MKT, NS
 from tests.brokers._ws_venue import open_ws_venue
 
 A, B, UNLISTED = (f"{symbol}usdt.spot.binance" for symbol in ("a", "b", "unlisted"))
+HOUR_NS = 3600 * NS
 
 
 class Sink:
@@ -109,3 +110,18 @@ async def test_a_recording_of_nothing_but_unlisted_markets_is_an_error():
         with pytest.raises(SymbolNotFound, match="no market"):
             await record(UNLISTED)
         assert len(sink.ended) == 1
+
+
+async def test_frames_are_stamped_by_a_clock_that_nobody_sets(monkeypatch):
+    began_ns, now_ns = boot_ns(), time.time_ns
+    async with open_bench() as (venue, sink, record), trio.open_nursery() as tasks:
+        tasks.start_soon(record, A)
+        await venue.wait_heard(1)
+        for number in range(3):
+            hours = (0, 1, -1)[number]
+            monkeypatch.setattr(time, "time_ns", lambda h=hours: now_ns() + h * HOUR_NS)
+            await venue.trade("a", number)
+            await sink.until(lambda sink, n=number: len(sink.frames) > n)
+        tasks.cancel_scope.cancel()
+    stamps = [at_ns for at_ns, _ in sink.frames]
+    assert began_ns < stamps[0] < stamps[1] < stamps[2] < boot_ns()

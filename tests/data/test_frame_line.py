@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -12,6 +15,7 @@ import trio
 from piker.brokers.sessions import Down, SessionWriter
 from piker.brokers.sim import session_info
 from piker.brokers.sim._frames import iter_records
+from piker.data import _frame_line
 from piker.data._frame_line import FrameLine
 from piker.errors import SymbolNotFound, TransportClosed, VenueRefused
 from piker.msgs import (
@@ -22,8 +26,9 @@ from piker.msgs import (
     FrameBatch,
     FramePoint,
     Reconnected,
+    boot_ns,
 )
-from tests.brokers._recorded import MKT, START_NS, frame
+from tests.brokers._recorded import MKT, NS, START_NS, frame
 
 OTHER = msgspec.structs.replace(MKT, dst=Asset(name="eth"), bs_mktid="ETHUSDT")
 BTC, ETH = MKT.fqme, OTHER.fqme
@@ -44,33 +49,28 @@ class Daemon:
     """The far end of a line: what it says each time it is held, then how it is lost."""
 
     def __init__(self, *script):
-        self.script, self.asked, self.credits = list(script), [], 0
+        self.script, self.asked, self.clocks, self.credits = list(script), [], [], 0
 
-    async def hold(self, line, task_status):
-        self.asked.append(line._left)
+    @asynccontextmanager
+    async def open_context(self, portal, func, *, fqmes, points, ahead_ns):
+        self.asked.append(tuple(fqmes))
+        self.clocks.append(ahead_ns)
+        yield self, None
+
+    @asynccontextmanager
+    async def open_stream(self):
+        yield self
+
+    async def __aiter__(self):
         batches, error = self.script.pop(0)
-
-        async def send(credit):
-            assert isinstance(credit, Credit)
-            self.credits += credit.n
-
-        stream = Stream(batches, send)
-        await line._relay(stream, task_status)
+        for one in batches:
+            await trio.lowlevel.checkpoint()
+            yield one
         raise error
 
-
-class Stream:
-    def __init__(self, batches, send):
-        self._batches, self.send = iter(batches), send
-
-    def __aiter__(self):
-        return self
-
-    async def __anext__(self):
-        await trio.lowlevel.checkpoint()
-        for one in self._batches:
-            return one
-        raise StopAsyncIteration
+    async def send(self, credit):
+        assert isinstance(credit, Credit)
+        self.credits += credit.n
 
 
 @pytest.fixture
@@ -79,6 +79,8 @@ def record(tmp_path, monkeypatch, autojump_clock):
 
     async def record(daemon):
         said, path = [], tmp_path / "line"
+        monkeypatch.setattr(_frame_line, "maybe_spawn_datad", nullcontext)
+        monkeypatch.setattr(_frame_line, "open_context", daemon.open_context)
         line = FrameLine(
             "binance",
             [MKT, OTHER],
@@ -86,7 +88,6 @@ def record(tmp_path, monkeypatch, autojump_clock):
             said.append,
             lambda frames: frames,
         )
-        monkeypatch.setattr(line, "_hold", partial(daemon.hold, line))
         refusal = await line.run()
         line.writer.close()
         return refusal, session_info(path), said
@@ -130,3 +131,19 @@ async def test_what_the_venue_lists_no_more_is_not_asked_for_again(record):
     records = [one for _, _, one in iter_records(Path(info.path))]
     down = [one for one in records if isinstance(one, Down)]
     assert [one.symbols for one in down] == [("BTCUSDT", "ETHUSDT"), ("BTCUSDT",)]
+
+
+async def test_a_recording_goes_by_one_clock_whatever_the_time_of_day(
+    record, monkeypatch
+):
+    ahead_ns, hours = time.time_ns() - boot_ns(), count()
+    monkeypatch.setattr(
+        time, "time_ns", lambda: boot_ns() + ahead_ns + 3600 * NS * next(hours)
+    )
+    daemon = Daemon(
+        ([batch(0)], TransportClosed("it died")), ([], VenueRefused("banned"))
+    )
+    await record(daemon)
+    assert next(hours) > 2
+    first_ns, again_ns = daemon.clocks
+    assert again_ns == first_ns == pytest.approx(ahead_ns, abs=NS)

@@ -42,11 +42,11 @@ async def start(tasks, queue, recorder):
 
 
 async def test_frames_share_messages_and_no_stamp_runs_back(autojump_clock):
-    queue, recorder = FrameQueue(), Recorder()
+    queue, recorder = FrameQueue(4 * NS), Recorder()
     note = Up(symbols=("X",), time_ns=1)
     async with trio.open_nursery() as tasks:
         await start(tasks, queue, recorder)
-        for i, stamp in enumerate((5, 9, 7, 12)):
+        for i, stamp in enumerate((1, 5, 3, 8)):
             queue.frame(stamp * NS, b'{"i":\n%d}' % i)
         queue.note(note)
         warned = Warned(fqmes=("x",), reason="odd", time_ns=1)
@@ -64,7 +64,7 @@ async def test_frames_share_messages_and_no_stamp_runs_back(autojump_clock):
 
 
 async def test_no_more_than_a_window_is_under_way(autojump_clock):
-    queue, recorder = FrameQueue(), Recorder()
+    queue, recorder = FrameQueue(0), Recorder()
     big = b"x" * 300_000  # a batch of its own
     async with trio.open_nursery() as tasks:
         await start(tasks, queue, recorder)
@@ -82,7 +82,7 @@ async def test_no_more_than_a_window_is_under_way(autojump_clock):
 
 
 async def test_a_batch_says_no_more_than_what_is_in_it_or_before_it(autojump_clock):
-    queue, recorder, serial = FrameQueue(), Recorder(), 0
+    queue, recorder, serial = FrameQueue(0), Recorder(), 0
     queue.watch("x", lambda: FramePoint(serial=serial, time_ns=0))
     async with trio.open_nursery() as tasks:
         for i in range(40):
@@ -104,7 +104,7 @@ async def test_a_batch_says_no_more_than_what_is_in_it_or_before_it(autojump_clo
 
 async def test_who_is_too_slow_is_let_go_and_memory_stays_bounded(monkeypatch):
     monkeypatch.setattr(_frames, "WAITING_MAX", 1 << 20)
-    queue = FrameQueue()
+    queue = FrameQueue(0)
     for _ in range(100):
         queue.frame(NS, b"x" * 100_000)
     assert queue.waiting <= (1 << 20) + 200_000

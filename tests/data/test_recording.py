@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+import time
 from decimal import Decimal
 
 import msgspec
@@ -84,6 +85,7 @@ async def check_played(info: SessionInfo, venue: Venue) -> None:
 async def test_recorded_and_played_are_the_same_bars(open_test_pikerd, tmp_path, venue):
     """At full speed, with lost connections in the middle; one request mends both."""
     rng, out = random.Random(venue.name), tmp_path / "out.zst"
+    began_ns = time.time_ns()
     async with open_emulator(
         venue.name, session=venue.path, speed=0, budget=100_000
     ) as emulator:
@@ -111,6 +113,7 @@ async def test_recorded_and_played_are_the_same_bars(open_test_pikerd, tmp_path,
             info = session_info(out)
             assert (info.venue, info.lost, info.torn) == (venue.name, 0, "")
             assert info.in_order
+            assert began_ns < info.first_ns < info.last_ns < time.time_ns()
             assert info.gaps
             assert all(gap.to_ns for gap in info.gaps)
             await check_played(info, venue)

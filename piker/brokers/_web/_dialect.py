@@ -42,7 +42,7 @@ class Failed:
 
 
 Item = list[Part] | Up | Down | Doubt | Failed
-#: Takes when a frame came, ns since the epoch, the frame, and what it says.
+#: Takes when a frame came, ns of `boot_ns`, the frame, and what it says.
 Tap = Callable[[int, bytes, list[Part]], None]
 
 

@@ -23,7 +23,7 @@ from piker.brokers._refetched import as_frame
 from piker.brokers._sequence import Sequence
 from piker.brokers._session_notes import Begun, Down, Dropped, Up
 from piker.errors import SymbolNotFound, VenueRefused
-from piker.msgs import NS, Disconnected, Ended, FramePoint, Reconnected
+from piker.msgs import NS, Disconnected, Ended, FramePoint, Reconnected, boot_ns
 from piker.service import collapse_eg
 
 from ._hub import Hub
@@ -180,7 +180,7 @@ class _Market:
     async def _fetch(self, since: Since) -> Page:
         page = await self.source.page(since)
         if page.parts:
-            self.sink.frame(time.time_ns(), as_frame(self.symbol, page.body))
+            self.sink.frame(boot_ns(), as_frame(self.symbol, page.body))
         return page
 
     async def _watch(self, items: trio.MemoryReceiveChannel[FeedItem]) -> None:

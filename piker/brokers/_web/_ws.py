@@ -11,7 +11,6 @@ TCP connection.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, cast
@@ -28,6 +27,7 @@ from websockets.frames import Frame, Opcode
 from websockets.trio.client import ClientConnection, connect
 
 from piker.errors import VenueError, VenueRefused, VenueUnreachable
+from piker.msgs import boot_ns
 from piker.service import collapse_eg
 
 from ._errors import place_of, refused_status, unreachable
@@ -78,7 +78,7 @@ class _Connection(ClientConnection):
         else:
             payload = bytes(frame.data)
         if not self.payloads:
-            self.received_ns = time.time_ns()
+            self.received_ns = boot_ns()
             self.arrived.set()
         self.payloads.append(payload)
         if len(self.payloads) == _HELD_FRAMES:
@@ -112,7 +112,9 @@ class Socket:
         return self._conn.last_heard
 
     async def receive(self) -> tuple[int, list[bytes]]:
-        """Return when the first of a batch of frames came, ns, and their payloads.
+        """Return when the first of a batch of frames came, and their payloads.
+
+        When: ns of `boot_ns`, which nobody can set.
 
         Raises VenueUnreachable once the connection is lost and all frames are taken.
         """
