@@ -97,13 +97,14 @@ class SessionWriter:
         self._write(self._frame.flush(_END_BLOCK))
 
     def close(self) -> None:
-        """Write what is left, and let go of the file; raises as :meth:`add`."""
+        """Write what is left, and have it last; raises as :meth:`add`."""
         if self._fd < 0:
             return
         try:
             if not self.is_full:
                 self.note(Done(frames=self.frames, time_ns=time.time_ns()))
                 self._write(self._frame.flush())
+                self._sync()
         finally:
             fd, self._fd = self._fd, -1
             os.close(fd)
@@ -129,6 +130,13 @@ class SessionWriter:
                 os.ftruncate(self._fd, self.file_bytes)
             raise OSError(err.errno, err.strerror, str(self.path)) from err
         self.file_bytes += len(packed)
+
+    def _sync(self) -> None:
+        """Have the file outlast a loss of power."""
+        try:
+            os.fsync(self._fd)
+        except OSError as err:
+            raise OSError(err.errno, err.strerror, str(self.path)) from err
 
 
 def check_out(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -327,6 +328,32 @@ def test_without_room_the_file_keeps_what_it_has(tmp_path):
     assert is_cut
     assert len(found) == n - 1
     assert writer.path.stat().st_size == writer.file_bytes <= 6_000
+
+
+def test_once_it_is_closed_it_outlasts_a_loss_of_power(tmp_path, monkeypatch):
+    writer, synced = SessionWriter(tmp_path / "some", [MKT]), []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+    put(writer, START_NS, frame(0))
+    writer.flush()
+    assert not synced  # not each second: others want the disk too
+    writer.close()
+    writer.close()
+    assert synced == [writer.path.stat().st_size]
+
+
+def test_a_file_that_can_not_be_made_to_last_is_an_error(tmp_path, monkeypatch):
+    def fail(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    writer, before = (
+        SessionWriter(tmp_path / "some", [MKT]),
+        os.listdir("/proc/self/fd"),
+    )
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output") as told:
+        writer.close()
+    assert told.value.filename == str(writer.path)
+    assert len(os.listdir("/proc/self/fd")) == len(before) - 1
 
 
 def test_without_any_room_no_file_is_left(tmp_path):
