@@ -520,6 +520,16 @@ async def test_a_bad_frame_soon_after_another_is_told_of_too(monkeypatch):
         assert nothing_left(a), "each once"
 
 
+async def test_a_bad_first_frame_of_a_connection_is_told_of():
+    async with open_bench() as (venue, hub):
+        venue.greets = ["garbage"]
+        async with hub.join("A") as a:
+            for _ in range(20):
+                await until(a, Doubt)
+                await venue.drop()
+                await until(a, Down)
+
+
 async def test_who_leaves_takes_no_frame_from_who_stays(monkeypatch):
     monkeypatch.setattr(_hub, "AHEAD", 2)
     async with open_bench() as (venue, hub), trio.open_nursery() as tasks:

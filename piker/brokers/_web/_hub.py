@@ -190,6 +190,7 @@ class Hub:
         ) as sock:
             self._up_at = self._frame_at = trio.current_time()
             self._distrust, self._was_up = "", True
+            self._doubtful = trio.Event()  # what another one lost is fetched anyhow
             if dialect.in_url:
                 self._asked = set(symbols)
                 self._up = set(symbols)
@@ -313,7 +314,6 @@ class Hub:
 
     async def _doubt(self) -> None:
         """Tell all of bad frames: once a second, and of the last ones too."""
-        self._doubtful = trio.Event()  # those of another connection are made up for
         while True:
             await self._doubtful.wait()
             self._doubtful = trio.Event()
