@@ -18,6 +18,7 @@ from tractor._portal import open_portal
 from ._calls import note_calls
 from ._spawn import handed_over, hard_kill
 from ._strangers import guarded_invoke, next_message, served_alone
+from ._whole import sends_whole
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
@@ -40,6 +41,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _actor.try_ship_error_to_parent = _of_own(_actor.try_ship_error_to_parent)
     _actor._invoke = guarded_invoke(_actor._invoke)  # noqa: SLF001
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
+    MsgpackTCPStream.__init__ = sends_whole(MsgpackTCPStream.__init__)
     _ipc.get_stream_addrs = _stream_addrs
     note_calls(_actor.Actor)
     _actor.Arbiter.unregister_actor = _unregister

@@ -23,6 +23,7 @@ from tractor.spawn import _spawn, _trio
 from ._calls import note_calls
 from ._spawn import handed_over, hard_kill
 from ._strangers import guarded_invoke, next_message, served_alone
+from ._whole import sends_whole
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
@@ -40,6 +41,7 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _server.handle_stream_from_peer = served_alone(_server.handle_stream_from_peer)
     _rpc._invoke = guarded_invoke(_outlived(_rpc._invoke))  # noqa: SLF001
     MsgpackTCPStream._iter_packets = _packets  # noqa: SLF001
+    MsgpackTCPStream.__init__ = sends_whole(MsgpackTCPStream.__init__)
     MsgpackTCPStream.get_stream_addrs = staticmethod(_stream_addrs)
     _root._probe_registry_addrs = _registries(_root._probe_registry_addrs)  # noqa: SLF001
     note_calls(_runtime.Actor)
