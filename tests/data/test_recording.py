@@ -239,34 +239,53 @@ def is_played_as_it_was(path) -> bool:
 
 
 async def test_a_stopped_recorder_delays_nobody_and_misses_nothing(
-    open_test_pikerd, tmp_path
+    open_test_pikerd, tmp_path, monkeypatch
 ):
+    """Too much waits for it: datad lets it go, and it asks for what it lacks."""
     path = tmp_path / "stopped.zst"
-    async with (
-        open_emulator(USDTM.name, session=USDTM.path, speed=80) as emulator,
-        open_test_pikerd(conf=emulator.conf + sim_conf(path), deadline_s=90) as tree,
-    ):
-        args = ("record", USDTM.fqme, "--out", path)
-        async with _cli.start(*args, env=tree.env) as recorder:
-            with trio.fail_after(20):
-                while not path.exists():
-                    await trio.sleep(0.01)
-            async with open_feed(USDTM.fqme) as feed:
-                quotes = feed.stream
-                recorder.proc.send_signal(signal.SIGSTOP)
-                for _ in range(40):
-                    began = trio.current_time()
-                    await quotes.receive()
-                    assert trio.current_time() - began < 1.0
-                assert len(feed.events) == 0
-                await trio.sleep(1)
-                recorder.proc.send_signal(signal.SIGCONT)
-                await wait_recorded(emulator, path, USDTM)
-            code, said = await recorder.end()
-            assert (code, said) == (130, "")
+    async with open_emulator(USDTM.name, session=USDTM.path, speed=80) as emulator:
+        let_wait(1 << 20, tmp_path / "site", monkeypatch)
+        conf = emulator.conf + sim_conf(path)
+        async with open_test_pikerd(conf=conf, deadline_s=90) as tree:
+            args = ("record", USDTM.fqme, "--out", path)
+            async with _cli.start(*args, env=tree.env) as recorder:
+                with trio.fail_after(20):
+                    while not path.exists():
+                        await trio.sleep(0.01)
+                async with open_feed(USDTM.fqme) as feed:
+                    await stop_and_look_on(recorder, feed)
+                    await emulator.wait_done()
+                    recorder.proc.send_signal(signal.SIGCONT)
+                    info = await wait_recorded(emulator, path, USDTM)
+                code, said = await recorder.end()
+        assert code == 130
+        lost, again = said.splitlines()  # why it was lost may not get through to it
+        assert lost.startswith(f"disconnected: {USDTM.fqme}: ")
+        assert again.startswith(f"reconnected: {USDTM.fqme}: ")
+        assert "Overrun: the recorder is too slow: more than 1 MiB" in tree.logs()
         info = session_info(path)
         assert (info.lost, info.torn, info.in_order) == (0, "", True)
-        await check_played(info, USDTM)
+        async with open_test_pikerd(conf=conf, deadline_s=90):
+            await check_played(info, USDTM)
+
+
+def let_wait(n_bytes: int, folder, monkeypatch) -> None:
+    """Have daemons started from here on let less wait for a recorder."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        f"from piker.data import _frames\n_frames.WAITING_MAX = {n_bytes}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+async def stop_and_look_on(recorder, feed) -> None:
+    """Stop a recorder; see that nobody else is delayed."""
+    recorder.proc.send_signal(signal.SIGSTOP)
+    for _ in range(40):
+        began = trio.current_time()
+        await feed.stream.receive()
+        assert trio.current_time() - began < 1.0
+    assert len(feed.events) == 0
 
 
 async def test_a_long_gap_and_a_wrong_clock_at_speed(open_test_pikerd, tmp_path):
