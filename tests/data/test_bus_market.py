@@ -778,8 +778,8 @@ async def test_a_change_of_the_clock_loses_no_trade_that_was_held_back(
         assert max(got) == START_S + 40
         tids = [t.tid for q in taken(sub) if isinstance(q, Quote) for t in q.ticks]
         assert tids == [0, 19, 20], "what leads the new clock too is still held back"
-        await up.put(trade(41))
         assert b.bus.stats()[BTC]["left_out"] == 0
+        await up.put(trade(41))
         await settle()
         assert b.bus.stats()[BTC]["left_out"] == 1
 

@@ -402,17 +402,23 @@ async def test_a_full_pipe_to_a_stopped_peer_never_holds_its_caller(open_kid, ho
 
 
 async def test_leaving_a_child_under_a_cancel_takes_no_longer(open_root):
-    async def once():
+    async def leave(*, cancelled):
         with trio.CancelScope() as scope:
             async with t.open_child("kid", enable_modules=EPS):
                 began = trio.current_time()
-                scope.cancel()
-                await trio.sleep_forever()
+                if cancelled:
+                    scope.cancel()
+                    await trio.sleep_forever()
         return trio.current_time() - began
 
-    limit_s = 0.45 if t.A5 else 0.6
+    took: dict[bool, list[float]] = {False: [], True: []}
     async with open_root():
-        assert await quickest(limit_s, once) < limit_s
+        for _ in range(6):  # a busy machine may stretch any one of them
+            for cancelled, each in took.items():
+                each.append(await leave(cancelled=cancelled))
+            if min(took[True]) < min(took[False]) + 0.3:  # else it asks the dead: 0.5 s
+                return
+    pytest.fail(f"seconds, cancelled and not: {took}")
 
 
 @pytest.mark.parametrize("how", ["blocked", "deaf", "stopped"])

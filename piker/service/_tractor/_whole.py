@@ -50,8 +50,9 @@ async def send_whole(stream: trio.SocketStream, data: bytes) -> None:
             await _end_message(stream, left)
         raise
     except OSError as err:
+        # in trio's words: tractor's main goes by them
         if err.errno == errno.EBADF:
-            raise trio.ClosedResourceError("this connection was closed") from None
+            raise trio.ClosedResourceError("this socket was already closed") from None
         raise trio.BrokenResourceError(f"socket connection broken: {err}") from err
 
 
