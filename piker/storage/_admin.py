@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,15 +136,9 @@ def repair(fqme: str, period_s: int) -> list[str]:
 
     Raises: as `StoreWriter`; StoreError if nothing is stored.
     """
-    folder = bars_folder(fqme, period_s)
-    if not folder.is_dir():
-        raise nothing_stored(fqme, period_s)
-    writer = StoreWriter(fqme, period_s)
-    try:
+    with closing(_open_stored(fqme, period_s)) as writer:
         writer.set_damaged_aside()
         writer.fold()
-    finally:
-        writer.close()
     return writer.damaged
 
 
@@ -153,10 +147,8 @@ def delete(fqme: str, period_s: int) -> None:
 
     Raises: as `StoreWriter`; StoreError if nothing is stored.
     """
-    folder = bars_folder(fqme, period_s)
-    if not folder.is_dir():
-        raise nothing_stored(fqme, period_s)
-    writer = StoreWriter(fqme, period_s)
+    writer = _open_stored(fqme, period_s)
+    folder = writer.folder
     try:
         gone = folder.with_name(f".{folder.name}.{time.time_ns()}.gone")
         folder.rename(gone)  # at once: who comes now begins a new one
@@ -168,6 +160,13 @@ def delete(fqme: str, period_s: int) -> None:
     with suppress(OSError):  # others of the market or the broker are there
         folder.parent.rmdir()
         folder.parent.parent.rmdir()
+
+
+def _open_stored(fqme: str, period_s: int) -> StoreWriter:
+    """Open what is stored to write it; a writer alone would begin a new store."""
+    if not bars_folder(fqme, period_s).is_dir():
+        raise nothing_stored(fqme, period_s)
+    return StoreWriter(fqme, period_s)
 
 
 def nothing_stored(fqme: str, period_s: int | None = None) -> StoreError:
