@@ -87,12 +87,16 @@ class HistoryConf:
     Attributes:
       periods_s: bar lengths it has.
       max_bars: rows it gives for one request.
-      requests_s: requests a second it stands.
+      requests_s: requests a second that old bars may take; a part of what the venue
+        allows, so that trades that were missed can be asked for meanwhile.
+      edition: what the bars are of, where one name can stand for several pasts: the
+        seed of a simulated market. Stored bars of another edition are set aside.
     """
 
     periods_s: tuple[int, ...] = (60,)
     max_bars: int = 1000
     requests_s: float = 5.0
+    edition: str = ""
 
 
 class Started(Protocol):

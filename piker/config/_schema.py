@@ -44,12 +44,18 @@ class DataConf(Struct, frozen=True, kw_only=True):
     Attributes:
       rt_bars: rows of a market's buffer of 1 s bars.
       hist_bars: rows of a market's buffer of 60 s bars.
+      hist_days: days of 60 s bars to load, into the store where the buffer is full.
+      rt_hours: hours of 1 s bars, likewise.
+      store: whether bars are stored on disk.
       linger_s: seconds a venue subscription outlives its last subscriber.
       idle_s: seconds without a subscription after which a datad leaves.
     """
 
     rt_bars: Bars = 86_400
     hist_bars: Bars = 131_072
+    hist_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
+    rt_hours: Annotated[float, Meta(ge=0, le=8_784)] = 6.0
+    store: bool = True
     linger_s: Wait = 60.0
     idle_s: Wait = 900.0
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from piker.msgs import NS, Calendar, MktPair, Tick
-from piker.tsp import OHLCV, open_mask
+from piker.tsp import OHLCV, between, fill_gaps, open_mask
 
 from ._shm import MUTABLE, SEEN_BITS, Keys, Marks, ShmWriter
 
@@ -102,6 +103,24 @@ class BarBuilder:
         self._seen = marks.seen
         self._resumed_ns = marks.last_time_ns
         self._load_tail()
+
+    def prepend(self, bars: npt.NDArray[np.void]) -> int:
+        """Put older bars before the oldest, flat ones in between; return how many.
+
+        Args:
+          bars: dtype OHLCV, ascending; of those that aren't older, and those there is
+            no room for, none is taken.
+        """
+        first, last = self.writer.bounds
+        oldest_s = self.writer.row(first).time if last > first else self.writer.since_s
+        bars = between(bars, None, oldest_s)
+        if not len(bars) or last - first >= self.writer.token.capacity:
+            return 0
+        bars = fill_gaps(bars, self.period_s, self.calendar, until_s=oldest_s)
+        stored = self.writer.prepend(bars)
+        if len(self._tail) < MUTABLE:
+            self._load_tail()
+        return stored
 
     def _load_tail(self) -> None:
         first, last = self.writer.bounds

@@ -24,6 +24,7 @@ from piker.service import collapse_eg
 from ._market import SETTLE_S, Market
 from ._sampling import open_sample_stream
 from ._subs import Sub
+from ._venue_bars import Pace
 from .validate import broker_name, get_eps
 
 log = get_logger(__name__)
@@ -48,6 +49,7 @@ class FeedsBus:
         self.markets: dict[str, Market] = {}
         self.conf = config.load_config().data
         self._clocks: set[str] = set()
+        self._pace = Pace()
         self._idle_since = trio.current_time()
         self._uses = 0
 
@@ -104,7 +106,7 @@ class FeedsBus:
     def _claim(self, fqme: str) -> Market:
         market = self.markets.get(fqme)
         if market is None:
-            market = Market(fqme, self.mod, self.conf, self._follow_clock)
+            market = Market(fqme, self.mod, self.conf, self._follow_clock, self._pace)
             self.markets[fqme] = market
         market.claims += 1
         market.start(self.nursery)

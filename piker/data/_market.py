@@ -44,14 +44,17 @@ from piker.msgs import (
     Reconnected,
     SessionClock,
     Tick,
+    Warned,
 )
 from piker.service import collapse_eg, encode
 
-from ._buffers import HIST_S, RT_S, load_history
+from ._buffers import HIST_S, RT_S
+from ._history import History
 from ._market_bars import MarketBars
 from ._oddities import Oddities
 from ._subs import Sub
 from ._upstream import Upstream, fault_of, open_upstream
+from ._venue_bars import Pace
 from .validate import get_eps
 
 log = get_logger(__name__)
@@ -77,10 +80,12 @@ class Market:
       mod: its backend.
       conf: sizes and times.
       on_clock: told the clock it runs on once it is known.
+      pace: of requests for old bars, shared by the venue's markets.
       claims: clients that want it, those who still wait for it too.
       subs: who gets its quotes.
       init: what the backend said of it.
       bars: of it, and the newest ticks.
+      history: what came before.
       live: what was missed has been caught up with; quotes and steps flow.
       ended: the source has no more data, or was given up.
       down: why it isn't live, empty if it isn't known yet.
@@ -94,11 +99,13 @@ class Market:
     mod: ModuleType
     conf: DataConf
     on_clock: Callable[[Clock], None]
+    pace: Pace = field(default_factory=Pace)
     claims: int = 0
     unclaimed_at: float = 0.0
     subs: set[Sub] = field(default_factory=set)
     init: FeedInit | None = None
     bars: MarketBars = field(init=False)
+    history: History = field(init=False)
     first_quote: Quote | None = None
     live: bool = False
     ended: bool = False
@@ -115,10 +122,14 @@ class Market:
     _scope: trio.CancelScope | None = None
     _current: trio.CancelScope | None = None
     _odd: Oddities = field(init=False)
+    _tasks: trio.Nursery = field(init=False)
 
     def __post_init__(self) -> None:
         self._odd = Oddities(self.fqme, self._tell)
         self.bars = MarketBars(self._odd.warn)
+        self.history = History(
+            self.fqme, self.mod, self.conf, self.pace, self._tell, self._odd.warn
+        )
 
     # -- clients ----------------------------------------------------------------
 
@@ -192,6 +203,8 @@ class Market:
             sub.told_down.add(self.fqme)
         for event in self._odd.standing():
             sub.push_event(event)
+        for progress in self.history.progress.values():
+            sub.push_event(progress)
         self.subs.add(sub)
         return FlumeMsg(
             init=self.init,
@@ -227,7 +240,9 @@ class Market:
             self._current = scope
             try:
                 with scope:
-                    await self._keep_open()
+                    async with collapse_eg(), trio.open_nursery() as self._tasks:
+                        await self._keep_open()
+                        self._tasks.cancel_scope.cancel()
             except Exception as err:  # noqa: BLE001 - a fault while it was closed
                 log.warning(
                     "closing %s: %s", self.fqme, fault_of(err, self.mod, self.fqme)
@@ -285,13 +300,14 @@ class Market:
         self.init, self.first_quote = upstream.init, upstream.first_quote
         self.bars.describe(self.init)
         if self.bars.is_empty:
-            fault = await load_history(self.mod, self.init, self.bars.builders)
+            fault = await self.history.load_newest(self.init, self.bars.builders)
             self._odd.no_history = fault
             if fault:
                 self._odd.warn(fault)
         self.bars.begin(self.first_quote)
         self._is_ready = True
         self._told.set()
+        self._tasks.start_soon(self.history.run, self.init, self.bars.builders)
 
     def _go_live(self) -> None:
         """Take what comes from now on as news."""
@@ -363,7 +379,7 @@ class Market:
             self._set_down(event.reason)
         elif isinstance(event, Reconnected):
             self._go_live()
-        else:
+        elif isinstance(event, Warned):
             self._odd.note(event)
 
     # -- what goes wrong --------------------------------------------------------

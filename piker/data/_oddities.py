@@ -67,7 +67,10 @@ class Oddities:
             return
         self._warned_at[kind] = now
         log.warning("%s: %s", self.fqme, reason)
-        self.tell(self._warned(reason))
+        event = self._warned(reason)
+        if self._is_opening and reason != self.no_history:
+            self._at_opening.append(event)
+        self.tell(event)
 
     def _warned(self, reason: str) -> Warned:
         return Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())

@@ -10,18 +10,22 @@ It never waits for a reader, never moves a row and never leaves SEQ odd while al
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from piker.errors import ShmError
 from piker.msgs import ShmToken
+from piker.tsp import OHLCV
 
 from ._shm_file import own, pid_start, unlock
 from ._shm_layout import (
     AHEAD,
+    FIELDS,
     MUTABLE,
     RECORD,
     RECORDS_AT,
@@ -34,6 +38,7 @@ from ._shm_layout import (
     W_PID_START,
     W_REPAIRS,
     W_SEQ,
+    W_SINCE,
     AnyBars,
     AnyKeys,
     AnyRow,
@@ -143,6 +148,18 @@ class ShmWriter:
         """How many changes of killed writers were finished by the next one."""
         return self._words[W_REPAIRS]
 
+    @property
+    def since_s(self) -> int:
+        """Epoch second from which on the bars are made of trades, 0 if unknown.
+
+        Older ones are history: of the venue, of the store, or stand-ins for it.
+        """
+        return self._words[W_SINCE]
+
+    @since_s.setter
+    def since_s(self, time_s: int) -> None:
+        self._words[W_SINCE] = time_s
+
     def row(self, index: int) -> Row:
         """Return row *index*; raises ShmError if there is none."""
         first, last = self.bounds
@@ -152,6 +169,24 @@ class ShmWriter:
             )
         slot = index % self._slots
         return self._map.row(slot)
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[np.void]:
+        """Return a copy of the rows [start, stop) that exist, dtype OHLCV."""
+        first, last = self.bounds
+        start, stop = max(start, first), min(stop, last)
+        bars = np.empty(max(stop - start, 0), OHLCV)
+        for slot, length, at in self._map.pieces(start, start + len(bars)):
+            for i, name in enumerate(FIELDS):
+                column = self._map.block[i, slot : slot + length]
+                bars[name][at : at + length] = column.view(OHLCV[name])
+        return bars
+
+    def find(self, time_s: int) -> int:
+        """Return the index of the first row that opens at *time_s* or later."""
+        times, slots = self._columns[0], self._slots
+        first, last = self.bounds
+        rows = range(first, last)
+        return first + bisect_left(rows, time_s, key=lambda i: times[i % slots])
 
     def keys(self, index: int) -> Keys:
         """Return the keys of row *index*, all 0 before its first `rewrite`.

@@ -24,6 +24,7 @@ from ._feed import (
     FeedInit as FeedInit,
     FeedMsg as FeedMsg,
     FlumeMsg as FlumeMsg,
+    HistoryProgress as HistoryProgress,
     Match as Match,
     Pause as Pause,
     Reconnected as Reconnected,

@@ -113,7 +113,29 @@ class Warned(Struct, frozen=True, kw_only=True, tag="warned"):
     time_ns: int
 
 
-FeedEvent = Disconnected | Reconnected | Ended | Warned
+class HistoryProgress(Struct, frozen=True, kw_only=True, tag="history"):
+    """How far the past of a market is loaded; who comes later is told the newest.
+
+    Attributes:
+      fqmes: the market, alone.
+      period_s: of the bars.
+      done: 0 to 1; at 1 all is there that the depth asked for has, and the venue.
+      oldest_s: bars from there on are loaded, epoch s.
+      bars: loaded so far, from the store or the venue.
+      reason: why it stands still, empty if it doesn't.
+      time_ns: wall clock.
+    """
+
+    fqmes: tuple[str, ...]
+    period_s: int
+    done: float
+    oldest_s: int
+    bars: int
+    reason: str
+    time_ns: int
+
+
+FeedEvent = Disconnected | Reconnected | Ended | Warned | HistoryProgress
 FeedMsg = Quote | FeedEvent
 
 

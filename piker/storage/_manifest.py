@@ -52,6 +52,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
       fqme: the market.
       period_s: bar length.
       number: the highest that a file has.
+      edition: of the market, where it has several pasts.
       tail: name of the tail.
       parts: by month, e.g. ``2024-08``.
       empty: spans, (first, end) in epoch s, of which the venue has said that there is
@@ -64,6 +65,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     tail: str
     parts: dict[str, Part] = msgspec.field(default_factory=dict)
     empty: tuple[tuple[int, int], ...] = ()
+    edition: str = ""
 
 
 class _Sealed(msgspec.Struct):

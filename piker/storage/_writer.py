@@ -61,8 +61,14 @@ class StoreWriter:
         since.
     """
 
-    def __init__(self, fqme: str, period_s: int) -> None:
+    def __init__(self, fqme: str, period_s: int, edition: str | None = None) -> None:
         """Take the store of *fqme* up, or begin it.
+
+        Args:
+          fqme: full name.
+          period_s: bar length.
+          edition: of the market; bars of another one are set aside. None: whatever
+            is there.
 
         Raises:
           BadFqme: no full name.
@@ -77,7 +83,7 @@ class StoreWriter:
             self._lock = _take_lock(self.folder)
         try:
             with self._writing():
-                self._manifest = self._take_up(fqme, period_s)
+                self._manifest = self._take_up(fqme, period_s, edition)
                 self._tail = self._open_tail()
         except BaseException:
             os.close(self._lock)
@@ -221,7 +227,7 @@ class StoreWriter:
 
     # -- opening ------------------------------------------------------------------
 
-    def _take_up(self, fqme: str, period_s: int) -> Manifest:
+    def _take_up(self, fqme: str, period_s: int, edition: str | None) -> Manifest:
         try:
             found = read_manifest(self.folder)
         except StoreDamaged as err:
@@ -230,6 +236,8 @@ class StoreWriter:
         if found is None:
             found = self._rebuild(fqme, period_s)
             write_manifest(self.folder, found)
+        if edition is not None and edition != found.edition:
+            return self._begin_edition(found, edition)
         parts = {
             month: part for month, part in found.parts.items() if self._is_there(part)
         }
@@ -237,6 +245,27 @@ class StoreWriter:
             found = msgspec.structs.replace(found, parts=parts)
             write_manifest(self.folder, found)
         return found
+
+    def _begin_edition(self, found: Manifest, edition: str) -> Manifest:
+        """Return a manifest of no bars; set aside those that *found* names."""
+        number = found.number + 1
+        fresh = Manifest(
+            fqme=found.fqme,
+            period_s=found.period_s,
+            number=number,
+            tail=tail_name(number),
+            edition=edition,
+        )
+        TailWriter(self.folder / fresh.tail).close()
+        old = [self.folder / part.file for part in found.parts.values()]
+        tail = self.folder / found.tail
+        if tail.exists() and decode(tail.read_bytes()).records:
+            old.append(tail)
+        for path in old:
+            self._lose(path, f"{path} is of another edition, {found.edition!r}")
+        sync_folder(self.folder)
+        write_manifest(self.folder, fresh)
+        return fresh
 
     def _is_there(self, part: Part) -> bool:
         path = self.folder / part.file

@@ -9,14 +9,22 @@ from ._bars import (
     resample as resample,
     to_bars as to_bars,
 )
-from ._dtypes import OHLCV as OHLCV, find_fault as find_fault
+from ._dtypes import (
+    OHLCV as OHLCV,
+    find_fault as find_fault,
+    find_faults as find_faults,
+)
 from ._gaps import (
+    between as between,
     fill_gaps as fill_gaps,
     find_gaps as find_gaps,
+    find_nulls as find_nulls,
+    is_news as is_news,
     merge as merge,
     open_mask as open_mask,
 )
 from ._hours import Gap as Gap, list_gaps as list_gaps
+from ._spans import Span as Span, missing_spans as missing_spans, without as without
 from ._steps import (
     Floats as Floats,
     Ints as Ints,

@@ -35,11 +35,27 @@ def find_fault(bars: NDArray[np.void], period_s: int) -> str:
     """
     if bars.dtype != OHLCV:
         return f"they are no OHLCV but {bars.dtype}"
-    for what, is_off in _checks(bars, period_s):
-        at = np.flatnonzero(is_off)
-        if len(at):
-            return what.format(f"of the bar at {bars['time'][at[0]]} s")
-    return ""
+    found = find_faults(bars, period_s)
+    return found[0][0] if found else ""
+
+
+def find_faults(
+    bars: NDArray[np.void], period_s: int
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Return all that is wrong with bars: in words of its first bar, and where.
+
+    Args:
+      bars: dtype OHLCV, shape (n,), of any order.
+      period_s: bar length, seconds.
+
+    Returns:
+      A sentence and a mask of shape (n,) for each kind of fault that there is.
+    """
+    return [
+        (what.format(f"of the bar at {bars['time'][is_off.argmax()]} s"), is_off)
+        for what, is_off in _checks(bars, period_s)
+        if is_off.any()
+    ]
 
 
 def _checks(

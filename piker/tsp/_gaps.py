@@ -118,3 +118,69 @@ def merge(older: NDArray[Any], newer: NDArray[Any]) -> NDArray[np.void]:
     both = both[order]
     last = np.append(both["time"][1:] != both["time"][:-1], True)
     return both[last[: len(both)]]
+
+
+def find_nulls(
+    bars: NDArray[np.void],
+    period_s: int,
+    calendar: Calendar | None = None,
+    least: int = 1,
+) -> list[tuple[int, int]]:
+    """Return the runs of flat bars without a trade as (start, end) epoch seconds.
+
+    Nothing traded in them, or nobody listened: only the venue can tell.
+
+    Args:
+      bars: OHLCV, strictly ascending multiples of *period_s*.
+      period_s: bar length, seconds.
+      calendar: trading hours; bars it calls closed don't count.
+      least: bars that a run must have.
+    """
+    is_null = (bars["count"] == 0) & (bars["volume"] == 0)
+    is_null &= bars["high"] == bars["low"]
+    is_null &= open_mask(calendar, bars["time"], period_s)
+    at = np.flatnonzero(is_null)
+    if not len(at):
+        return []
+    time_s = bars["time"][at]
+    breaks = np.flatnonzero(np.diff(time_s) != period_s)
+    firsts = np.concatenate(([0], breaks + 1))
+    lasts = np.append(breaks, len(at) - 1)
+    return [
+        (int(time_s[first]), int(time_s[last]) + period_s)
+        for first, last in zip(firsts, lasts, strict=True)
+        if last - first + 1 >= least
+    ]
+
+
+def between(
+    bars: NDArray[np.void], start_s: int | None, end_s: int | None
+) -> NDArray[np.void]:
+    """Return the bars with start <= time < end as a view, found in O(log n).
+
+    Args:
+      bars: OHLCV, ascending.
+      start_s: epoch seconds; None for all from the first on.
+      end_s: epoch seconds; None for all up to the last.
+    """
+    time_s = bars["time"]
+    first = 0 if start_s is None else int(np.searchsorted(time_s, start_s))
+    last = len(bars) if end_s is None else int(np.searchsorted(time_s, end_s))
+    return bars[first:last]
+
+
+def is_news(bars: NDArray[np.void], known: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell for each of *bars* whether *known* lacks it, or has another of its time.
+
+    Args:
+      bars: OHLCV, shape (n,).
+      known: OHLCV, ascending, of the same period.
+
+    Returns:
+      Shape (n,).
+    """
+    if not len(known):
+        return np.ones(len(bars), np.bool_)
+    at = np.minimum(np.searchsorted(known["time"], bars["time"]), len(known) - 1)
+    news: NDArray[np.bool_] = known[at] != bars
+    return news

@@ -144,7 +144,11 @@ class Bench:
 async def open_bench(
     tmp_path, monkeypatch, backend: Backend | None = None, conf: str = ""
 ) -> AsyncIterator[Bench]:
+    """Open a bus whose markets aren't stored, unless *conf* speaks of the store."""
     backend = backend or Backend()
+    if "store" not in conf:
+        head, _, rest = conf.partition("[data]\n")
+        conf = f"{head}[data]\nstore = false\n{rest}"
     mod = SimpleNamespace(
         __name__="piker.brokers.scripted",
         get_mkt_info=backend.get_mkt_info,

@@ -102,6 +102,11 @@ class Service:
     periods_s: tuple[int, ...]
     weights: dict[str, int]
 
+    @property
+    def bars_a_s(self) -> float:
+        """Requests a second that old bars may take: half of what is allowed."""
+        return min(10.0, self.weight / 60 / 2 / self.weights["klines"])
+
 
 # https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
 _SPOT_WEIGHTS: Final = {

@@ -78,6 +78,11 @@ class Api:
 
     http: Http
 
+    @property
+    def bars_a_s(self) -> float:
+        """Requests a second that old bars may take: half of what is allowed."""
+        return self.http.budget.weight / self.http.budget.window_s / 2
+
     async def _get(self, what: str, **params: str | int) -> bytes:
         return await self.http.get(f"/0/public/{what}", params)
 

@@ -24,7 +24,15 @@ from piker.service import collapse_eg
 from piker.tsp import fill_gaps
 
 from ._player import play, synthesise
-from ._worlds import BLOCK_NS, Replay, World, find, replay_clock, world_clock
+from ._worlds import (
+    BLOCK_NS,
+    Replay,
+    World,
+    edition,
+    find,
+    replay_clock,
+    world_clock,
+)
 
 _BARS_1S: Final = 1800
 _BARS_MAX: Final = 5000
@@ -55,7 +63,12 @@ async def open_history_client(
             raise NoData(f"{mkt.fqme!r} is a recording: it has no history before it")
         return _bars(found, period_s, end_s, start_s)
 
-    yield get_bars, HistoryConf(periods_s=(1, 60), max_bars=_BARS_MAX, requests_s=100)
+    yield (
+        get_bars,
+        HistoryConf(
+            periods_s=(1, 60), max_bars=_BARS_MAX, requests_s=50, edition=edition()
+        ),
+    )
 
 
 def _bars(

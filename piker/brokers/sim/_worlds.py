@@ -20,6 +20,8 @@ from ._synthetic import Synthetic
 from ._universe import find_market
 
 BLOCK_NS = 60 * NS
+#: Of what makes the synthetic markets; with another one their past is another.
+FORM = 1
 _clock_decoder = msgspec.json.Decoder(SessionClock)
 
 
@@ -88,6 +90,11 @@ def find(text: str) -> Replay | World:
 def _world(text: str, seed: int) -> World:
     market = find_market(text)
     return World(market.mkt, market.calendar, Synthetic(market, seed), market.expires_s)
+
+
+def edition() -> str:
+    """Return which of its pasts the synthetic markets have: those of a seed."""
+    return f"seed {config.load_config().sim.seed}, form {FORM}"
 
 
 def _shared_clock(name: str, origin_ns: int, speed: float) -> SessionClock:

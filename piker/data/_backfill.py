@@ -1,0 +1,147 @@
+"""One period's way back in time, newest bars first, as far as configured.
+
+    store --what it has--> buffer       a hole: venue --frame--> buffer, store
+    the newest part first, so that each step leaves less to do
+
+What a venue has no 1 s bars of gets stand-ins in the buffer, made of whole minutes:
+never stored, and exact once they are merged to minutes again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import trio
+
+from piker.errors import VenueError, VenueRefused
+from piker.tsp import OHLCV, Span, between, missing_spans
+
+from ._bars import BarBuilder
+from ._buffers import HIST_S, RT_S
+from ._keeper import Keeper
+from ._venue_bars import Bars, Frame, VenueBars
+
+#: Periods looked at together: what they need of memory is bounded, whatever the depth.
+_WINDOW: Final = 1 << 17
+#: Waits before a venue that doesn't answer is asked for old bars again.
+_RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_NO_BARS: Final = np.empty(0, OHLCV)
+
+
+@dataclass(eq=False)
+class Backfill:
+    """Loads the past of one market and period.
+
+    Attributes:
+      builder: of its buffer.
+      span: from the configured depth to where bars of trades begin.
+      keeper: of its store; None: nothing is stored.
+      venue: whom to ask; None: nobody.
+      warn: takes a sentence about what can't be had.
+      note: called whenever it has got on, or stands still.
+      at_s: what opens from there on is in, as far as it can be had, epoch s.
+      bars: taken from the store and the venue.
+      reason: why it stands still, empty if it doesn't.
+    """
+
+    builder: BarBuilder
+    span: Span
+    keeper: Keeper | None
+    venue: VenueBars | None
+    warn: Callable[[str], None]
+    note: Callable[[Backfill], None]
+    at_s: int = 0
+    bars: int = 0
+    reason: str = ""
+    _venue_from_s: int = 0
+    _moved: trio.Event = field(default_factory=trio.Event)
+
+    def __post_init__(self) -> None:
+        self.at_s = self.span[1]
+        self.period_s = self.builder.period_s
+
+    @property
+    def done(self) -> float:
+        """How much of the span is covered, 0 to 1."""
+        start_s, end_s = self.span
+        return (end_s - self.at_s) / (end_s - start_s) if end_s > start_s else 1.0
+
+    async def run(self, minutes: Backfill) -> None:
+        """Load all of the span; *minutes* is that of the same market's 60 s bars."""
+        start_s = self.span[0]
+        while self.at_s > start_s:
+            window = (max(start_s, self.at_s - _WINDOW * self.period_s), self.at_s)
+            stored, holes = await self._look(window)
+            for hole in reversed(holes):
+                self._put(between(stored, hole[1], self.at_s), hole[1])
+                await self._fill(hole, minutes)
+            self._put(between(stored, None, self.at_s), window[0])
+        self.note(self)
+
+    async def reach(self, time_s: int) -> None:
+        """Wait until it has got to *time_s*, or to its end."""
+        while self.at_s > max(time_s, self.span[0]):
+            await self._moved.wait()
+
+    async def _look(self, window: Span) -> tuple[Bars, list[Span]]:
+        """Return what is stored of a window, and what it lacks."""
+        if self.keeper is None:
+            return _NO_BARS, [window]
+        stored = await self.keeper.read(window)
+        calendar, empty = self.builder.calendar, self.keeper.empty
+        return stored, missing_spans(
+            stored["time"], window, self.period_s, calendar, empty
+        )
+
+    async def _fill(self, hole: Span, minutes: Backfill) -> None:
+        start_s, _ = hole
+        if self.venue is None or self.period_s not in self.venue.conf.periods_s:
+            if self.period_s == RT_S:
+                self._put(await _stand_ins(hole, minutes), start_s)
+            return
+        while self.at_s > max(start_s, self._venue_from_s):
+            frame = await self._frame(self.venue, (start_s, self.at_s))
+            if self.keeper is not None:
+                await self.keeper.append(frame.bars)
+                await self.keeper.note_empty(frame.empty)
+            if frame.is_last:
+                self._venue_from_s = self.at_s
+            self._put(frame.bars, frame.start_s)
+
+    async def _frame(self, venue: VenueBars, span: Span) -> Frame:
+        """Return the newest part of a span, however long the venue takes."""
+        tries = 0
+        while True:
+            try:
+                frame = await venue.frame(self.period_s, span)
+            except VenueRefused as err:
+                self.warn(f"no older {self.period_s} s bars can be had by this: {err}")
+                return Frame(_NO_BARS, span[0], is_last=True)
+            except VenueError as err:
+                self.reason = str(err)
+                self.note(self)
+                await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+                tries += 1
+            else:
+                self.reason = ""
+                return frame
+
+    def _put(self, bars: Bars, start_s: int) -> None:
+        """Take bars that reach back to *start_s* into the buffer, if it has room."""
+        self.builder.prepend(bars)
+        self.bars += len(bars)
+        self.at_s = start_s
+        self._moved.set()
+        self._moved = trio.Event()
+        self.note(self)
+
+
+async def _stand_ins(hole: Span, minutes: Backfill) -> Bars:
+    """Return a hole's 60 s bars, those of whole minutes in it, once they are loaded."""
+    start_s, end_s = -(-hole[0] // HIST_S) * HIST_S, hole[1] // HIST_S * HIST_S
+    await minutes.reach(start_s)
+    writer = minutes.builder.writer
+    return writer.rows(writer.find(start_s), writer.find(end_s))

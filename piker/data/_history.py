@@ -1,0 +1,237 @@
+"""The past of one market: its newest bars at once, then the rest behind the scenes.
+
+    venue --newest frame--> buffer --> a client sees bars
+    store, venue --Backfill--> buffer, store        newest first, to the depth
+    bars that close --LiveSaver--> store
+
+All of it happens beside the quotes, and may fail or wait without them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Final
+
+import numpy as np
+import trio
+
+from piker.brokers import HistoryConf
+from piker.config import DataConf
+from piker.errors import VenueError
+from piker.log import get_logger
+from piker.msgs import NS, FeedInit, HistoryProgress, SessionClock
+from piker.service import collapse_eg, leaves
+from piker.tsp import OHLCV, Span, is_news
+
+from ._backfill import Backfill
+from ._bars import BarBuilder
+from ._buffers import HIST_S, RT_S, Builders
+from ._keeper import Keeper, LiveSaver
+from ._venue_bars import Bars, Pace, VenueBars
+from .validate import broker_name, get_eps
+
+log = get_logger(__name__)
+
+#: A backend has so long for the newest bars.
+NEWEST_DEADLINE_S: Final = 20.0
+#: Bars that closed are stored so often, by period.
+SAVE_EVERY_S: Final = {RT_S: 5.0, HIST_S: 1.0}
+#: So long a store may take for the last bars when a market is closed.
+CLOSE_DEADLINE_S: Final = 5.0
+#: Progress is told so often at most.
+_TELL_EVERY_S: Final = 0.25
+
+
+@dataclass(eq=False)
+class History:
+    """The past of one market.
+
+    Attributes:
+      fqme: its name.
+      mod: its backend.
+      conf: how far back.
+      pace: of requests, shared by the venue's markets.
+      tell: takes progress for whoever looks on.
+      warn: takes a sentence about an oddity.
+      progress: the newest, by period; none of a market that has no past.
+    """
+
+    fqme: str
+    mod: ModuleType
+    conf: DataConf
+    pace: Pace
+    tell: Callable[[HistoryProgress], None]
+    warn: Callable[[str], None]
+    progress: dict[int, HistoryProgress] = field(default_factory=dict)
+    _is_running: bool = False
+    _newest: dict[int, Bars] = field(default_factory=dict)
+    _told_at: dict[int, float] = field(default_factory=dict)
+
+    # -- at once ------------------------------------------------------------------
+
+    async def load_newest(self, init: FeedInit, builders: Builders) -> str:
+        """Fill new buffers with the newest bars the venue has.
+
+        Trades from before ``init.start_ns`` are left out from now on, whether there
+        is history or not.
+
+        Returns: what went wrong, in a sentence, empty if nothing: quotes go on.
+        """
+        for builder in builders.values():
+            builder.since_ns = init.start_ns
+            builder.writer.since_s = init.start_ns // NS
+        if not init.start_ns:
+            return ""
+        fault = f"no history within {NEWEST_DEADLINE_S:g} s"
+        with trio.move_on_after(NEWEST_DEADLINE_S):
+            try:
+                fault = await self._ask_newest(init, builders)
+            except VenueError as err:
+                fault = f"no history: {err}"
+            except Exception as err:  # a bug there is no reason for no quotes
+                log.exception("history of %s failed", self.fqme)
+                name = broker_name(self.mod)
+                fault = f"no history: {name!r} failed: {leaves(err)[0]!r}"
+        return fault
+
+    async def _ask_newest(self, init: FeedInit, builders: Builders) -> str:
+        """Ask for the newest bars of all periods at once; return what went wrong."""
+        open_history = get_eps(self.mod, "datad").get("open_history_client")
+        if open_history is None:
+            return ""
+        faults: list[str] = []
+
+        async def ask(venue: VenueBars, period_s: int) -> None:
+            try:
+                bars = await venue.newest(period_s, init.start_ns // NS)
+            except VenueError as err:
+                faults.append(f"no history: {err}")
+            else:
+                builders[period_s].prepend(bars)
+                self._newest[period_s] = bars
+
+        async with open_history(init.mkt) as (get_bars, conf):
+            venue = VenueBars(get_bars, conf, self.pace, self.warn)
+            async with collapse_eg(), trio.open_nursery() as tasks:
+                for period_s in builders.keys() & set(conf.periods_s):
+                    if self._depth_s(period_s):
+                        tasks.start_soon(ask, venue, period_s)
+        return faults[0] if faults else ""
+
+    def _depth_s(self, period_s: int) -> int:
+        if period_s == HIST_S:
+            return int(self.conf.hist_days * 86_400)
+        return int(self.conf.rt_hours * 3600)
+
+    # -- behind the scenes ----------------------------------------------------------
+
+    async def run(self, init: FeedInit, builders: Builders) -> None:
+        """Load what lacks and store what closes, until cancelled; raises nothing.
+
+        A replay, a market on a session clock, has no past but its own, and isn't
+        stored: what it plays lies on disk already.
+        """
+        if self._is_running or isinstance(init.clock, SessionClock):
+            return
+        self._is_running = True
+        try:
+            open_history = get_eps(self.mod, "datad").get("open_history_client")
+            if open_history is None:
+                await self._keep_all(builders, None)
+            else:
+                async with open_history(init.mkt) as (get_bars, conf):
+                    venue = VenueBars(get_bars, conf, self.pace, self.warn)
+                    await self._keep_all(builders, venue)
+        except Exception as err:
+            log.exception("history of %s failed", self.fqme)
+            self.warn(f"its history stands still by a fault: {leaves(err)[0]!r}")
+        finally:
+            self._is_running = False
+
+    async def _keep_all(self, builders: Builders, venue: VenueBars | None) -> None:
+        fills = {p: self._backfill(each, venue) for p, each in builders.items()}
+        try:
+            async with collapse_eg(), trio.open_nursery() as tasks:
+                for fill in fills.values():
+                    tasks.start_soon(self._keep, fill, fills[HIST_S])
+        finally:
+            with trio.CancelScope(shield=True):
+                for fill in fills.values():
+                    if fill.keeper is not None:
+                        await fill.keeper.close()
+
+    def _backfill(self, builder: BarBuilder, venue: VenueBars | None) -> Backfill:
+        keeper = None
+        if self.conf.store:
+            edition = (venue.conf if venue else HistoryConf()).edition
+            keeper = Keeper(self.fqme, builder.period_s, self.warn, edition)
+        note = self._note if venue is not None else _say_nothing
+        span = _span(builder, self._depth_s(builder.period_s))
+        return Backfill(builder, span, keeper, venue, self.warn, note)
+
+    async def _keep(self, fill: Backfill, minutes: Backfill) -> None:
+        """Load one period's past while its present is stored."""
+        async with collapse_eg(), trio.open_nursery() as tasks:
+            if fill.keeper is not None:
+                await self._store_newest(fill.keeper)
+                tasks.start_soon(_save_live, fill.builder, fill.keeper)
+            await fill.run(minutes)
+
+    async def _store_newest(self, keeper: Keeper) -> None:
+        """Store the first frame, as far as it is news."""
+        bars = self._newest.pop(keeper.period_s, np.empty(0, OHLCV))
+        if len(bars):
+            end_s = int(bars["time"][-1]) + keeper.period_s
+            known = await keeper.read((int(bars["time"][0]), end_s))
+            await keeper.append(bars[is_news(bars, known)])
+
+    def _note(self, fill: Backfill) -> None:
+        """Tell how far it is, now and then, and at its end."""
+        before = self.progress.get(fill.period_s)
+        self.progress[fill.period_s] = told = HistoryProgress(
+            fqmes=(self.fqme,),
+            period_s=fill.period_s,
+            done=fill.done,
+            oldest_s=fill.at_s,
+            bars=fill.bars,
+            reason=fill.reason,
+            time_ns=time.time_ns(),
+        )
+        now = trio.current_time()
+        due_at = self._told_at.get(fill.period_s, -_TELL_EVERY_S) + _TELL_EVERY_S
+        is_turn = before is None or before.reason != told.reason
+        is_end = fill.done >= 1 and (before is None or before.done < 1)
+        if is_turn or is_end or (now >= due_at and fill.done < 1):
+            self._told_at[fill.period_s] = now
+            self.tell(told)
+
+
+def _say_nothing(_: Backfill) -> None:
+    """Take the progress of a market that has no past."""
+
+
+def _span(builder: BarBuilder, depth_s: int) -> Span:
+    """Return what is to be loaded: up to where bars of trades begin."""
+    end_s = builder.writer.since_s
+    start_s = max(0, end_s - depth_s)
+    return start_s - start_s % builder.period_s, end_s - end_s % builder.period_s
+
+
+async def _save_live(builder: BarBuilder, keeper: Keeper) -> None:
+    """Store bars as they close, until cancelled; then those that did last."""
+    saver = LiveSaver(builder, keeper)
+    saver.begin(await keeper.newest_s())
+    try:
+        while True:
+            await saver.save()
+            await trio.sleep(SAVE_EVERY_S[builder.period_s])
+    finally:
+        with trio.CancelScope(deadline=_deadline(), shield=True):
+            await saver.save()
+
+
+def _deadline() -> float:
+    return trio.current_time() + CLOSE_DEADLINE_S

@@ -1,0 +1,197 @@
+"""The stored bars of one market and period, as its datad keeps them.
+
+    a venue's frames, bars that closed --append--> [a thread: StoreWriter] --> disk
+
+A store that can't be written costs no quote and no bar on the screen: it is told, and
+tried again. What is in the shared buffer meanwhile is stored then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import numpy as np
+import trio
+
+from piker.errors import StoreError, StoreFull
+from piker.log import get_logger
+from piker.storage import StoreWriter, read_bars
+from piker.tsp import OHLCV, Span
+
+from ._bars import BarBuilder
+from ._shm import MUTABLE
+from ._venue_bars import Bars
+
+log = get_logger(__name__)
+
+#: A store that couldn't be written is opened again after so long.
+RETRY_S: Final = 30.0
+_EVER_S: Final = 1 << 40
+
+
+@dataclass(eq=False)
+class Keeper:
+    """Stores the bars of one market and period.
+
+    Attributes:
+      fqme: the market.
+      period_s: bar length.
+      warn: takes a sentence about what can't be stored.
+      edition: of the market, see `HistoryConf`.
+      stored: bars appended since it was made.
+    """
+
+    fqme: str
+    period_s: int
+    warn: Callable[[str], None]
+    edition: str = ""
+    stored: int = 0
+    _writer: StoreWriter | None = None
+    _retry_at: float = -float("inf")
+    _lock: trio.Lock = field(default_factory=trio.Lock)
+
+    async def read(self, span: Span, newest: int | None = None) -> Bars:
+        """Return the stored bars of a span; none where they can't be read."""
+        async with self._lock:
+            if not await self._open():
+                return np.empty(0, OHLCV)
+            try:
+                read = partial(read_bars, newest=newest)
+                found = await trio.to_thread.run_sync(
+                    read, self.fqme, self.period_s, *span
+                )
+            except StoreError as err:
+                self.warn(f"stored bars can't be read by piker: {err}")
+                return np.empty(0, OHLCV)
+        for fault in found.damaged:
+            self.warn(f"stored bars are lost by damage: {fault}")
+        return found.bars()
+
+    async def newest_s(self) -> int:
+        """Return the time of the newest stored bar, 0 if there is none."""
+        bars = await self.read((0, _EVER_S), newest=1)
+        return int(bars["time"][-1]) if len(bars) else 0
+
+    async def append(self, bars: Bars) -> bool:
+        """Store bars durably; tell whether they are."""
+        if not len(bars):
+            return True
+        done = await self._write(lambda writer: _append(writer, bars))
+        self.stored += len(bars) if done else 0
+        return done
+
+    async def note_empty(self, spans: Iterable[Span]) -> None:
+        """Note durably that the venue has no bar in these spans."""
+        spans = list(spans)
+        if spans:
+            await self._write(lambda writer: _note_empty(writer, spans))
+
+    @property
+    def empty(self) -> tuple[Span, ...]:
+        """Spans in which the venue is known to have no bar, as far as that is read."""
+        return self._writer.empty if self._writer is not None else ()
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        async with self._lock:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                await trio.to_thread.run_sync(writer.close)
+
+    async def _write(self, change: Callable[[StoreWriter], None]) -> bool:
+        """Change the store in a thread; tell whether that was done."""
+        async with self._lock:
+            if not await self._open():
+                return False
+            assert self._writer is not None
+            try:
+                await trio.to_thread.run_sync(change, self._writer)
+            except StoreError as err:
+                self._fail(err)
+                return False
+            return True
+
+    async def _open(self) -> bool:
+        """Have the store open; tell whether it is."""
+        if self._writer is not None:
+            return True
+        if trio.current_time() < self._retry_at:
+            return False
+        try:
+            self._writer = await trio.to_thread.run_sync(
+                StoreWriter, self.fqme, self.period_s, self.edition
+            )
+        except StoreError as err:
+            self._fail(err)
+            return False
+        for fault in self._writer.damaged:
+            self.warn(f"stored bars are lost by damage: {fault}")
+        return True
+
+    def _fail(self, err: StoreError) -> None:
+        self.warn(f"bars aren't stored by piker: {err}")
+        self._retry_at = trio.current_time() + RETRY_S
+        if not isinstance(err, StoreFull) and self._writer is not None:
+            self._writer.close()  # its file may be unusable: one is opened anew
+            self._writer = None
+
+
+def _append(writer: StoreWriter, bars: Bars) -> None:
+    writer.append(bars)
+    if writer.wants_fold:
+        writer.fold()
+
+
+def _note_empty(writer: StoreWriter, spans: list[Span]) -> None:
+    for span in spans:
+        writer.note_empty(*span)
+
+
+@dataclass(eq=False)
+class LiveSaver:
+    """Stores a buffer's bars as they close, and again if a late trade changes one.
+
+    Attributes:
+      builder: of the buffer.
+      keeper: of the store.
+    """
+
+    builder: BarBuilder
+    keeper: Keeper
+    _next: int = 0
+    _floor: int = 0
+    _recent: dict[int, bytes] = field(default_factory=dict)
+
+    def begin(self, stored_s: int) -> None:
+        """Go on after the newest stored bar, which opens at *stored_s*.
+
+        What comes before the bars that were made of trades is no news: it is the
+        venue's, or a stand-in.
+        """
+        writer = self.builder.writer
+        first, last = writer.bounds
+        since_s = writer.since_s
+        if not since_s and last > first:
+            since_s = writer.row(first).time + 1  # it may have begun before us
+        redone_s = stored_s - MUTABLE * self.builder.period_s
+        self._next = self._floor = writer.find(max(since_s, redone_s))
+
+    async def save(self) -> bool:
+        """Store what closed or changed since the last time; tell whether it is."""
+        writer = self.builder.writer
+        oldest, last = writer.bounds
+        stop = max(last - 1, self._next)
+        first = max(self._next - MUTABLE, self._floor, oldest)
+        rows = writer.rows(first, stop)
+        is_due = np.ones(len(rows), np.bool_)
+        recent = {}
+        for at in range(max(0, len(rows) - 2 * MUTABLE), len(rows)):
+            recent[first + at] = raw = rows[at].tobytes()
+            is_due[at] = self._recent.get(first + at) != raw
+        if not await self.keeper.append(rows[is_due]):
+            return False
+        self._next, self._recent = stop, recent
+        return True
