@@ -17,7 +17,7 @@ import numpy as np
 import trio
 
 from piker.errors import VenueError, VenueRefused
-from piker.tsp import OHLCV, Span, between, missing_spans
+from piker.tsp import OHLCV, Span, between, is_news, missing_spans
 
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S
@@ -77,7 +77,7 @@ class Backfill:
             stored, holes = await self._look(window)
             for hole in reversed(holes):
                 self._put(between(stored, hole[1], self.at_s), hole[1])
-                await self._fill(hole, minutes)
+                await self._fill(hole, stored, minutes)
             self._put(between(stored, None, self.at_s), window[0])
         self.note(self)
 
@@ -96,16 +96,17 @@ class Backfill:
             stored["time"], window, self.period_s, calendar, empty
         )
 
-    async def _fill(self, hole: Span, minutes: Backfill) -> None:
+    async def _fill(self, hole: Span, stored: Bars, minutes: Backfill) -> None:
+        """Ask the venue for what lacks; one frame may answer for holes before, too."""
         start_s, _ = hole
         if self.venue is None or self.period_s not in self.venue.conf.periods_s:
-            if self.period_s == RT_S:
+            if self.period_s == RT_S and start_s < self.at_s:
                 self._put(await _stand_ins(hole, minutes), start_s)
             return
         while self.at_s > max(start_s, self._venue_from_s):
-            frame = await self._frame(self.venue, (start_s, self.at_s))
+            frame = await self._frame(self.venue, (self.span[0], self.at_s))
             if self.keeper is not None:
-                await self.keeper.append(frame.bars)
+                await self.keeper.append(frame.bars[is_news(frame.bars, stored)])
                 await self.keeper.note_empty(frame.empty)
             if frame.is_last:
                 self._venue_from_s = self.at_s
@@ -131,6 +132,8 @@ class Backfill:
 
     def _put(self, bars: Bars, start_s: int) -> None:
         """Take bars that reach back to *start_s* into the buffer, if it has room."""
+        if start_s >= self.at_s:
+            return  # a frame went further back
         self.builder.prepend(bars)
         self.bars += len(bars)
         self.at_s = start_s

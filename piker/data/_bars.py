@@ -114,13 +114,39 @@ class BarBuilder:
         first, last = self.writer.bounds
         oldest_s = self.writer.row(first).time if last > first else self.writer.since_s
         bars = between(bars, None, oldest_s)
-        if not len(bars) or last - first >= self.writer.token.capacity:
+        room = self.writer.token.capacity - (last - first)
+        if not len(bars) or room <= 0:
             return 0
+        bars = self._cut(bars, oldest_s, room)
         bars = fill_gaps(bars, self.period_s, self.calendar, until_s=oldest_s)
         stored = self.writer.prepend(bars)
         if len(self._tail) < MUTABLE:
             self._load_tail()
         return stored
+
+    def _cut(
+        self, bars: npt.NDArray[np.void], oldest_s: int, room: int
+    ) -> npt.NDArray[np.void]:
+        """Return the newest of *bars* that fill *room* rows before *oldest_s*.
+
+        Filled as a whole, one bar of 1970 would take gigabytes.
+        """
+        step = self.period_s
+        back_s = room * step
+        while self.calendar.open_seconds(oldest_s - back_s, oldest_s) < room * step:
+            back_s *= 2
+            if back_s > oldest_s:
+                break
+        cut_s = oldest_s - back_s
+        at = int(np.searchsorted(bars["time"], cut_s))
+        if not at or (at < len(bars) and bars["time"][at] == cut_s):
+            return bars[at:]
+        kept = bars[at - 1 :].copy()
+        kept["time"][0] = cut_s
+        for name in ("open", "high", "low"):
+            kept[name][0] = kept["close"][0]
+        kept["volume"][0] = kept["count"][0] = 0
+        return kept
 
     def _load_tail(self) -> None:
         first, last = self.writer.bounds

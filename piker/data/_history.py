@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Final
 
-import numpy as np
 import trio
 
 from piker.brokers import HistoryConf
@@ -24,13 +23,13 @@ from piker.errors import VenueError
 from piker.log import get_logger
 from piker.msgs import NS, FeedInit, HistoryProgress, SessionClock
 from piker.service import collapse_eg, leaves
-from piker.tsp import OHLCV, Span, is_news
+from piker.tsp import Span, is_news
 
 from ._backfill import Backfill
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S, Builders
 from ._keeper import Keeper, LiveSaver
-from ._venue_bars import Bars, Pace, VenueBars
+from ._venue_bars import Frame, Pace, VenueBars
 from .validate import broker_name, get_eps
 
 log = get_logger(__name__)
@@ -67,7 +66,7 @@ class History:
     warn: Callable[[str], None]
     progress: dict[int, HistoryProgress] = field(default_factory=dict)
     _is_running: bool = False
-    _newest: dict[int, Bars] = field(default_factory=dict)
+    _newest: dict[int, Frame] = field(default_factory=dict)
     _told_at: dict[int, float] = field(default_factory=dict)
 
     # -- at once ------------------------------------------------------------------
@@ -106,12 +105,12 @@ class History:
 
         async def ask(venue: VenueBars, period_s: int) -> None:
             try:
-                bars = await venue.newest(period_s, init.start_ns // NS)
+                frame = await venue.newest(period_s, init.start_ns // NS)
             except VenueError as err:
                 faults.append(f"no history: {err}")
             else:
-                builders[period_s].prepend(bars)
-                self._newest[period_s] = bars
+                builders[period_s].prepend(frame.bars)
+                self._newest[period_s] = frame
 
         async with open_history(init.mkt) as (get_bars, conf):
             venue = VenueBars(get_bars, conf, self.pace, self.warn)
@@ -182,11 +181,12 @@ class History:
 
     async def _store_newest(self, keeper: Keeper) -> None:
         """Store the first frame, as far as it is news."""
-        bars = self._newest.pop(keeper.period_s, np.empty(0, OHLCV))
-        if len(bars):
-            end_s = int(bars["time"][-1]) + keeper.period_s
-            known = await keeper.read((int(bars["time"][0]), end_s))
-            await keeper.append(bars[is_news(bars, known)])
+        frame = self._newest.pop(keeper.period_s, None)
+        if frame is not None and len(frame.bars):
+            end_s = int(frame.bars["time"][-1]) + keeper.period_s
+            known = await keeper.read((frame.start_s, end_s))
+            await keeper.append(frame.bars[is_news(frame.bars, known)])
+            await keeper.note_empty(frame.empty)
 
     def _note(self, fill: Backfill) -> None:
         """Tell how far it is, now and then, and at its end."""

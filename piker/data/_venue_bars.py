@@ -78,15 +78,15 @@ class VenueBars:
     requests: int = 0
     _dropped: set[int] = field(default_factory=set)
 
-    async def newest(self, period_s: int, end_s: int) -> Bars:
+    async def newest(self, period_s: int, end_s: int) -> Frame:
         """Return the newest bars before *end_s*, as many as one request gives.
 
-        It waits for no turn: somebody waits for them.
-
-        Returns: dtype OHLCV, shape (n,), n = 0 where there are none.
-        Raises: VenueError; not NoData.
+        It waits for no turn: somebody waits for them. Raises VenueError.
         """
-        return await self._answer(period_s, end_s, None)
+        bars = await self._answer(period_s, end_s, None)
+        if not len(bars):
+            return Frame(bars, end_s)
+        return Frame(bars, int(bars["time"][0]), empty=self._holes(bars, period_s))
 
     async def frame(self, period_s: int, span: Span) -> Frame:
         """Return the newest part of *span*, not empty; raises VenueError."""
@@ -99,7 +99,7 @@ class VenueBars:
         if newer_s < end_s:  # none there, or the answer was cut off
             more = await self._ask(period_s, end_s, newer_s)
             bars = np.concatenate((bars, more))
-        return Frame(bars, int(bars["time"][0]), False, self._holes(bars, period_s))
+        return Frame(bars, int(bars["time"][0]), empty=self._holes(bars, period_s))
 
     async def _before(self, period_s: int, span: Span) -> Frame:
         """Return the newest part of a span that follows one without bars."""
@@ -110,7 +110,7 @@ class VenueBars:
         bars = between(bars, start_s, None)
         if not len(bars):
             return Frame(bars, start_s)
-        return Frame(bars, int(bars["time"][0]), False, self._holes(bars, period_s))
+        return Frame(bars, int(bars["time"][0]), empty=self._holes(bars, period_s))
 
     async def _ask(self, period_s: int, end_s: int, start_s: int | None) -> Bars:
         await self.pace.turn(self.conf.requests_s)

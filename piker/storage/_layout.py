@@ -66,7 +66,7 @@ def make_folder(folder: Path) -> None:
     """Make *folder* and those above it, their names durable."""
     if folder.is_dir():
         return
-    if folder.exists():
+    if folder.exists() and not folder.is_dir():  # another thread may make it too
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)

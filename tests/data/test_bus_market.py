@@ -535,7 +535,11 @@ LAST_S = START_S - START_S % 60
         (flat([LAST_S - 60, LAST_S - 120]), (120, 60), "come in no order"),
         (flat([LAST_S - 90, LAST_S - 30]), (), "is no whole 60 s"),
         (flat([LAST_S - 60, LAST_S]), (60,), ""),
-        (flat([LAST_S - 120, LAST_S - 60], volume=[1.0, math.nan]), (120, 60), "volume"),
+        (
+            flat([LAST_S - 120, LAST_S - 60], volume=[1.0, math.nan]),
+            (120, 60),
+            "volume",
+        ),
         (flat([LAST_S - 120, LAST_S - 60], close=[math.inf, 1.0]), (60,), "close"),
         (flat([LAST_S - 120, LAST_S - 60], volume=[-1.0, 1.0]), (60,), "negative"),
         (flat([LAST_S - 120, LAST_S - 60], high=[1.0, 0.5]), (120, 60), "beyond its"),

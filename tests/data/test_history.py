@@ -1,0 +1,546 @@
+"""The past of a market: joined to its present, stored, gone on with; odd venues."""
+
+from __future__ import annotations
+
+import random
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import trio
+import trio.testing
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from piker.brokers import HistoryConf
+from piker.config import DataConf
+from piker.data._bars import BarBuilder
+from piker.data._history import History
+from piker.data._shm import ShmWriter
+from piker.data._venue_bars import Pace
+from piker.errors import BadPayload, NoData, RateLimited, VenueRefused, VenueUnreachable
+from piker.msgs import NS, FeedInit, Tick
+from piker.storage import StoreWriter, read_bars, verify
+from piker.testing import private_dirs
+from piker.tsp import OHLCV, aggregate, between, fill_gaps, find_fault, resample
+from tests.data._scripted import make_mkt
+
+FQME = "btcusdt.spot.scripted"
+MKT = make_mkt(FQME)
+LOT = Decimal("0.001")
+#: The first trade ever; a whole minute.
+BEGIN_S = 1_700_000_040
+NO_BARS = np.empty(0, OHLCV)
+
+
+class Truth:
+    """All trades there are, from BEGIN_S on, and the bars of them."""
+
+    def __init__(self, seed: int, length_s: int, share: float = 0.5) -> None:
+        rng = np.random.default_rng(seed)
+        seconds = np.flatnonzero(rng.random(length_s) < share)
+        self.time_ns = (BEGIN_S + seconds) * NS + rng.integers(NS, size=len(seconds))
+        self.price = 100 + rng.integers(-500, 500, len(seconds)) / 100
+        self.lots = rng.integers(1, 9, len(seconds))
+        self.bars = {
+            p: aggregate(self.time_ns, self.price, self.lots, p, LOT) for p in (1, 60)
+        }
+
+    def ticks(self, start_s: float, end_s: float) -> list[Tick]:
+        first, last = np.searchsorted(self.time_ns, (start_s * NS, end_s * NS))
+        return [
+            Tick("trade", float(self.price[i]), float(self.lots[i] / 1000),
+                 int(self.time_ns[i]), int(i) + 1)
+            for i in range(first, last)
+        ]  # fmt: skip
+
+
+class Venue:
+    """Gives bars of the truth, as ill-behaved as a test wants it."""
+
+    def __init__(self, truth: Truth, **moods) -> None:
+        self.truth = truth
+        self.rng = random.Random(moods.get("seed", 0))
+        self.periods = moods.get("periods", (1, 60))
+        self.max_bars = moods.get("max_bars", 100)
+        self.fault_share = moods.get("fault_share", 0.0)
+        self.is_odd = moods.get("is_odd", False)
+        self.cuts_newest = moods.get("cuts_newest", False)
+        self.oldest_s = moods.get("oldest_s", 0)
+        self.requests: list[tuple[int, int, int | None]] = []
+        self.now_s = BEGIN_S
+
+    def module(self):
+        @asynccontextmanager
+        async def open_history_client(mkt):
+            yield self.get_bars, HistoryConf(self.periods, self.max_bars, 1e6)
+
+        return SimpleNamespace(
+            __name__="piker.brokers.scripted", open_history_client=open_history_client
+        )
+
+    async def get_bars(self, period_s, end_s, start_s=None):
+        self.requests.append((period_s, end_s, start_s))
+        for _ in range(self.rng.randrange(4)):
+            await trio.lowlevel.checkpoint()
+        if self.rng.random() < self.fault_share:
+            kinds = (VenueUnreachable, BadPayload, RateLimited)
+            raise self.rng.choice(kinds)("not now")
+        bars = self.truth.bars[period_s]
+        bars = between(bars, self.oldest_s, min(end_s, self.now_s))
+        rows = self.max_bars
+        if start_s is None:
+            bars = bars[-rows:]
+        else:
+            asked = between(bars, start_s, None)
+            asked = asked[-rows:] if self.cuts_newest else asked[:rows]
+            if self.is_odd and self.rng.random() < 0.5:
+                asked = bars[-rows:] if len(bars) else asked  # not what was asked for
+                asked = np.union1d(asked, between(bars, start_s, None)[:rows])
+            bars = asked
+        if not len(bars):
+            raise NoData("none")
+        if self.is_odd and self.rng.random() < 0.3:
+            bars = np.concatenate((bars[::-1], bars[:3]))
+        return bars
+
+
+class Place:
+    """A market's buffers, as datad after datad has them; all in one folder."""
+
+    def __init__(self, folder: Path, venue: Venue, **conf) -> None:
+        self.folder, self.venue = folder, venue
+        self.conf = DataConf(hist_days=1, rt_hours=1, **conf)
+        self.builders: dict[int, BarBuilder] = {}
+        self.events: list = []
+        self.warnings: list[str] = []
+        self.history = History(
+            FQME, venue.module(), self.conf, Pace(), self.events.append,
+            self.warnings.append,
+        )  # fmt: skip
+        self.start_s = 0
+
+    def open(self) -> None:
+        for p in (60, 1):
+            writer = ShmWriter.open(
+                self.folder / f"{p}s", fqme=FQME, period_s=p, capacity=1 << 13
+            )
+            self.builders[p] = BarBuilder(writer, MKT, p)
+
+    def close(self, *, lose: bool = False) -> None:
+        for builder in self.builders.values():
+            builder.writer.close(remove=lose)
+
+    def init(self, now_s: int) -> FeedInit:
+        return FeedInit(mkt=MKT, start_ns=(now_s - now_s % 60) * NS)
+
+    async def begin(self, now_s: int) -> str:
+        """Have the buffers as far as a client would see them at first."""
+        self.venue.now_s = now_s
+        fresh = all(b.newest_s is None for b in self.builders.values())
+        init = self.init(now_s)
+        self.start_s = init.start_ns // NS
+        fault = await self.history.load_newest(init, self.builders) if fresh else ""
+        self.take(0, now_s)
+        return fault
+
+    def take(self, from_s: float, upto_s: float) -> None:
+        """Live trades, and the clock."""
+        self.venue.now_s = max(self.venue.now_s, int(upto_s))
+        points = [b.resume_point() for b in self.builders.values()]
+        if not from_s:
+            from_s = min((p[0] // NS for p in points if p), default=self.start_s)
+            from_s = max(from_s, BEGIN_S)
+        for builder in self.builders.values():
+            builder.apply(self.venue.truth.ticks(from_s, upto_s))
+            builder.advance_to(int(upto_s))
+
+    def rows(self, period_s: int):
+        writer = self.builders[period_s].writer
+        return writer.rows(*writer.bounds)
+
+    async def until_done(self) -> None:
+        while not all(
+            p in self.history.progress and self.history.progress[p].done >= 1
+            for p in (1, 60)
+        ):
+            await trio.sleep(5)
+
+
+def filled(bars, period_s, end_s):
+    return fill_gaps(bars, period_s, until_s=end_s)
+
+
+def check_joined(place: Place, now_s: float) -> None:
+    """Each bar of the buffers is the truth's, none missing, none twice."""
+    for period_s in (1, 60):
+        truth = truth_upto(place, period_s, now_s)
+        got = place.rows(period_s)
+        assert np.array_equal(got, truth), diff(got, truth)
+
+
+def diff(got, truth) -> str:
+    """Say where two series of bars differ."""
+    union = np.union1d(got, truth)
+    lacking = np.setdiff1d(truth["time"], got["time"])
+    other = [row for row in union if (row in got) != (row in truth)]
+    return f"{len(got)} of {len(truth)}; lacks {lacking[:9]}; differ {other[:6]}"
+
+
+def truth_upto(place: Place, period_s: int, now_s: float):
+    """Bars of the trades up to *now_s*, those of the forming period as far as known."""
+    truth = place.venue.truth
+    known = truth.time_ns < now_s * NS
+    bars = aggregate(
+        truth.time_ns[known], truth.price[known], truth.lots[known], period_s, LOT
+    )
+    return filled(bars, period_s, int(now_s) + 1)
+
+
+def check_stored(place: Place, upto_s: int) -> None:
+    """Each closed bar of the truth is stored, exactly; others are flat."""
+    for period_s in (1, 60):
+        found = read_bars(FQME, period_s)
+        assert not found.damaged
+        if len(found):
+            assert not verify(FQME, period_s)
+        stored = found.bars()
+        assert not find_fault(stored, period_s)
+        assert np.all(np.diff(stored["time"]) > 0)
+        end_s = upto_s - upto_s % period_s
+        stored = between(stored, None, end_s)
+        truth = between(place.venue.truth.bars[period_s], None, end_s)
+        traded = stored[stored["count"] > 0]
+        assert np.array_equal(traded, truth), (
+            f"{period_s} s: {diff(traded, truth)}; {place.warnings} {place.events}"
+        )
+        if not len(stored):
+            continue
+        whole = between(filled(truth, period_s, end_s), int(stored["time"][0]), None)
+        assert np.array_equal(stored, whole[np.isin(whole["time"], stored["time"])])
+
+
+def trio_run(main, seed: int = 0):
+    """Run with a mocked clock, the order of tasks told by *seed*."""
+    run = trio._core._run
+    run._ALLOW_DETERMINISTIC_SCHEDULING = True
+    run._r = random.Random(seed)
+    clock = trio.testing.MockClock(autojump_threshold=0.0005)
+    return trio.run(main, clock=clock)
+
+
+# -- the join ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quarter", range(4))
+@settings(
+    max_examples=250,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.differing_executors,
+    ],
+)
+@given(data=st.data())
+def test_a_backfill_meets_live_bars_with_none_missing_and_none_twice(quarter, data):
+    """A thousand ways, in four parts so that they can be tried side by side."""
+    draw = data.draw
+    seed = draw(st.integers(0, 2**32))
+    truth = Truth(seed, 1500, draw(st.sampled_from((0.02, 0.3, 0.9))))
+    venue = Venue(
+        truth,
+        seed=seed,
+        max_bars=draw(st.integers(20, 400)),
+        fault_share=draw(st.sampled_from((0.0, 0.2))),
+        is_odd=draw(st.booleans()),
+        cuts_newest=draw(st.booleans()),
+    )
+    lives = draw(
+        st.lists(
+            st.tuples(
+                st.integers(0, 200),  # seconds away
+                st.lists(st.floats(0.01, 60), max_size=6),  # seconds between batches
+                st.sampled_from(("keep", "lose")),  # of the buffers
+                st.integers(0, 60),  # turns of the loop given to history
+            ),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    with TemporaryDirectory() as folder, private_dirs(Path(folder) / "dirs"):
+        trio_run(lambda: live(Path(folder), venue, lives), seed)
+
+
+async def live(folder: Path, venue: Venue, lives) -> None:
+    """Let one datad after the other have the market; then look at all there is."""
+    now_s = float(BEGIN_S + 300)
+    for number, (away_s, batches, after, turns) in enumerate(lives):
+        now_s = float(int(now_s) + away_s)
+        place = Place(folder, venue)
+        place.open()
+        await place.begin(int(now_s))
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(place.history.run, place.init(int(now_s)), place.builders)
+            for wait_s in batches:
+                for _ in range(venue.rng.randrange(turns + 1)):
+                    await trio.lowlevel.checkpoint()
+                place.take(now_s, now_s + wait_s)
+                now_s += wait_s
+            is_last = number == len(lives) - 1
+            if is_last:
+                await place.until_done()
+                place.take(now_s, now_s)
+                await trio.sleep(10)  # what closed is stored
+            tasks.cancel_scope.cancel()
+        if is_last:
+            check_joined(place, now_s)
+            check_stored(place, int(now_s) - 1)
+        place.close(lose=after == "lose" or is_last)
+
+
+# -- by example -------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(autojump_clock):
+    autojump_clock.autojump_threshold = 0.001  # a thread works meanwhile
+    return autojump_clock
+
+
+@pytest.fixture
+def dirs(tmp_path):
+    with private_dirs(tmp_path / "dirs") as found:
+        yield found
+
+
+@asynccontextmanager
+async def running(place: Place, now_s: int):
+    """A market of which history is being loaded, its buffers open."""
+    place.open()
+    try:
+        fault = await place.begin(now_s)
+        assert not fault, fault
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(place.history.run, place.init(now_s), place.builders)
+            yield
+            tasks.cancel_scope.cancel()
+    finally:
+        place.close(lose=True)
+
+
+NOW_S = BEGIN_S + 3600
+
+
+async def test_the_newest_bars_are_there_before_anything_else(clock, dirs, tmp_path):
+    """A chart opens at once: neither the store nor old bars are waited for."""
+    venue = Venue(Truth(1, 3600))
+    gate = trio.Event()
+    get_bars = venue.get_bars
+
+    async def slow_when_old(period_s, end_s, start_s=None):
+        if start_s is not None:
+            await gate.wait()
+        return await get_bars(period_s, end_s, start_s)
+
+    venue.get_bars = slow_when_old
+    place = Place(tmp_path, venue)
+    async with running(place, NOW_S):
+        await trio.sleep(50)
+        for period_s, rows in ((60, 60), (1, 100)):
+            got = place.rows(period_s)
+            assert len(got[got["time"] < place.start_s]) >= rows
+            assert period_s not in place.history.progress or (
+                place.history.progress[period_s].done < 1
+            )
+        gate.set()
+        await place.until_done()
+        check_joined(place, NOW_S)
+    told = [e.done for e in place.events if e.period_s == 1]
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+async def test_what_is_stored_is_not_asked_for_again(clock, dirs, tmp_path):
+    venue = Venue(Truth(2, 3600, share=1.0))
+    place = Place(tmp_path, venue)
+    async with running(place, NOW_S):
+        await place.until_done()
+    check_stored(place, NOW_S - 60)
+    venue.requests.clear()
+    again = Place(tmp_path, venue)
+    async with running(again, NOW_S):
+        await again.until_done()
+        check_joined(again, NOW_S)
+    newest = [r for r in venue.requests if r[2] is None and r[1] == again.start_s]
+    beyond = [r for r in venue.requests if r[1] <= BEGIN_S]
+    assert len(venue.requests) == len(newest) + len(beyond), venue.requests
+    assert len(beyond) <= 4, "is there nothing older still: two questions a period"
+
+
+async def test_a_restart_goes_on_where_it_was(clock, dirs, tmp_path):
+    """Each frame is stored as it comes: who is cancelled has lost none of them."""
+    venue = Venue(Truth(3, 3600, share=1.0), max_bars=50)
+    place = Place(tmp_path, venue)
+    place.open()
+    await place.begin(NOW_S)
+    with trio.CancelScope() as scope:
+        for_ten = venue.get_bars
+
+        async def ten_then_cancel(*args):
+            if len(venue.requests) == 12:
+                scope.cancel()
+            return await for_ten(*args)
+
+        venue.get_bars = ten_then_cancel
+        place.history.mod = venue.module()
+        await place.history.run(place.init(NOW_S), place.builders)
+    place.close(lose=True)
+    known = {p: set(read_bars(FQME, p).bars()["time"].tolist()) for p in (1, 60)}
+    assert len(known[1]) > 200
+    venue.get_bars, venue.requests = for_ten, []
+    again = Place(tmp_path, venue)
+    async with running(again, NOW_S):
+        await again.until_done()
+        check_joined(again, NOW_S)
+    twice = [
+        (p, start, end)
+        for p, end, start in venue.requests
+        if start is not None and {*range(start, end, p)} <= known[p]
+    ]
+    assert not twice
+
+
+@pytest.mark.parametrize("mood", ["same", "empty", "nothing", "future", "past"])
+async def test_a_useless_history_comes_to_an_end(clock, dirs, tmp_path, mood):
+    venue = Venue(Truth(4, 3600))
+    bars = venue.truth.bars
+
+    async def get_bars(period_s, end_s, start_s=None):
+        venue.requests.append((period_s, end_s, start_s))
+        some = bars[period_s]
+        if mood == "nothing":
+            raise NoData("none")
+        if mood == "empty":
+            return some[:0]
+        shift = {"same": 0, "future": 600, "past": -7200}[mood]
+        some = some[some["time"] < NOW_S - NOW_S % 60][-100:].copy()
+        some["time"] += shift
+        return some
+
+    venue.get_bars = get_bars
+    place = Place(tmp_path, venue)
+    place.open()
+    await place.begin(NOW_S)
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(place.history.run, place.init(NOW_S), place.builders)
+        with trio.fail_after(36_000):  # of a clock that jumps while a thread works
+            await place.until_done()
+        tasks.cancel_scope.cancel()
+    assert len(venue.requests) < 20
+    for period_s in (1, 60):
+        time_s = place.rows(period_s)["time"]
+        assert np.all(np.diff(time_s) == period_s)
+    place.close(lose=True)
+
+
+async def test_a_venue_that_refuses_is_told_of_and_not_asked_for_ever(
+    clock, dirs, tmp_path
+):
+    venue = Venue(Truth(5, 3600))
+    place = Place(tmp_path, venue)
+    place.open()
+    await place.begin(NOW_S)
+
+    async def refuse(period_s, end_s, start_s=None):
+        venue.requests.append((period_s, end_s, start_s))
+        raise VenueRefused("not for you")
+
+    venue.get_bars = refuse
+    place.history.mod = venue.module()
+    venue.requests.clear()
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(place.history.run, place.init(NOW_S), place.builders)
+        await place.until_done()
+        tasks.cancel_scope.cancel()
+    assert len(venue.requests) == 2
+    assert any("not for you" in said for said in place.warnings)
+    place.close(lose=True)
+
+
+async def test_why_it_stands_still_is_told_and_then_that_it_does_not(
+    clock, dirs, tmp_path
+):
+    venue = Venue(Truth(6, 3600))
+    place = Place(tmp_path, venue)
+    place.open()
+    await place.begin(NOW_S)
+    sound, venue.fault_share = venue.get_bars, 1.0
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(place.history.run, place.init(NOW_S), place.builders)
+        while len(place.history.progress) < 2:
+            await trio.sleep(1)
+        assert {p.reason for p in place.history.progress.values()} == {"not now"}
+        venue.get_bars, venue.fault_share = sound, 0.0
+        await place.until_done()
+        tasks.cancel_scope.cancel()
+    assert {p.reason for p in place.history.progress.values()} == {""}
+    check_joined(place, NOW_S)
+    place.close(lose=True)
+
+
+async def test_a_venue_without_seconds_gets_stand_ins_that_add_up(
+    clock, dirs, tmp_path
+):
+    """Where none were stored; exact by the minute; never stored themselves."""
+    venue = Venue(Truth(7, 3700, share=0.9), periods=(60,))
+    place = Place(tmp_path, venue)
+    now_s = NOW_S + 47
+    async with running(place, now_s):
+        await place.until_done()
+        got = between(place.rows(1), None, place.start_s)
+        assert np.all(np.diff(got["time"]) == 1)
+        minutes = resample(got, 60, LOT)
+        truth = between(venue.truth.bars[60], BEGIN_S, place.start_s)
+        assert np.array_equal(between(minutes, int(truth["time"][0]), None), truth)
+        await trio.sleep(10)
+    stored = read_bars(FQME, 1).bars()
+    assert len(stored)
+    assert stored["time"][0] >= place.start_s
+
+
+async def test_bars_are_on_screen_while_their_store_is_somebody_elses(
+    clock, dirs, tmp_path
+):
+    venue = Venue(Truth(8, 3600))
+    place = Place(tmp_path, venue)
+    other = StoreWriter(FQME, 60)
+    async with running(place, NOW_S):
+        await place.until_done()
+        check_joined(place, NOW_S)
+        assert any("aren't stored" in said for said in place.warnings)
+        assert not len(read_bars(FQME, 60))
+        other.close()
+        place.take(NOW_S, NOW_S + 200)
+        await trio.sleep(60)
+        stored = read_bars(FQME, 60).bars()
+        assert stored["time"].tolist() == [place.start_s + at for at in (0, 60, 120)]
+
+
+async def test_one_bar_of_long_ago_costs_no_gigabytes(tmp_path):
+    writer = ShmWriter.open(tmp_path / "b", fqme=FQME, period_s=1, capacity=1024)
+    writer.since_s = NOW_S
+    builder = BarBuilder(writer, MKT, 1)
+    bars = np.zeros(2, OHLCV)
+    bars["time"] = (0, 3600)
+    for name in ("open", "high", "low", "close"):
+        bars[name] = (1.0, 2.0)
+    bars["volume"] = bars["count"] = 1
+    assert builder.prepend(bars) == 1024
+    got = writer.rows(*writer.bounds)
+    assert got["time"].tolist() == list(range(NOW_S - 1024, NOW_S))
+    assert set(got["close"].tolist()) == {2.0}
+    assert got["count"].sum() == 0
+    assert builder.prepend(bars) == 0
+    writer.close(remove=True)
