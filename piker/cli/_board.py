@@ -22,6 +22,7 @@ from piker.msgs import (
     Ended,
     FeedEvent,
     FeedMsg,
+    HistoryProgress,
     Quote,
     Reconnected,
     Warned,
@@ -97,6 +98,8 @@ class Board:
             self.quotes += 1
             self._rows[item.fqme].take(item)
             return
+        if isinstance(item, HistoryProgress):
+            return  # `piker services` tells it
         self._events.append(item)
         for fqme in item.fqmes:
             if not isinstance(item, Warned) and fqme in self._rows:

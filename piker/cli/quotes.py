@@ -122,11 +122,16 @@ def closed(feed: Feed, now_s: int) -> Iterator[str]:
 async def put_messages(
     feed: Feed, count: int | None, put: Callable[[FeedMsg], None]
 ) -> None:
-    """Put a feed's messages until *count* quotes came or all its markets ended."""
-    from piker.msgs import Ended, Quote
+    """Put a feed's messages until *count* quotes came or all its markets ended.
+
+    How far the past is loaded is left out: `piker services` tells it.
+    """
+    from piker.msgs import Ended, HistoryProgress, Quote
 
     taken, going = 0, set(feed.flumes)
     async for item in feed.messages:
+        if isinstance(item, HistoryProgress):
+            continue
         put(item)
         if isinstance(item, Quote):
             taken += 1

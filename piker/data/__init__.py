@@ -6,6 +6,7 @@ from piker.msgs import (
     Ended as Ended,
     FeedEvent as FeedEvent,
     FeedInit as FeedInit,
+    HistoryProgress as HistoryProgress,
     Match as Match,
     Quote as Quote,
     Reconnected as Reconnected,

@@ -3,8 +3,10 @@
     put --> queue --> take
             (full: one merged quote a market, trades kept up to a bound)
 
-Events are never merged and keep their place among the quotes. Both ends of a feed use
-it: datad for each subscriber, a client for each of its consumers. It never blocks.
+Events are never merged and keep their place among the quotes; but of how far the past
+is loaded, only the newest waits, and goes first: it is no news about a quote. Both ends
+of a feed use it: datad for each subscriber, a client for each of its consumers. It
+never blocks.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from piker.msgs import FeedEvent, FeedMsg, Quote, Tick
+from piker.msgs import FeedEvent, FeedMsg, HistoryProgress, Quote, Tick
 
 #: Trades a merged quote keeps, the newest.
 TRADES_KEPT: Final = 2000
@@ -68,17 +70,18 @@ class Mailbox:
     size: int
     _queue: deque[Letter] = field(default_factory=deque)
     _merged: dict[str, _Merged] = field(default_factory=dict)
+    _progress: dict[tuple[tuple[str, ...], int], Letter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._most = self._merge_at = max(2 * self.size, 64)
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self._merged)
+        return len(self._queue) + len(self._merged) + len(self._progress)
 
     @property
     def has_letters(self) -> bool:
         """Whether something waits that is complete: no merged quote in the making."""
-        return bool(self._queue)
+        return bool(self._queue or self._progress)
 
     def put(self, message: FeedMsg, raw: bytes | None = None) -> None:
         """Take a message.
@@ -87,7 +90,9 @@ class Mailbox:
           message: a quote or an event.
           raw: it, encoded, if somebody did that already.
         """
-        if not isinstance(message, Quote):
+        if isinstance(message, HistoryProgress):
+            self._progress[message.fqmes, message.period_s] = (message, raw)
+        elif not isinstance(message, Quote):
             self._put_event(message, raw)
         elif self._merged or len(self._queue) >= self.size:
             self._merged.setdefault(message.fqme, _Merged()).add(message)
@@ -120,6 +125,8 @@ class Mailbox:
 
     def take(self) -> Letter | None:
         """Return the next message, None if there is none."""
+        if self._progress:
+            return self._progress.pop(next(iter(self._progress)))
         if not self._queue:
             self._merge_at = self._most
             self.finish()

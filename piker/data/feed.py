@@ -16,10 +16,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import trio
 
 from piker.brokers import check_broker
-from piker.errors import UsageError
+from piker.errors import ShmError, UsageError
 from piker.msgs import (
     Calendar,
     Clock,
@@ -27,13 +29,16 @@ from piker.msgs import (
     FeedMsg,
     FlumeMsg,
     Fqme,
+    HistoryProgress,
     MktPair,
     Quote,
     ShmToken,
 )
 from piker.service import collapse_eg, maybe_open_context
 
+from ._buffers import HIST_S
 from ._line import Line
+from ._past import base_period, read_past
 from ._shm import ShmArray
 from ._taps import EVENT_TYPES, MSG_TYPES, Tap
 
@@ -96,6 +101,34 @@ class Flume:
         """Its 60 s bars, attached at first use; raises ShmError if they are gone."""
         return self._attach(self._told.hist_shm)
 
+    async def read(
+        self,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        period_s: int = 60,
+    ) -> npt.NDArray[np.void]:
+        """Return bars of any age and period: of the buffer, before that of the store.
+
+        Waits for no venue: what isn't loaded yet, or is lost, is missing. Of the
+        newest bars the last one still forms.
+
+        Args:
+          start_s: epoch seconds; None for the oldest that is stored.
+          end_s: bars open before it; None for up to now.
+          period_s: bar length; made of 60 s bars where it is a multiple, else of 1 s
+            bars.
+
+        Returns:
+          dtype ``piker.tsp.OHLCV``, shape (n,), strictly ascending in whole periods.
+
+        Raises: UsageError for a period that isn't positive; StoreTooNew; StoreDamaged.
+        """
+        try:
+            held = self.hist_shm if base_period(period_s) == HIST_S else self.rt_shm
+        except ShmError:
+            held = None  # its writer is gone, and the tree too
+        return await read_past(self.mkt, held, (start_s, end_s), period_s)
+
     def _attach(self, token: ShmToken) -> ShmArray:
         if token not in self._attached:
             # looked at before: what was swapped meanwhile is noticed by renew()
@@ -124,6 +157,9 @@ class Feed:
     _taps: list[Tap] = field(default_factory=list)
     _lines: dict[str, Line] = field(default_factory=dict)
     _past: deque[FeedEvent] = field(default_factory=lambda: deque(maxlen=_EVENTS_KEPT))
+    _progress: dict[tuple[tuple[str, ...], int], FeedEvent] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self._taps.append(self.events)
@@ -139,7 +175,7 @@ class Feed:
 
         The events from before that come first.
         """
-        return self._tap(Tap(MSG_TYPES, past=self._past))
+        return self._tap(Tap(MSG_TYPES, past=self._happened()))
 
     @cached_property
     def streams(self) -> dict[str, Tap]:
@@ -162,8 +198,14 @@ class Feed:
 
     def view(self) -> Feed:
         """Return another consumer's view of the same lines, with taps of its own."""
-        mine = Tap(EVENT_TYPES, past=self._past)
-        other = Feed(self.flumes, mine, _lines=self._lines, _past=self._past)
+        mine = Tap(EVENT_TYPES, past=self._happened())
+        other = Feed(
+            self.flumes,
+            mine,
+            _lines=self._lines,
+            _past=self._past,
+            _progress=self._progress,
+        )
         other._taps = self._taps  # one list: who relays sees all
         self._taps.append(mine)
         return other
@@ -178,8 +220,14 @@ class Feed:
             if tap in self._taps:
                 self._taps.remove(tap)
 
+    def _happened(self) -> list[FeedEvent]:
+        """Return what a consumer who comes now is to be told."""
+        return [*self._past, *self._progress.values()]
+
     def _put(self, broker: str, item: FeedMsg) -> None:
-        if not isinstance(item, Quote):
+        if isinstance(item, HistoryProgress):
+            self._progress[item.fqmes, item.period_s] = item
+        elif not isinstance(item, Quote):
             self._past.append(item)
         for tap in self._taps:
             tap.put(broker, item)

@@ -16,6 +16,7 @@ from piker.msgs import (
     Credit,
     Disconnected,
     FeedMsg,
+    HistoryProgress,
     Pause,
     Quote,
     Reconnected,
@@ -36,6 +37,13 @@ def quote(i, fqme=BTC, kind="trade", trades=1, missed=0):
 
 def warned(i):
     return Warned(fqmes=(BTC,), reason=str(i), time_ns=i)
+
+
+def loaded(done, period_s=60):
+    return HistoryProgress(
+        fqmes=(BTC,), period_s=period_s, done=done, oldest_s=0, bars=0, reason="",
+        time_ns=0,
+    )  # fmt: skip
 
 
 def drain(box):
@@ -92,6 +100,20 @@ def test_events_keep_their_place():
     box.put(quote(7))
     kinds = [type(one).__name__ for one in drain(box)]
     assert kinds == ["Quote", "Quote", "Quote", "Warned", "Quote"]
+
+
+def test_of_how_far_the_past_is_loaded_only_the_newest_waits():
+    """It tears no quotes apart that are to be merged, and waits for none."""
+    box = Mailbox(0)
+    for at in range(3):
+        box.put(quote(at))
+        box.put(loaded(at / 10))
+        box.put(loaded(at / 10, 1))
+    assert box.has_letters
+    assert len(box) == 3
+    first, second, merged = drain(box)
+    assert (first, second) == (loaded(0.2), loaded(0.2, 1))
+    assert [tick.tid for tick in merged.ticks] == [0, 1000, 2000]
 
 
 def test_a_consumer_that_never_looks_costs_a_bounded_amount():

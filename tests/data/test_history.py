@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +21,16 @@ from piker.data._bars import BarBuilder
 from piker.data._history import History
 from piker.data._shm import ShmWriter
 from piker.data._venue_bars import Pace
-from piker.errors import BadPayload, NoData, RateLimited, VenueRefused, VenueUnreachable
-from piker.msgs import NS, FeedInit, Tick
+from piker.data.feed import Flume
+from piker.errors import (
+    BadPayload,
+    NoData,
+    RateLimited,
+    UsageError,
+    VenueRefused,
+    VenueUnreachable,
+)
+from piker.msgs import NS, FeedInit, FlumeMsg, Quote, Tick
 from piker.storage import StoreWriter, read_bars, verify
 from piker.testing import private_dirs
 from piker.tsp import OHLCV, aggregate, between, fill_gaps, find_fault, resample
@@ -526,6 +534,42 @@ async def test_bars_are_on_screen_while_their_store_is_somebody_elses(
         await trio.sleep(60)
         stored = read_bars(FQME, 60).bars()
         assert stored["time"].tolist() == [place.start_s + at for at in (0, 60, 120)]
+
+
+async def test_a_client_reads_what_is_older_than_the_buffer(clock, dirs, tmp_path):
+    """From the store, joined to the buffer, in any period."""
+    truth = Truth(9, 3600, share=0.9)
+    older = truth.bars[60][:10].copy()
+    older["time"] -= 2 * 86_400  # deeper than is loaded
+    with closing(StoreWriter(FQME, 60)) as before:
+        before.append(older)
+    place = Place(tmp_path, Venue(truth))
+    async with running(place, NOW_S):
+        await place.until_done()
+        place.take(NOW_S, NOW_S + 130)
+        tokens = {p: b.writer.token for p, b in place.builders.items()}
+        told = FlumeMsg(
+            init=place.init(NOW_S),
+            first_quote=Quote(fqme=FQME, last=1.0, ticks=[], time_ns=0),
+            rt_shm=tokens[1],
+            hist_shm=tokens[60],
+        )
+        flume = Flume(told)
+        every = np.concatenate((older, place.rows(60)))
+        assert np.array_equal(await flume.read(), every)
+        start_s = (BEGIN_S + 601) // 600 * 600
+        ten = await flume.read(BEGIN_S + 601, NOW_S, 600)
+        assert np.array_equal(ten, between(resample(every, 600, LOT), start_s, NOW_S))
+        both = (int(older["time"][4]), BEGIN_S + 70)
+        assert np.array_equal(await flume.read(*both), between(every, *both))
+        assert np.array_equal(await flume.read(period_s=1), place.rows(1))
+        for bad in (0, -60):
+            with pytest.raises(UsageError):
+                await flume.read(period_s=bad)
+    gone = Flume(told)
+    stored = read_bars(FQME, 1, BEGIN_S, BEGIN_S + 100).bars()
+    assert np.array_equal(await gone.read(BEGIN_S, BEGIN_S + 100, 1), stored)
+    assert len(stored)
 
 
 async def test_one_bar_of_long_ago_costs_no_gigabytes(tmp_path):
