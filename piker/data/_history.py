@@ -191,6 +191,8 @@ class History:
     def _note(self, fill: Backfill) -> None:
         """Tell how far it is, now and then, and at its end."""
         before = self.progress.get(fill.period_s)
+        if before is not None and fill.done >= 1 and before.oldest_s == fill.at_s:
+            return  # told already
         self.progress[fill.period_s] = told = HistoryProgress(
             fqmes=(self.fqme,),
             period_s=fill.period_s,

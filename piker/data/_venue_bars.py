@@ -19,7 +19,7 @@ import trio
 
 from piker.brokers import GetBars, HistoryConf
 from piker.errors import BadPayload, NoData
-from piker.tsp import OHLCV, Span, between, find_faults
+from piker.tsp import OHLCV, Span, between, find_faults, in_order
 
 Bars = npt.NDArray[np.void]
 
@@ -136,10 +136,10 @@ class VenueBars:
                 is_off = is_off | each
             self._dropped |= set(bars["time"][is_off].tolist())
             bars = bars[~is_off]
-        if np.any(bars["time"][1:] <= bars["time"][:-1]):
-            self.warn(f"{period_s} s bars of its venue come in no order")
-            bars = bars[np.unique(bars["time"], return_index=True)[1]]
-        return between(bars, *within)
+        try:
+            return between(in_order(bars), *within)
+        except ValueError as err:
+            raise BadPayload(f"of {period_s} s bars, {err}") from None
 
     def _holes(self, bars: Bars, period_s: int) -> tuple[Span, ...]:
         """Return what lacks between bars, but for those that were left out here."""

@@ -19,6 +19,7 @@ from ._gaps import (
     fill_gaps as fill_gaps,
     find_gaps as find_gaps,
     find_nulls as find_nulls,
+    in_order as in_order,
     is_news as is_news,
     merge as merge,
     open_mask as open_mask,

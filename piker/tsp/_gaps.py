@@ -184,3 +184,19 @@ def is_news(bars: NDArray[np.void], known: NDArray[np.void]) -> NDArray[np.bool_
     at = np.minimum(np.searchsorted(known["time"], bars["time"]), len(known) - 1)
     news: NDArray[np.bool_] = known[at] != bars
     return news
+
+
+def in_order(bars: NDArray[np.void]) -> NDArray[np.void]:
+    """Return *bars*, OHLCV of any order, strictly ascending; those told twice once.
+
+    Raises:
+      ValueError: two bars of one time differ.
+    """
+    time_s = bars["time"]
+    if not np.any(time_s[1:] <= time_s[:-1]):
+        return bars
+    bars = bars[np.argsort(time_s, kind="stable")]
+    is_first = np.append(True, bars["time"][1:] != bars["time"][:-1])
+    if np.any(bars[1:][~is_first[1:]] != bars[:-1][~is_first[1:]]):
+        raise ValueError("two bars of one time differ")
+    return bars[is_first]

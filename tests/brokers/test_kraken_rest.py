@@ -156,8 +156,10 @@ def test_bars():
         (1699999980, 36480.0, 36501.0, 36479.5, 36500.1, 12.3, 115),
         (1700000040, 1.5, 1.5, 1.5, 1.5, 0.0, 0),
     ]
-    with pytest.raises(BadPayload, match="don't ascend"):
-        _rest.parse_ohlc(body({"XBTUSDT": [row, row], "last": 0}))
+    mixed = body({"XBTUSDT": [quiet, row, quiet], "last": 1699999980})
+    assert _rest.parse_ohlc(mixed).tolist() == _rest.parse_ohlc(told).tolist()
+    with pytest.raises(BadPayload, match="two bars of one time differ"):
+        _rest.parse_ohlc(body({"XBTUSDT": [row, [*row[:7], 9]], "last": 0}))
     with pytest.raises(BadPayload):
         _rest.parse_ohlc(body({"XBTUSDT": [row[:7]], "last": 0}))
 

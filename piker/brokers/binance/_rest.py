@@ -19,7 +19,7 @@ from piker.brokers._parts import Part
 from piker.brokers._payload import Failure, bad_payload, decode, one_line
 from piker.brokers._runs import Event, cut_runs
 from piker.errors import BadPayload
-from piker.tsp import OHLCV
+from piker.tsp import OHLCV, in_order
 
 from ._decode import agg_trade_tick, book_part
 from ._reasons import reason_of
@@ -64,9 +64,10 @@ def parse_klines(body: bytes) -> NDArray[np.void]:
     bars = np.array(
         [(r.t // 1000, r.o, r.h, r.l, r.c, r.v, r.n) for r in rows], dtype=OHLCV
     )
-    if np.any(bars["time"][1:] <= bars["time"][:-1]):
-        raise bad_payload("binance", body, "bars that don't ascend")
-    return bars
+    try:
+        return in_order(bars)
+    except ValueError as error:
+        raise bad_payload("binance", body, error) from error
 
 
 def parse_agg_trades(body: bytes, symbol: str) -> list[Part]:

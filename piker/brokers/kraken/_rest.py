@@ -26,7 +26,7 @@ from piker.brokers._payload import (
 from piker.brokers._runs import Event, cut_runs
 from piker.errors import BadPayload
 from piker.msgs import NS, Tick
-from piker.tsp import OHLCV
+from piker.tsp import OHLCV, in_order
 
 from ._reasons import reason_of
 from ._rest_schemas import Body, OhlcRow, SystemStatus, TickerRow, Time, TradeRow
@@ -114,9 +114,10 @@ def parse_ohlc(body: bytes) -> NDArray[np.void]:
         ],
         dtype=OHLCV,
     )
-    if np.any(bars["time"][1:] <= bars["time"][:-1]):
-        raise bad_payload("kraken", body, "bars that don't ascend")
-    return bars
+    try:
+        return in_order(bars)
+    except ValueError as error:
+        raise bad_payload("kraken", body, error) from error
 
 
 def parse_tickers(body: bytes) -> dict[str, Quote24h]:

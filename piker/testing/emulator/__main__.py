@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--speed", type=float, default=1.0, help="of a session; 0: as clients read")
     add("--port", type=int, default=0, help="of 127.0.0.1; 0: any")
     add("--past-s", type=float, help="how much of the tape passed before the start")
+    add("--history-s", type=float, default=0.0, help="of sim's bars before the tape")
     add("--streams", type=int, default=1, help="subscribed when it starts; 0: at once")
     add("--made-up", type=int, default=0, metavar="N", help="list N markets more")
     add("--budget", type=int, help="of requests, not the documented one")

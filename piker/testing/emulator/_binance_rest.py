@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ._binance_info import exchange_info
-from ._candles import candles, since
+from ._candles import Asked, Candle, candles, since
 from ._core import Core, Reply
 from ._tape import LOTS, Print
 from ._weights import Verdict, Weights
@@ -185,7 +185,14 @@ class BinanceRest:
             start = (end // period_ms - limit + 1) * period_ms
         else:
             end = min(end, -(-start // period_ms) * period_ms + limit * period_ms - 1)
-        rows = candles(symbol.market, period_ms, start, end)
+        market = symbol.listed.market
+
+        def bars_from(start_ms: int, end_ms: int) -> list[Candle]:
+            return list(candles(market, period_ms, start_ms, end_ms))
+
+        newest_ms = self._now_ms() - limit * period_ms
+        ask = Asked(bars_from, (start, end), (newest_ms, self._now_ms()), period_ms)
+        rows = ask.answer(self.core.faults.bars())
         price, size = symbol.price_digits, symbol.size_digits
         return [
             [

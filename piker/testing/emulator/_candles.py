@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
+from ._faults import Bars
 from ._tape import LOTS, Market, Print
 
 
@@ -52,12 +54,20 @@ def candles(
 ) -> Iterator[Candle]:
     """Yield the bars that open in start <= time <= end, none before the first trade.
 
+    Those that open before the tape does come from `Market.older`, if that is there.
+
     Args:
       market: whose; only what has passed of it counts.
       period_ms: length of a bar.
       start_ms: epoch ms.
       end_ms: epoch ms, the venue's clock at most.
     """
+    if market.older is not None:
+        tape_ms = -(-market.older.end_ms // period_ms) * period_ms
+        upto_ms = min(tape_ms, end_ms + 1)
+        for row in market.older.bars(period_ms // 1000, start_ms, upto_ms):
+            yield _whole(row)
+        start_ms = max(start_ms, tape_ms)
     prints = market.prints
     if not prints:
         return
@@ -78,6 +88,15 @@ def candles(
         open_ms = upto_ms
 
 
+def _whole(row: tuple[int, float, float, float, float, float, int]) -> Candle:
+    time_s, first, high, low, last, volume, trades = row
+    lots, notional = round(volume * LOTS), volume * last
+    return Candle(
+        time_s * 1000, first, high, low, last, lots, notional, trades,
+        lots // 2, notional / 2,
+    )  # fmt: skip
+
+
 def since(market: Market, time_ms: int) -> int:
     """Return the index of the first passed print with at least that stamp."""
     return bisect_left(market.prints, time_ms, key=_time_ms)
@@ -85,3 +104,42 @@ def since(market: Market, time_ms: int) -> int:
 
 def _time_ms(item: Print) -> int:
     return item.time_ms
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request for bars.
+
+    Attributes:
+      bars_from: gives those from a time to a time, epoch ms, both inclusive.
+      span: that was asked for.
+      newest: the span of the newest bars.
+      period_ms: length of a bar.
+    """
+
+    bars_from: Callable[[int, int], list[Candle]]
+    span: tuple[int, int]
+    newest: tuple[int, int]
+    period_ms: int
+
+    def answer(self, fault: Bars | None) -> list[Candle]:
+        """Return the bars, as wrong as *fault* wants them."""
+        how = fault.how if fault is not None else ""
+        start_ms, end_ms = self.newest if how == "repeated" else self.span
+        if how == "overlap":
+            start_ms -= 10 * self.period_ms
+        bars = self.bars_from(start_ms, end_ms)
+        if how == "reversed":
+            return [*bars[::-1], *bars[:3]]
+        if how == "cut":
+            return bars[: -(-len(bars) // 2)]
+        if how == "odd":
+            return [_odd(bar) if at % 3 == 1 else bar for at, bar in enumerate(bars)]
+        return [] if how == "empty" else bars
+
+
+def _odd(bar: Candle) -> Candle:
+    """Return *bar* as no bar can be."""
+    if bar.open_ms // 1000 % 2:
+        return replace(bar, high=bar.low, low=bar.high + 1)
+    return replace(bar, close=math.nan)

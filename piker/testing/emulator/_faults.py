@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -128,6 +128,20 @@ class Http(_Fault, frozen=True):
     html: bool = False
 
 
+class Bars(_Fault, frozen=True):
+    """Answer requests for bars wrongly.
+
+    Attributes:
+      how: in reverse order, some of them twice; the newest ones, whatever was asked
+        for; none; with ten of before what was asked for; the first half only; each
+        third one with prices that are none, or a low above its high.
+      count: requests that it strikes; 0 is all until it is cleared.
+    """
+
+    how: Literal["reversed", "repeated", "empty", "overlap", "cut", "odd"] = "empty"
+    count: Count = 1
+
+
 class Upgrade(_Fault, frozen=True):
     """Refuse the next *count* websocket handshakes with *status*; 0 is all."""
 
@@ -166,7 +180,7 @@ class Latency(_Fault, frozen=True):
 
 AnyFault = (
     Disconnect | Silence | Garbage | Flood | Truncate | Duplicate | Reorder | Http
-    | Upgrade | Slow | Refuse | Skew | Latency
+    | Bars | Upgrade | Slow | Refuse | Skew | Latency
 )  # fmt: skip
 #: Those that strike at frames.
 FrameFault = Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder
@@ -181,6 +195,8 @@ GARBAGE: tuple[str | bytes, ...] = (
     '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USDT","price":"x"}]}',
     "",
 )
+
+_Counted = TypeVar("_Counted", Upgrade, Bars)
 
 _DECODER = msgspec.json.Decoder(AnyFault)
 
@@ -234,6 +250,7 @@ class Faults:
         self.skew_ms = 0
         self.latency_s = 0.0
         self._http: list[tuple[Http, int]] = []
+        self._bars: list[tuple[Bars, int]] = []
         self._upgrade: list[tuple[Upgrade, int]] = []
         self._garbage = 0
 
@@ -242,6 +259,8 @@ class Faults:
         match fault:
             case Http():
                 self._http.append((fault, fault.count))
+            case Bars():
+                self._bars.append((fault, fault.count))
             case Upgrade():
                 self._upgrade.append((fault, fault.count))
             case Slow():
@@ -284,13 +303,21 @@ class Faults:
 
     def upgrade(self) -> Upgrade | None:
         """Return what strikes a websocket handshake."""
-        if not self._upgrade:
+        return self._first(self._upgrade)
+
+    def bars(self) -> Bars | None:
+        """Return what strikes a request for bars."""
+        return self._first(self._bars)
+
+    def _first(self, waiting: list[tuple[_Counted, int]]) -> _Counted | None:
+        """Take the first of *waiting* once more, if there is one."""
+        if not waiting:
             return None
-        fault, left = self._upgrade[0]
+        fault, left = waiting[0]
         if left == 1:
-            del self._upgrade[0]
+            del waiting[0]
         elif left:
-            self._upgrade[0] = (fault, left - 1)
+            waiting[0] = (fault, left - 1)
         self.note(fault)
         return fault
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ._candles import Candle, candles
+from ._candles import Asked, Candle, candles
 from ._core import Core, Reply
 from ._kraken_names import Pair
 from ._tape import LOTS, Market, Print
@@ -136,8 +136,13 @@ class KrakenRest:
         if since := _number(query, "since"):
             start_ms = max(start_ms, since * 1000 + 1)
         market = pair.listed.market
-        found = candles(market, period_ms, start_ms, now_ms) if market else ()
-        rows = [_bar(pair, one) for one in found]
+
+        def bars_from(start_ms: int, end_ms: int) -> list[Candle]:
+            return list(candles(market, period_ms, start_ms, end_ms)) if market else []
+
+        newest_ms = (now_ms // period_ms - _OHLC_MAX + 1) * period_ms
+        ask = Asked(bars_from, (start_ms, now_ms), (newest_ms, now_ms), period_ms)
+        rows = [_bar(pair, one) for one in ask.answer(self.core.faults.bars())]
         last = rows[-2][0] if len(rows) > 1 else now_ms // period_ms * minutes * 60
         return {pair.key: rows, "last": last}
 

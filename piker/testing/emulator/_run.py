@@ -38,6 +38,7 @@ class Options:
       speed: of a session; 0 is as fast as clients take it.
       port: of 127.0.0.1; 0 is any.
       past_s: of the tape that has passed at the start, None for what is usual.
+      history_s: of sim's bars before the tape.
       streams: the tape starts when so many are subscribed; 0 is at once.
       made_up: markets to list besides those of the tape.
       budget: of requests, None for what the venue's documents say.
@@ -51,6 +52,7 @@ class Options:
     speed: float = 1.0
     port: int = 0
     past_s: float | None = None
+    history_s: float = 0.0
     streams: int = 1
     made_up: int = 0
     budget: int | None = None
@@ -67,7 +69,7 @@ def open_tape(options: Options) -> Tape:
     past_s = _PAST_S if options.past_s is None else options.past_s
     faults = map(parse_fault, options.faults)
     skew_ms = sum(fault.ms for fault in faults if isinstance(fault, Skew))
-    return LiveTape(options.sim, past_s, skew_ms)
+    return LiveTape(options.sim, past_s, skew_ms, options.history_s)
 
 
 def open_venue(core: Core, options: Options) -> Venue:

@@ -18,6 +18,7 @@ from piker.brokers.sim._synthetic import Synthetic
 from piker.brokers.sim._universe import find_market
 from piker.errors import UsageError
 from piker.msgs import Tick
+from piker.tsp import fill_gaps
 
 from ._tape import LOTS, Book, Item, Market, Print, Tape
 
@@ -85,12 +86,43 @@ def _collect(
 # -- sim's generator --------------------------------------------------------------
 
 
+class SimPast:
+    """What a market of ``sim`` did before its tape; made when it is asked for."""
+
+    def __init__(self, source: Synthetic, end_ns: int, length_s: float) -> None:
+        self.source = source
+        self.end_ms = end_ns // _MS
+        self.start_ms = self.end_ms - int(length_s * 1000)
+
+    def bars(
+        self, period_s: int, start_ms: int, end_ms: int
+    ) -> Iterator[tuple[int, float, float, float, float, float, int]]:
+        """Yield rows of OHLCV, flat ones too, as the venues have them."""
+        step_ms = period_s * 1000
+        first_ms = -(-max(start_ms, self.start_ms) // step_ms) * step_ms
+        if first_ms >= end_ms:
+            return
+        warm_ms = first_ms - 3_600_000  # for the close that a flat bar has
+        bars = self.source.bars(warm_ms * _MS, end_ms * _MS, period_s)
+        if len(bars):
+            end_s = -(-end_ms // step_ms) * period_s
+            bars = fill_gaps(bars, period_s, until_s=end_s)
+        for row in bars[bars["time"] >= first_ms // 1000]:
+            yield row.item()
+
+
 class LiveTape(Tape):
     """Markets of ``sim`` as the wall clock goes, stamped now."""
 
     is_live = True
 
-    def __init__(self, fqmes: Iterable[str], past_s: float, skew_ms: int = 0) -> None:
+    def __init__(
+        self,
+        fqmes: Iterable[str],
+        past_s: float,
+        skew_ms: int = 0,
+        history_s: float = 0.0,
+    ) -> None:
         now_ns = (time.time_ns() // _MS + skew_ms) * _MS
         start_ns = now_ns - int(past_s * 1e9)
         found = [find_market(name) for name in fqmes]
@@ -101,6 +133,11 @@ class LiveTape(Tape):
         self._sources = [
             (Synthetic(one), Collector(markets[one.fqme])) for one in found
         ]
+        if history_s:
+            for market, (source, _) in zip(
+                markets.values(), self._sources, strict=True
+            ):
+                market.older = SimPast(source, start_ns, history_s)
         self._made_ns = start_ns
         self.take_due(now_ns)
 

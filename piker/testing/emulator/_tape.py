@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from piker.msgs import MktPair
 
@@ -85,6 +85,22 @@ class Book(NamedTuple):
 Item = Print | Book
 
 
+class Older(Protocol):
+    """A market's bars from before the tape, of any period, in closed form.
+
+    Attributes:
+      end_ms: where the tape begins, epoch ms.
+    """
+
+    end_ms: int
+
+    def bars(
+        self, period_s: int, start_ms: int, end_ms: int
+    ) -> Iterator[tuple[int, float, float, float, float, float, int]]:
+        """Yield rows of OHLCV that open in start <= time < end, whole ones."""
+        ...
+
+
 @dataclass(eq=False)
 class Market:
     """One market of the tape, and what has passed of it.
@@ -100,6 +116,7 @@ class Market:
       notional: traded, quote units.
       low: of all passed prices, as is *high*.
       high: see *low*.
+      older: gives bars from before the tape, None if the venue has none.
     """
 
     mkt: MktPair
@@ -112,6 +129,7 @@ class Market:
     notional: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    older: Older | None = None
 
     def pass_print(self, item: Print) -> None:
         """Let *item* have happened."""
