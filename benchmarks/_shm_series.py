@@ -17,8 +17,10 @@ from piker.data._shm import FIELDS, MUTABLE, Bars, Keys, Marks, ShmWriter
 PERIOD_S = 60
 
 # Bar i is appended (op 0), ticked 4 times (1..4), then its neighbour gets a late tick
-# (5), then the oldest bar that may change at all one more (6). Each adds 1 to a count.
-OPS = 7
+# (5), then the oldest bar that may change at all one more (6), then one much older is
+# corrected (7), which leaves the marks. Each adds 1 to a count.
+OPS = 8
+CORRECTED = 20
 _SPREAD = random.Random(7).getrandbits(512) | 1
 
 
@@ -54,9 +56,16 @@ def counts_after(i: int, op: int, index: Any) -> Any:
     """Return how often bars *index* were changed when op *op* of bar *i* was done."""
     age = i - np.asarray(index)
     return np.select(
-        [age == 0, age == 1, age < MUTABLE - 1, age == MUTABLE - 1],
-        [1 + min(op, 4), 5 + (op >= 5), 6, 6 + (op >= 6)],
-        7,
+        [
+            age == 0,
+            age == 1,
+            age < MUTABLE - 1,
+            age == MUTABLE - 1,
+            age < CORRECTED,
+            age == CORRECTED,
+        ],
+        [1 + min(op, 4), 5 + (op >= 5), 6, 6 + (op >= 6), 7, 7 + (op >= 7)],
+        8,
     )
 
 
@@ -76,6 +85,10 @@ def write_series(writer: ShmWriter, go_on: Callable[[], bool]) -> None:
         if op == 0:
             writer.append(cells(i, 1))
             continue
+        if op == OPS - 1:
+            if i - CORRECTED >= writer.bounds[0]:
+                writer.correct(i - CORRECTED, cells(i - CORRECTED, 8))
+            continue
         age, count = {5: (1, 6), 6: (MUTABLE - 1, 7)}.get(op, (0, op + 1))
         if i >= age:
             at = i - age
@@ -88,7 +101,7 @@ _TAIL = MUTABLE + 1
 #: Counts the newest rows can have at one moment; a copy may end some bars before it.
 _TAILS = {
     tuple(counts_after(i, op, range(_TAIL)).tolist())
-    for i in range(_TAIL - 1, 3 * _TAIL)
+    for i in range(_TAIL - 1, CORRECTED + 2 * _TAIL)
     for op in range(OPS)
 }
 
@@ -101,9 +114,12 @@ def judge(bars: Bars) -> dict[str, int]:
     torn = np.zeros(len(bars), bool)
     for name, column in zip(FIELDS[1:], wanted[1:], strict=True):
         torn |= getattr(bars, name) != column
-    torn |= (count < 1) | (count > 7)
+    torn |= (count < 1) | (count > 8)
+    older = count[:-_TAIL]
     mixed = len(bars) >= _TAIL and (
-        tuple(count[-_TAIL:].tolist()) not in _TAILS or (count[:-_TAIL] != 7).any()
+        tuple(count[-_TAIL:].tolist()) not in _TAILS
+        or bool(((older != 7) & (older != 8)).any())
+        or bool((older[1:] > older[:-1]).any())
     )
     misplaced = bars.time != wanted[0]
     return {
@@ -119,6 +135,8 @@ def judge_adopted(writer: ShmWriter, bars: Bars) -> int:
     bad = int(writer.marks != marks_of(writer.marks.last_tid))
     first, last = writer.bounds
     bad += int((bars.start, len(bars)) != (first, last - first) or last != i + 1)
+    if op == OPS - 2 and i - CORRECTED >= first:
+        op += writer.row(i - CORRECTED)[-1] == 8  # the marks don't tell
     index = np.arange(first, last)
     counts = counts_after(i, op, index)
     for name, column in zip(FIELDS, cells(index, counts), strict=True):

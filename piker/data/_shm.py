@@ -319,13 +319,20 @@ class ShmArray:
         """
         m = self._map
         raw = np.empty((len(FIELDS), stop - start), np.int64)
-        self._read(raw, start, stop)
-        if m.fence:
-            m.fence()
-        if seq & 1 or m.words[W_SEQ] != seq:
-            self._settle(raw, start, stop, patience)
+        while True:
+            epoch = m.words[W_EPOCH]
             if m.fence:
                 m.fence()
+            self._read(raw, start, stop)
+            if m.fence:
+                m.fence()
+            if seq & 1 or m.words[W_SEQ] != seq:
+                self._settle(raw, start, stop, patience)
+                if m.fence:
+                    m.fence()
+            if m.words[W_EPOCH] == epoch:  # else an old bar was corrected meanwhile
+                break
+            patience.retry()
         lost = min(max(m.intact_from() - start, 0), stop - start)
         return Bars(start + lost, raw[:, lost:])
 
@@ -340,7 +347,7 @@ class ShmArray:
             self._read(raw[:, low - start :], low, stop)
             if seq & 1:  # the change is under way, or its writer dead: take all of it
                 index, *cells = m.change(seq)
-                if low <= index < stop:
+                if start <= index < stop:
                     raw[:, index - start] = cells[:7]
             if m.fence:
                 m.fence()

@@ -257,7 +257,7 @@ class ShmWriter:
         fence = self._fence
         words = self._words
         try:
-            if index != self._changed:
+            if index != self._changed and self._changed >= last - MUTABLE:
                 self._map.save_keys(self._seq)
             # also the check of all arguments: what fits the record fits the columns
             RECORD.pack_into(
@@ -286,6 +286,52 @@ class ShmWriter:
         except BaseException:  # a Ctrl-C may come between any two lines
             self._load()
             raise
+
+    # -- the past ----------------------------------------------------------------
+    def correct(self, index: int, row: AnyRow) -> None:
+        """Change a bar that is older than the `MUTABLE` newest: a new epoch begins.
+
+        Readers of what lies there meanwhile find the old bar or the new one; those
+        that keep a copy learn from the epoch that it is of another past.
+
+        Args:
+          index: of the bar.
+          row: all of the new bar; its time must be what it was.
+        Raises: ShmError if there is no such bar, it is too new, or in its time.
+        """
+        old = self.row(index)
+        if index >= self._last - MUTABLE or old.time != row[0]:
+            raise ShmError(
+                f"wanted to correct bar {index} of {self._map.fqme!r} at {old.time} s,"
+                f" got one of {row[0]} s; only bars before the {MUTABLE} newest are"
+                " corrected, and keep their time"
+            )
+        seq = self._seq + 2
+        try:
+            if self._changed >= self._last - MUTABLE:
+                self._map.save_keys(self._seq)
+            self._words[W_EPOCH] += 1
+            RECORD.pack_into(
+                self._memory, RECORDS_AT[(seq >> 1) & 1], index, *row, *Keys(),
+                self._marks.last_tid, self._marks.last_time_ns,
+                self._marks.seen.to_bytes(_SEEN_BYTES, "little"),
+            )  # fmt: skip
+            self._order()
+            self._words[W_SEQ] = seq - 1
+            self._order()
+            self._redo(seq - 1)
+            # before SEQ is even again: who finds it so compares the epochs
+            self._words[W_EPOCH] += 1
+            self._order()
+            self._words[W_SEQ] = self._seq = seq
+            self._changed = index
+        except BaseException:  # a Ctrl-C may come between any two lines
+            self._load()
+            raise
+
+    def _order(self) -> None:
+        if self._fence:
+            self._fence()
 
     # -- many rows ---------------------------------------------------------------
     def extend(self, bars: AnyBars) -> int:
@@ -365,6 +411,8 @@ class ShmWriter:
         seq = words[W_SEQ]
         if seq & 1:
             self._redo(seq)
+            if self._map.change(seq)[0] < words[W_LAST] - MUTABLE:
+                words[W_EPOCH] += 1  # a correction
             seq += 1
             words[W_SEQ] = seq
             words[W_REPAIRS] += 1

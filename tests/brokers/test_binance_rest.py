@@ -123,7 +123,8 @@ def test_a_day_of_klines():
 @pytest.mark.parametrize(
     "rows",
     [
-        [KLINE, [*KLINE[:8], 9, *KLINE[9:]]], [KLINE[:8]], {"code": -1, "msg": ""}, [None], [[]], [KLINE, []],
+        [KLINE, [*KLINE[:8], 9, *KLINE[9:]]], [KLINE[:8]], {"code": -1, "msg": ""},
+        [None], [[]], [KLINE, []],
         [[*KLINE[:2], "nan", *KLINE[3:]]], [[*KLINE[:2], "-1", *KLINE[3:]]],
         [[*KLINE[:2], "1e999", *KLINE[3:]]], [["soon", *KLINE[1:]]],
         [[2**63, *KLINE[1:]]], [[*KLINE[:8], 2**63, *KLINE[9:]]],

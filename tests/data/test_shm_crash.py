@@ -47,6 +47,14 @@ def rewrite(age: int) -> Callable[[ShmWriter], object]:
     return change
 
 
+def correct(age: int) -> Callable[[ShmWriter], object]:
+    def change(writer: ShmWriter) -> None:
+        i = writer.bounds[1] - age
+        writer.correct(i, row(PREPENDED + i, 0.75))
+
+    return change
+
+
 def append(writer: ShmWriter) -> None:
     writer.append(row(PREPENDED + writer.bounds[1]))
 
@@ -74,6 +82,9 @@ CASES = {
     "tick of a full one": (515, rewrite(1), 9),
     "late tick": (515, rewrite(4), 9),
     "latest tick": (515, rewrite(MUTABLE), 9),
+    "correction": (20, correct(MUTABLE + 1), 7),
+    "correction of the oldest": (515, correct(CAPACITY), 7),
+    "correction beside the keys of another": (60, correct(MUTABLE + 2), 7),
     "prepend": (20, prepend, 8),
     "extend": (20, extend(30), 8),
     "extend over the seam": (300, extend(AHEAD), 8),

@@ -129,6 +129,36 @@ class Ring(RuleBasedStateMachine):
             self._rewritten(at, new, keys, marks)
         self.agree(seen)
 
+    @precondition(lambda self: len(self.rows) > MUTABLE)
+    @rule(back=st.integers(1, 500), cells=CELLS)
+    def correct(self, back: int, cells: tuple) -> None:
+        at = max(self.stop - MUTABLE - back, self.start)
+        new = Row(self.rows[at - self.start].time, *cells)
+        epoch = self.array.epoch
+        self.writer.correct(at, new)
+        self.rows[at - self.start] = new
+        assert self.array.epoch > epoch
+
+    @precondition(lambda self: len(self.rows) > MUTABLE)
+    @rule(back=st.integers(1, 500), cells=CELLS, store=st.integers(0, 9))
+    def die_in_correct(self, back: int, cells: tuple, store: int) -> None:
+        at = max(self.stop - MUTABLE - back, self.start)
+        new = Row(self.rows[at - self.start].time, *cells)
+        epoch = self.array.epoch
+        self.writer.close()
+        fuse = Fuse()
+        with mortal_writer(self.path, fuse) as open_mortal:
+            mortal = open_mortal()
+            fuse.left = store
+            with suppress(Dead):
+                mortal.correct(at, new)
+        seen = self.array.last(CAPACITY)
+        self.writer = open_ring(self.path)
+        if tuple(self.writer.row(at)) == tuple(new):
+            self.rows[at - self.start] = new
+            assert self.array.epoch > epoch
+        self.agree(seen)
+
     def _rewritten(self, at: int, new: Row, keys: Keys, marks: Marks) -> None:
         self.rows[at - self.start] = new
         self.keys[at] = keys
