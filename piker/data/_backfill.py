@@ -9,19 +9,20 @@ never stored, and exact once they are merged to minutes again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import trio
 
 from piker.errors import VenueError, VenueRefused
-from piker.tsp import OHLCV, Span, between, is_news, missing_spans
+from piker.tsp import OHLCV, Span, between, fill_gaps, is_news, missing_spans
 
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S
 from ._keeper import Keeper
+from ._shm import MUTABLE
 from ._venue_bars import Bars, Frame, VenueBars
 
 #: Periods looked at together: what they need of memory is bounded, whatever the depth.
@@ -81,6 +82,37 @@ class Backfill:
             self._put(between(stored, None, self.at_s), window[0])
         self.note(self)
 
+    async def mend(self, spans: Iterable[Span]) -> None:
+        """Ask the venue again for bars that are in doubt or lack; store its own.
+
+        What the buffer has otherwise is corrected: a new epoch of it.
+        """
+        if self.venue is None or self.period_s not in self.venue.conf.periods_s:
+            return
+        for start_s, end_s in spans:
+            at_s = end_s
+            while at_s > start_s:
+                frame = await self._frame(self.venue, (start_s, at_s))
+                stored = _NO_BARS
+                if self.keeper is not None:
+                    stored = await self.keeper.read((start_s, at_s))
+                # what was flat at a wrong close is to be flat at the right one
+                calendar = self.builder.calendar
+                bars = fill_gaps(frame.bars, self.period_s, calendar, at_s)
+                await self._store(replace(frame, bars=bars), stored)
+                self.builder.correct(bars)
+                at_s = start_s if frame.is_last else frame.start_s
+
+    async def holes(self) -> list[Span]:
+        """Return what lacks in the store up to the bars that still change."""
+        _, last = self.builder.writer.bounds
+        index = last - MUTABLE - 1
+        if self.keeper is None or index < self.builder.writer.bounds[0]:
+            return []
+        end_s = self.builder.writer.row(index).time
+        start_s = max(self.span[0], end_s - _WINDOW * self.period_s)
+        return (await self._look((start_s, end_s)))[1] if end_s > start_s else []
+
     async def reach(self, time_s: int) -> None:
         """Wait until it has got to *time_s*, or to its end."""
         while self.at_s > max(time_s, self.span[0]):
@@ -105,12 +137,16 @@ class Backfill:
             return
         while self.at_s > max(start_s, self._venue_from_s):
             frame = await self._frame(self.venue, (self.span[0], self.at_s))
-            if self.keeper is not None:
-                await self.keeper.append(frame.bars[is_news(frame.bars, stored)])
-                await self.keeper.note_empty(frame.empty)
+            await self._store(frame, stored)
             if frame.is_last:
                 self._venue_from_s = self.at_s
             self._put(frame.bars, frame.start_s)
+
+    async def _store(self, frame: Frame, stored: Bars) -> None:
+        """Store what of a frame isn't yet."""
+        if self.keeper is not None:
+            await self.keeper.append(frame.bars[is_news(frame.bars, stored)])
+            await self.keeper.note_empty(frame.empty)
 
     async def _frame(self, venue: VenueBars, span: Span) -> Frame:
         """Return the newest part of a span, however long the venue takes."""

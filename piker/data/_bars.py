@@ -76,6 +76,8 @@ class BarBuilder:
       mkt: the market; says how sizes count.
       calendar: its trading hours; no bars while it is closed.
       since_ns: trades before it are in the history already.
+      late: times of bars that lack a trade which came too late, epoch s; for the user
+        to look at and to clear.
     """
 
     writer: ShmWriter
@@ -84,6 +86,7 @@ class BarBuilder:
     calendar: Calendar = field(default_factory=Calendar)
     since_ns: int = 0
     stats: BarStats = field(default_factory=BarStats)
+    late: set[int] = field(default_factory=set)
     _tail: deque[_Bar] = field(default_factory=lambda: deque(maxlen=MUTABLE))
     _dirty: _Bar | None = None
     _last_tid: int = -1
@@ -123,6 +126,35 @@ class BarBuilder:
         if len(self._tail) < MUTABLE:
             self._load_tail()
         return stored
+
+    def correct(self, bars: npt.NDArray[np.void]) -> int:
+        """Change bars that change by no trade any more; return how many differed.
+
+        Args:
+          bars: dtype OHLCV; those that aren't there, or may still change, are left.
+        """
+        writer = self.writer
+        _, last = writer.bounds
+        corrected = 0
+        for bar in bars.tolist():
+            index = writer.find(bar[0])
+            old = writer.row(index) if index < last - MUTABLE else None
+            if old is not None and old != bar and old.time == bar[0]:
+                writer.correct(index, bar)
+                corrected += 1
+        return corrected
+
+    def flat_after(self, time_s: int) -> int:
+        """Return the end of the run of empty bars after the one that opens at *time_s*.
+
+        They are flat at its close; epoch s.
+        """
+        writer = self.writer
+        _, last = writer.bounds
+        index = writer.find(time_s + self.period_s)
+        while index < last - MUTABLE and not writer.row(index)[-1]:
+            index += 1
+        return writer.row(index).time if index < last else time_s + self.period_s
 
     def _cut(
         self, bars: npt.NDArray[np.void], oldest_s: int, room: int
@@ -312,6 +344,7 @@ class BarBuilder:
                     self.stats.early += 1
                 else:
                     self.stats.too_late += 1
+                    self.late.add(opens_s)
                 return None
             bar = found
         self._dirty = bar

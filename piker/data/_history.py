@@ -40,8 +40,31 @@ NEWEST_DEADLINE_S: Final = 20.0
 SAVE_EVERY_S: Final = {RT_S: 5.0, HIST_S: 1.0}
 #: So long a store may take for the last bars when a market is closed.
 CLOSE_DEADLINE_S: Final = 5.0
+#: The store is looked through for what lacks so often: a venue that had no bars may
+#: have them later.
+LOOK_EVERY_S: Final = 3600.0
+#: So long after a trade that came too late its bar is asked for.
+_SETTLE_S: Final = 3.0
+#: More bars in doubt aren't noted at a time: those in between are asked for by hand.
+_DOUBTS_MAX: Final = 1000
 #: Progress is told so often at most.
 _TELL_EVERY_S: Final = 0.25
+
+
+@dataclass(eq=False)
+class _Doubts:
+    """Times of bars to be asked for again, epoch s."""
+
+    times: set[int] = field(default_factory=set)
+    event: trio.Event = field(default_factory=trio.Event)
+
+    def add(self, time_s: int) -> None:
+        if len(self.times) < _DOUBTS_MAX:
+            self.times.add(time_s)
+        self.event.set()
+
+    async def wait(self) -> None:
+        await self.event.wait()
 
 
 @dataclass(eq=False)
@@ -65,6 +88,9 @@ class History:
     tell: Callable[[HistoryProgress], None]
     warn: Callable[[str], None]
     progress: dict[int, HistoryProgress] = field(default_factory=dict)
+    _doubts: dict[int, _Doubts] = field(
+        default_factory=lambda: {RT_S: _Doubts(), HIST_S: _Doubts()}
+    )
     _is_running: bool = False
     _newest: dict[int, Frame] = field(default_factory=dict)
     _told_at: dict[int, float] = field(default_factory=dict)
@@ -178,6 +204,26 @@ class History:
                 await self._store_newest(fill.keeper)
                 tasks.start_soon(_save_live, fill.builder, fill.keeper)
             await fill.run(minutes)
+            await self._mend(fill)
+
+    async def _mend(self, fill: Backfill) -> None:
+        """Ask again, for ever: soon for a bar in doubt, now and then for what lacks."""
+        doubts = self._doubts[fill.period_s]
+        while True:
+            with trio.move_on_after(LOOK_EVERY_S) as look:
+                await doubts.wait()
+            if look.cancelled_caught:
+                await fill.mend(await fill.holes())
+                continue
+            await trio.sleep(_SETTLE_S)  # the venue's bars may be behind its trades
+            times, doubts.times = doubts.times, set()
+            doubts.event = trio.Event()
+            ends = {at: fill.builder.flat_after(at) for at in sorted(times)}
+            await fill.mend(ends.items())
+
+    def doubt(self, period_s: int, time_s: int) -> None:
+        """Note that a bar may lack a trade: the venue is asked for it again."""
+        self._doubts[period_s].add(time_s)
 
     async def _store_newest(self, keeper: Keeper) -> None:
         """Store the first frame, as far as it is news."""

@@ -126,10 +126,10 @@ class Market:
 
     def __post_init__(self) -> None:
         self._odd = Oddities(self.fqme, self._tell)
-        self.bars = MarketBars(self._odd.warn)
         self.history = History(
             self.fqme, self.mod, self.conf, self.pace, self._tell, self._odd.warn
         )
+        self.bars = MarketBars(self._odd.warn, self.history.doubt)
 
     # -- clients ----------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class MarketBars:
 
     Attributes:
       warn: takes a sentence about an oddity.
+      doubt: takes period and time of a bar that lacks a trade, seconds.
       builders: by period in seconds, empty while there are no buffers.
       newest: the newest tick of each type.
       last: price of the newest trade.
@@ -47,6 +48,7 @@ class MarketBars:
     """
 
     warn: Callable[[str], None]
+    doubt: Callable[[int, int], None]
     builders: Builders = field(default_factory=dict)
     newest: dict[str, Tick] = field(default_factory=dict)
     last: float = float("nan")
@@ -158,6 +160,9 @@ class MarketBars:
             late, odd = stats.too_late, stats.odd
             new = max(new, builder.apply(ticks))
             odd = stats.odd - odd
+            for time_s in builder.late:
+                self.doubt(builder.period_s, time_s)
+            builder.late.clear()
             if stats.too_late > late and live:
                 self.warn(f"a trade came too late for its {builder.period_s} s bar")
         if odd:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from contextlib import asynccontextmanager, closing
 from decimal import Decimal
@@ -19,7 +20,7 @@ from piker.brokers import HistoryConf
 from piker.config import DataConf
 from piker.data._bars import BarBuilder
 from piker.data._history import History
-from piker.data._shm import ShmWriter
+from piker.data._shm import ShmArray, ShmWriter
 from piker.data._venue_bars import Pace
 from piker.data.feed import Flume
 from piker.errors import (
@@ -243,17 +244,17 @@ def trio_run(main, seed: int = 0):
 # -- the join ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("quarter", range(4))
+@pytest.mark.parametrize("part", range(10))
 @settings(
-    max_examples=250,
+    max_examples=100,
     suppress_health_check=[
         HealthCheck.too_slow,
         HealthCheck.differing_executors,
     ],
 )
 @given(data=st.data())
-def test_a_backfill_meets_live_bars_with_none_missing_and_none_twice(quarter, data):
-    """A thousand ways, in four parts so that they can be tried side by side."""
+def test_a_backfill_meets_live_bars_with_none_missing_and_none_twice(part, data):
+    """A thousand ways, in ten parts so that they can be tried side by side."""
     draw = data.draw
     seed = draw(st.integers(0, 2**32))
     truth = Truth(seed, 1500, draw(st.sampled_from((0.02, 0.3, 0.9))))
@@ -285,7 +286,7 @@ async def live(folder: Path, venue: Venue, lives) -> None:
     """Let one datad after the other have the market; then look at all there is."""
     now_s = float(BEGIN_S + 300)
     for number, (away_s, batches, after, turns) in enumerate(lives):
-        now_s = float(int(now_s) + away_s)
+        now_s = float(math.ceil(now_s) + away_s)
         place = Place(folder, venue)
         place.open()
         await place.begin(int(now_s))
@@ -570,6 +571,47 @@ async def test_a_client_reads_what_is_older_than_the_buffer(clock, dirs, tmp_pat
     stored = read_bars(FQME, 1, BEGIN_S, BEGIN_S + 100).bars()
     assert np.array_equal(await gone.read(BEGIN_S, BEGIN_S + 100, 1), stored)
     assert len(stored)
+
+
+async def test_a_bar_that_lacks_a_trade_is_asked_for_again(clock, dirs, tmp_path):
+    """The trade came too late for it: buffer and store get the venue's bar."""
+    truth = Truth(10, 3700, share=0.4)
+    place = Place(tmp_path, Venue(truth))
+    async with running(place, NOW_S):
+        await place.until_done()
+        ticks = truth.ticks(NOW_S, NOW_S + 60)
+        late = ticks.pop(3)
+        place.venue.now_s = NOW_S + 60
+        for builder in place.builders.values():
+            builder.apply(ticks)
+            builder.advance_to(NOW_S + 60)
+        array = ShmArray.attach(place.builders[1].writer.token)
+        epoch = array.epoch
+        await trio.sleep(10)
+        late_s = late.time_ns // NS
+        before = read_bars(FQME, 1, late_s, late_s + 1).bars()
+        place.builders[1].apply([late])
+        place.builders[60].apply([late])
+        assert place.builders[1].late == {late_s}
+        place.history.doubt(1, late_s)
+        while array.epoch == epoch:
+            await trio.sleep(1)
+        check_joined(place, NOW_S + 60)
+        await trio.sleep(10)
+        check_stored(place, NOW_S + 50)
+        assert not np.array_equal(before, read_bars(FQME, 1, late_s, late_s + 1).bars())
+
+
+async def test_what_a_venue_has_later_is_asked_for_later(clock, dirs, tmp_path):
+    truth = Truth(11, 3600)
+    venue = Venue(truth, oldest_s=NOW_S - 600)
+    place = Place(tmp_path, venue)
+    async with running(place, NOW_S):
+        await place.until_done()
+        assert read_bars(FQME, 60).bars()["time"][0] >= NOW_S - 600
+        venue.oldest_s = 0
+        await trio.sleep(4000)
+        assert read_bars(FQME, 60).bars()["time"][0] == BEGIN_S
 
 
 async def test_one_bar_of_long_ago_costs_no_gigabytes(tmp_path):
