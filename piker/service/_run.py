@@ -74,22 +74,27 @@ def _stderr_file(name: str) -> Path | None:
 async def _live(
     service: Service, child: tr.Child, policy: Policy, change: Change
 ) -> bool:
-    """Hold the lifetime context; True if the daemon ended it by itself."""
+    """Hold the lifetime context; True if the daemon ended it by itself.
+
+    It is watched until the context is left, not only while it beats: one that ends by
+    itself has still to let go of what it holds, and may hang in that.
+    """
     spec = service.spec
-    async with tr.open_context(child.portal, spec.setup, **spec.setup_kwargs) as (
-        ctx,
-        _,
-    ):
-        service.up_at, service.was_up = trio.current_time(), True
-        service.proc = find_process(child.pid)
-        change(service, "up")
-        pulse = Pulse(policy)
-        async with ctx.open_stream() as beats, trio.open_nursery() as tasks:
+    async with tr.collapse_eg(), trio.open_nursery() as tasks:
+        async with tr.open_context(child.portal, spec.setup, **spec.setup_kwargs) as (
+            ctx,
+            _,
+        ):
+            service.up_at, service.was_up = trio.current_time(), True
+            service.proc = find_process(child.pid)
+            change(service, "up")
+            pulse = Pulse(policy)
             tasks.start_soon(_watch_pulse, service, child, pulse, change)
-            async for _ in beats:
-                pulse.beat()
-                change(service, "beat")
-            tasks.cancel_scope.cancel()
+            async with ctx.open_stream() as beats:
+                async for _ in beats:
+                    pulse.beat()
+                    change(service, "beat")
+        tasks.cancel_scope.cancel()
     return True
 
 

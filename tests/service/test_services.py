@@ -295,6 +295,21 @@ async def test_a_daemon_that_ends_by_itself_leaves_no_row(open_test_pikerd):
         assert await pid_of("toyd.a") != first
 
 
+async def test_a_daemon_that_hangs_in_its_own_end_is_killed(open_test_pikerd):
+    """It beats no more by then: its life is over, what was around it isn't."""
+    async with open_test_pikerd(policy=replace(BRISK, max_deaths=0)) as tree:
+        stuck = await tree.services.start_actor(toyd.toyd_init("toyd.a", "stuck"))
+        pid = stuck.pid
+        await until(tree.services, "toyd.a", "quarantined")
+        assert not psutil.pid_exists(pid)
+        assert states(tree.services, "toyd.a") == [
+            *("running", "unresponsive", "backoff", "quarantined"),
+        ]
+        last = tree.services.history[-1]
+        assert last.exit_code == -signal.SIGKILL
+        assert "it was wedged (no heartbeat for 2 s) and killed" in last.reason
+
+
 async def test_who_asks_for_a_daemon_that_is_just_ending_gets_the_next(
     open_test_pikerd,
 ):

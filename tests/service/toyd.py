@@ -32,15 +32,14 @@ async def _setup_persistent_toyd(ctx: Context, name: str, how: str = "") -> None
     if how == "exit":
         os._exit(3)
     async with daemon_life(ctx, os.getpid()):
-        if how == "finish":
-            await trio.sleep(0.3)
-            return
         try:
-            await trio.sleep_forever()
+            await trio.sleep(0.3 if how in ("finish", "stuck") else float("inf"))
         finally:
             if how == "deaf":
                 with trio.CancelScope(shield=True):
                     await trio.sleep_forever()
+    if how == "stuck":
+        time.sleep(3600)
 
 
 @endpoint(started=int)
