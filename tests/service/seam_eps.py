@@ -15,6 +15,7 @@ from piker.service._tractor import (
     Context,
     endpoint,
     open_channel_from,
+    open_child,
     piker_vars,
     register_self,
     sweep_contexts,
@@ -229,3 +230,11 @@ def sweep_at_each_send(channel_class, put=setattr):
         sweep_contexts()
 
     put(channel_class, "send", sweeping)
+
+
+@endpoint()
+async def be_parent(ctx: Context, modules: tuple[str, ...]) -> None:
+    """Have a child of its own until cancelled."""
+    await ctx.started()
+    async with open_child("leaf", enable_modules=modules):
+        await trio.sleep_forever()

@@ -557,13 +557,52 @@ async def test_no_child_outlives_its_root(tmp_path, sig):
     finally:
         if proc.poll() is None:
             proc.kill()
+    assert not await left_of(kids)
+
+
+async def left_of(procs: list[psutil.Process]) -> list[psutil.Process]:
+    """Those of *procs* that are still there in three seconds; killed then."""
+    left = procs
     with trio.move_on_after(3):
-        while any(k.is_running() and k.status() != "zombie" for k in kids):
+        while left := [p for p in left if p.is_running() and p.status() != "zombie"]:
             await trio.sleep(0.02)
-    left = [k for k in kids if k.is_running() and k.status() != "zombie"]
-    for kid in left:
-        kid.kill()
-    assert not left
+    for proc in left:
+        proc.kill()
+    return left
+
+
+SLOW = """
+import os, sys, time
+
+if "piker" not in sys.modules:
+    parent = os.getppid()
+    with open("PLACE.new", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename("PLACE.new", "PLACE")
+    while os.getppid() == parent:
+        time.sleep(0.01)
+"""
+
+
+async def test_who_is_orphaned_while_it_imports_leaves(
+    open_root, monkeypatch, tmp_path
+):
+    """It isn't guarded yet, and where the registry is there is nothing wrong."""
+    place = tmp_path / "leaf.pid"
+    source = tmp_path / "piker_test_slow.py"
+    source.write_text(SLOW.replace("PLACE", str(place)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with open_root(), t.open_child("mid", enable_modules=EPS) as mid:
+        modules = (source.stem, *EPS)
+        with pytest.raises(TransportClosed):
+            async with t.open_context(mid.portal, eps.be_parent, modules=modules):
+                with trio.fail_after(10):
+                    while not place.exists():
+                        await trio.sleep(0.01)
+                leaf = psutil.Process(int(place.read_text()))
+                mid.kill()
+                await trio.sleep_forever()
+        assert not await left_of([leaf])
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGHUP])

@@ -9,9 +9,6 @@ from ._version import A5 as A5  # first: it silences tractor
 
 from ._actors import (  # isort: skip
     Child as Child,
-    arm_when_child,
-    exit_by as exit_by,
-    in_child as in_child,
     open_child as open_child,
     open_root_actor as open_root_actor,
     sigterm_cancels as sigterm_cancels,
@@ -45,6 +42,7 @@ from ._errors import (
     remote_traceback as remote_traceback,
     unbox as unbox,
 )
+from ._guard import arm_when_child, exit_by as exit_by, in_child as in_child
 from ._payload import decode as decode, encode as encode
 from ._peers import abort as abort, is_gone as is_gone, wait_gone as wait_gone
 from ._trionics import (

@@ -1,4 +1,4 @@
-"""Actors' lives: the root, children each in a scope of their own, no orphans.
+"""Actors' lives: the root, and children each in a scope of their own.
 
 tractor ends a whole nursery when one child fails. A supervised child here has its
 own nursery, hosted by a shielded task, so its death raises nothing by itself: who
@@ -8,11 +8,7 @@ opened it sees ``exit_code`` and decides.
 from __future__ import annotations
 
 import os
-import select
 import signal
-import sys
-import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -29,12 +25,12 @@ from piker.errors import AddressInUse, RegistryUnreachable, ServiceError
 from ._calls import is_under_way
 from ._engine import Addr, engine
 from ._errors import TRANSPORT_ERRORS, is_of_listener, remote_traceback, unbox
+from ._guard import PARENT_ENV
 from ._trionics import collapse_eg, leaves
 from ._vars import piker_vars
 
 SPAWN_DEADLINE_S = 20.0
 END_DEADLINE_S = 3.0
-ORPHAN_GRACE_S = 1.5
 REGISTER_DEADLINE_S = 5.0
 _SWEEP_EVERY_S = 30.0
 _NOT_UP: tuple[type[Exception], ...] = (OSError, *TRANSPORT_ERRORS)
@@ -163,14 +159,6 @@ async def sigterm_cancels(on_term: Callable[[], None]) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-def exit_by(seconds: float, code: int) -> threading.Timer:
-    """End this process in *seconds* whatever hangs; ``cancel()`` if all went well."""
-    timer = threading.Timer(seconds, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
-    return timer
-
-
 # -- children -----------------------------------------------------------------
 
 _spawned: ContextVar[Child | None] = ContextVar("piker_spawned", default=None)
@@ -181,9 +169,10 @@ async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
     """Open a process and tell the child being spawned which it is.
 
     tractor waits for ever for a child that dies before it has called home, and tells
-    nobody its pid until then.
+    nobody its pid until then. And tell the process whose it is.
     """
     child = _spawned.get()
+    kwargs["env"] = {**(kwargs.get("env") or os.environ), PARENT_ENV: str(os.getpid())}
     if child is not None and not _has_cwd():  # it was removed: imports need one
         kwargs["cwd"] = "/"
     if child is not None and child.stderr is not None:
@@ -370,64 +359,4 @@ async def _ask_to_end(child: Child) -> None:
     await trio.sleep_forever()
 
 
-# -- a child's own guards -----------------------------------------------------
-
-
-def in_child() -> bool:
-    """Tell whether this process was started by an actor of ours."""
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return bool(spec and spec.name == "tractor._child")
-
-
-def arm_child() -> None:
-    """Tie this child's life to its parent's; leave the terminal's signals to the root.
-
-    The parent is watched through a pidfd: trio spawns from a worker thread, and
-    PDEATHSIG would fire when that thread retires. SIGTERM ends this actor in order.
-    """
-    token = trio.lowlevel.current_trio_token()
-
-    def leave() -> None:
-        timer = exit_by(ORPHAN_GRACE_S, 70)
-        try:
-            token.run_sync_soon(engine.end_self)
-        except trio.RunFinishedError:
-            timer.cancel()
-
-    def on_term(*_: Any) -> None:
-        threading.Thread(target=leave, daemon=True).start()
-
-    signal.signal(signal.SIGTERM, on_term)
-    # both go to the whole group; the root ends its daemons in their order
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    parent = os.getppid()
-    threading.Thread(
-        target=_watch_parent, args=(parent, leave), daemon=True, name="orphan-guard"
-    ).start()
-
-
-def _watch_parent(parent: int, leave: Callable[[], None]) -> None:
-    try:
-        fd = os.pidfd_open(parent)
-    except OSError:
-        fd = -1  # dead already
-    if fd >= 0 and os.getppid() == parent:
-        select.select([fd], [], [])
-    leave()
-    time.sleep(ORPHAN_GRACE_S + 1)
-    os._exit(70)
-
-
-def arm_when_child() -> None:
-    """Arm the guards if this is a child; runs at import, inside its trio run."""
-    if not in_child():
-        return
-    try:
-        trio.lowlevel.current_trio_token()
-    except RuntimeError:
-        return  # imported outside the run: nothing to tie it to
-    arm_child()
-
-
-__all__ = ["Child", "arm_when_child", "open_child", "open_root_actor", "piker_vars"]
+__all__ = ["Child", "open_child", "open_root_actor", "piker_vars"]
