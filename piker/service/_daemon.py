@@ -80,13 +80,18 @@ async def find_or_spawn_here(name: str, spawn_args: dict[str, Any]) -> Found:
 
 
 async def _where(services: Services, name: str) -> Found:
+    """Return where *name* listens once it is up.
+
+    The registry is asked for that once a run: it may lose the entry, not the daemon.
+    """
     while True:
-        service = await services.wait_up(name)
-        if service.child is not None and service.child.portal is not None:
-            uid = tr.uid_of(service.child.portal.channel)
-            addr = dict(await tr.registered()).get(uid)
-            if addr is not None:
-                return Found(name=name, uuid=uid[1], host=addr[0], port=addr[1])
+        child = (await services.wait_up(name)).child
+        if child is not None and child.portal is not None:
+            uid = tr.uid_of(child.portal.channel)
+            child.addr = child.addr or dict(await tr.registered()).get(uid)
+            if child.addr is not None:
+                host, port = child.addr
+                return Found(name=name, uuid=uid[1], host=host, port=port)
         await trio.sleep(0.01)  # it registers a moment after it is up
 
 

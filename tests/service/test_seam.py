@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import socket
 import struct
@@ -633,6 +634,50 @@ async def test_a_dead_actor_is_not_found_and_is_evicted(open_root):
         async with t.find_actor("kid", addr) as portal:
             assert portal is None
         assert "kid" not in {uid[0] for uid, _ in await t.registered()}
+
+
+@contextmanager
+def no_more_files():
+    """Let this process open no file or socket in the block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(lowest := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_who_cannot_be_reached_just_now_is_not_evicted(open_kid):
+    async with open_kid() as (child, _):
+        (kid,) = [row for row in await t.registered() if row[0][0] == "kid"]
+        with (
+            no_more_files(),
+            pytest.raises(TransportClosed, match="can't connect.*Too many open files"),
+        ):
+            async with t.find_actor("kid"):
+                pass
+        assert kid in await t.registered()
+        async with t.find_actor("kid") as portal:
+            assert await t.call_endpoint(portal, eps.hold) == child.pid
+
+
+async def test_who_breaks_a_connection_is_not_found_and_not_evicted(open_root):
+    """It may be ending, or it is busy with something else; it does listen."""
+
+    async def hang_up(stream):
+        await stream.aclose()
+
+    async with open_root(), trio.open_nursery() as tasks:
+        opened = partial(trio.serve_tcp, hang_up, 0, host="127.0.0.1")
+        (listener,) = await tasks.start(opened)
+        addr = listener.socket.getsockname()
+        registry = t.local_registry()._registry
+        registry[("ghost", "0000")] = addr if t.A5 else [addr]
+        async with t.find_actor("ghost") as portal:
+            assert portal is None
+        assert registry.pop(("ghost", "0000"))
+        tasks.cancel_scope.cancel()
 
 
 async def test_who_was_forgotten_registers_again(open_kid):

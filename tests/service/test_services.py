@@ -27,8 +27,10 @@ from piker.service import (
     call_endpoint,
     maybe_spawn_daemon,
     open_context,
+    uid_of,
 )
 from piker.service._daemon import find_or_spawn_here
+from piker.service._tractor import evict
 from piker.testing import tree_processes
 from tests.service import toyd
 from tests.service._procs import caller, client
@@ -325,6 +327,17 @@ async def test_who_asks_for_a_daemon_that_is_just_ending_gets_the_next(
             await trio.sleep(0.005)
         await ask()
         assert "toyd.a" in tree.services.service_tasks
+
+
+async def test_a_running_daemon_is_found_though_the_registry_lost_it(open_test_pikerd):
+    async with open_test_pikerd() as tree:
+        first = await pid_of("toyd.a")
+        channel = tree.services.service_tasks["toyd.a"].child.portal.channel
+        await evict(uid_of(channel))
+        with trio.fail_after(3):
+            assert await pid_of("toyd.a") == first
+        await tree.services.restart("toyd.a")
+        assert await pid_of("toyd.a") != first
 
 
 async def test_an_unknown_or_odd_name_is_refused_with_the_kinds(open_test_pikerd):

@@ -199,10 +199,11 @@ trio.lowlevel.open_process = _open_noted_process
 
 @dataclass(eq=False)
 class Child:
-    """A child actor, from the side of its parent."""
+    """A child actor, from the side of its parent; *addr* is for who looked it up."""
 
     name: str
     portal: Any = None
+    addr: Addr | None = None
     proc: trio.Process | None = None
     failure: BaseException | None = None
     stderr: Path | None = None

@@ -2,7 +2,8 @@
 
 The registry lists who registered, not who lives: a killed actor stays in it and its
 port may be given to another. So an address counts only once the actor behind it has
-answered with the name and the uuid that the registry has; what fails is evicted.
+answered with the name and the uuid that the registry has. Evicted is who can't be
+there; that this process can't connect says nothing of anybody else.
 """
 
 from __future__ import annotations
@@ -106,7 +107,21 @@ async def _connect(addr: Addr, deadline_s: float) -> Any:
         ) from None
     except _NOBODY_THERE as err:
         where = config.show_addr(addr)
-        raise TransportClosed(f"nobody answers at {where}: {err}") from None
+        if own := [e for e in _causes(err) if _is_ours(e)]:
+            raise TransportClosed(f"can't connect to {where}: {own[0]}") from err
+        raise TransportClosed(f"nobody answers at {where}: {err}") from err
+
+
+def _causes(err: BaseException) -> list[BaseException]:
+    """Return what *err* comes of: trio wraps what the kernel said, of each address."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    return leaves(err)
+
+
+def _is_ours(err: BaseException) -> bool:
+    """Tell whether *err* is of this process or its network, not of who listens."""
+    return isinstance(err, OSError) and not isinstance(err, ConnectionError)
 
 
 async def probe(
@@ -172,13 +187,16 @@ async def find_actor(
     """Yield a portal to the living actor called *name*, None if there is none.
 
     Each portal has a connection of its own. Dead entries met on the way are evicted.
-    Raises RegistryUnreachable.
+
+    Raises:
+      RegistryUnreachable: no pikerd.
+      DeadlineExceeded: it, or who has its port by now, doesn't answer.
+      TransportClosed: this process can't connect to anybody, e.g. out of files.
     """
     rows = [row for row in await registered(registry_addr) if row[0][0] == name]
     for uid, addr in reversed(rows):
-        chan = await _try_entry(uid, addr)
+        chan = await _try_entry(uid, addr, registry_addr)
         if chan is None:
-            await evict(uid, registry_addr)
             continue
         async with _portal_over(chan) as portal:
             yield portal
@@ -186,15 +204,21 @@ async def find_actor(
     yield None
 
 
-async def _try_entry(uid: Uid, addr: Addr) -> Any:
+async def _try_entry(uid: Uid, addr: Addr, registry_addr: Addr | None) -> Any:
     """Return a channel to *uid* at *addr*, None if it isn't (there)."""
     try:
         chan = await _connect(addr, CONNECT_DEADLINE_S)
-    except TransportClosed:
+    except TransportClosed as err:
+        causes = _causes(err)
+        if all(isinstance(e, ConnectionRefusedError) for e in causes):
+            await evict(uid, registry_addr)
+        elif any(_is_ours(e) for e in causes):
+            raise
         return None
     if engine.uid_of(chan) == uid:
         return chan
     await engine.close_channel(chan)
+    await evict(uid, registry_addr)
     return None
 
 
