@@ -199,6 +199,79 @@ async def test_all_waiters_hear_of_a_failed_enter(nursery):
     assert len(heard) == 3
 
 
+async def test_all_users_hear_of_a_failure_in_use(nursery):
+    """And end with it, as if each had opened it for itself."""
+    gate = trio.Event()
+
+    @asynccontextmanager
+    async def opener():
+        async with collapse_eg(), trio.open_nursery() as tasks:
+
+            @tasks.start_soon
+            async def fail():
+                await gate.wait()
+                raise KeyError("in use")
+
+            yield
+
+    heard = []
+
+    async def use(what):
+        with pytest.raises(KeyError, match=what):
+            async with maybe_open_context(opener, nursery=nursery) as _:
+                try:
+                    await trio.sleep_forever()
+                except trio.Cancelled:
+                    if what == "own":
+                        raise KeyError(what) from None
+                    raise
+        heard.append(what)
+
+    with trio.fail_after(1):
+        async with trio.open_nursery() as users:
+            for what in ("in use", "own", "in use"):
+                users.start_soon(use, what)
+            await trio.testing.wait_all_tasks_blocked()
+            gate.set()
+        assert sorted(heard) == ["in use", "in use", "own"]
+        gate = trio.Event()
+        async with maybe_open_context(opener, nursery=nursery) as (hit, _):
+            assert not hit
+
+
+async def test_a_user_ends_with_a_manager_that_ends_by_itself(nursery):
+    gate = trio.Event()
+
+    @asynccontextmanager
+    async def opener():
+        async with trio.open_nursery() as tasks:
+
+            @tasks.start_soon
+            async def end():
+                await gate.wait()
+                tasks.cancel_scope.cancel()
+
+            yield
+
+    with trio.fail_after(1):
+        async with maybe_open_context(opener, nursery=nursery):
+            gate.set()
+            await trio.sleep_forever()
+
+
+async def test_the_last_user_hears_of_a_failed_leave(nursery):
+    @asynccontextmanager
+    async def opener():
+        yield
+        raise KeyError("leave")
+
+    with pytest.raises(KeyError, match="leave"):
+        async with maybe_open_context(opener, nursery=nursery):
+            async with maybe_open_context(opener, nursery=nursery) as (hit, _):
+                pass
+            assert hit
+
+
 # -- async_lifo_cache ----------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ class _Shared:
 
     value: Any = None
     error: BaseException | None = None
-    users: int = 0
+    users: set[trio.CancelScope] = field(default_factory=set)
     ready: trio.Event = field(default_factory=trio.Event)
     leave: trio.Event = field(default_factory=trio.Event)
     gone: trio.Event = field(default_factory=trio.Event)
@@ -103,19 +103,24 @@ async def _hold_shared(
     entry: _Shared,
     opener: Callable[[], AbstractAsyncContextManager[Any]],
 ) -> None:
-    """Hold one shared manager open, in a task that belongs to no user."""
+    """Hold one shared manager open, in a task that belongs to no user.
+
+    Its end is the end of all users' blocks, as it would be of a block of its own.
+    """
     try:
         with entry.scope:
             async with opener() as entry.value:
                 entry.ready.set()
                 await entry.leave.wait()
-    except BaseException as err:
-        if not isinstance(err, Exception | BaseExceptionGroup):
-            raise
+    except BaseExceptionGroup as err:
+        entry.error = err.split(trio.Cancelled)[1]  # nobody else's cancel is theirs
+    except Exception as err:  # noqa: BLE001 - raised again, in its users
         entry.error = err
     finally:
         if _shared.get(key) is entry:
             del _shared[key]
+        for user in entry.users:
+            user.cancel()
         entry.ready.set()
         entry.gone.set()
 
@@ -131,7 +136,9 @@ async def maybe_open_context(
     """Yield ``(hit, value)``: *opener*'s value, opened once for all users of a key.
 
     The manager lives in *nursery* and is left when its last user leaves. A failed or
-    cancelled enter leaves nothing behind; the next user opens anew.
+    cancelled enter leaves nothing behind; the next user opens anew. One that ends while
+    it is used cancels its users' blocks; its error is raised in each of them, and one
+    of its leave in the last user.
 
     Args:
       opener: makes the manager.
@@ -151,14 +158,16 @@ async def maybe_open_context(
         nursery.start_soon(
             _hold_shared, key, entry, functools.partial(opener, **kwargs)
         )
-    entry.users += 1
+    user = trio.CancelScope()
+    entry.users.add(user)
     try:
         await entry.ready.wait()
         if entry.error is not None:
             raise entry.error
-        yield hit, entry.value
+        with user:
+            yield hit, entry.value
     finally:
-        entry.users -= 1
+        entry.users.remove(user)
         if not entry.users:
             entry.leave.set()
             if not entry.ready.is_set():
@@ -167,6 +176,8 @@ async def maybe_open_context(
                 # the resource is to be gone once its last user is past the block
                 scope.shield = True
                 await entry.gone.wait()
+    if entry.error is not None:
+        raise entry.error
 
 
 def async_lifo_cache(
