@@ -78,7 +78,7 @@ def new_table(*columns: str, right: Sequence[str] = (), title: str = "") -> Tabl
 
 
 def services_view(infos: Sequence[ServiceInfo]) -> RenderableType:
-    """Return pikerd and its services as a table, with what is wrong below it."""
+    """Return pikerd and its services as a table; below it faults, and what goes on."""
     from rich.console import Group
     from rich.text import Text
 
@@ -102,6 +102,11 @@ def services_view(infos: Sequence[ServiceInfo]) -> RenderableType:
         Text.assemble((f"{info.name}: ", STATE_STYLES[info.state]), info.reason)
         for info in infos
         if info.reason
+    ]
+    notes += [
+        Text.assemble(f"{info.name}: ", info.doing, style="dim")
+        for info in infos
+        if info.doing
     ]
     return Group(table, *notes)
 

@@ -25,6 +25,7 @@ class ServiceInfo(Struct, frozen=True, kw_only=True, tag="service"):
       cpu: percent of one core since the last look.
       address: ``host:port`` it listens on, may be empty.
       reason: why it is in that state, may be empty.
+      doing: what it says it is doing, e.g. how far history is loaded; may be empty.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ServiceInfo(Struct, frozen=True, kw_only=True, tag="service"):
     cpu: float
     address: str
     reason: str
+    doing: str = ""
 
 
 class ServiceEvent(Struct, frozen=True, kw_only=True, tag="service_event"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -50,26 +50,34 @@ def setup_actor_log(name: str) -> None:
 
 
 @asynccontextmanager
-async def daemon_life(ctx: tr.Context, started: Any = None) -> AsyncIterator[None]:
+async def daemon_life(
+    ctx: tr.Context, started: Any = None, doing: Callable[[], str] | None = None
+) -> AsyncIterator[None]:
     """Be a supervised daemon for the length of the block.
 
-    Sets up the log, says ``started()`` once the block's caller is ready for it, then
-    beats on the lifetime stream as often as the tree's policy says, until cancelled.
-    Usage::
+    Says ``started()``, then beats on the lifetime stream as often as the tree's policy
+    says, until cancelled. Usage::
 
         async with daemon_life(ctx):
             await trio.sleep_forever()
+
+    Args:
+      ctx: the setup's, which sends ``str | None``.
+      started: what who starts the daemon gets.
+      doing: asked at each beat for one sentence on what the daemon is doing, e.g. how
+        far history is loaded, for `piker services`; empty if nothing is to be told. To
+        be cheap; what it raises ends the daemon.
     """
     await ctx.started(started)
     async with ctx.open_stream() as stream, trio.open_nursery() as tasks:
-        tasks.start_soon(_beat, stream)
+        tasks.start_soon(_beat, stream, doing)
         yield
         tasks.cancel_scope.cancel()
 
 
-async def _beat(stream: tr.MsgStream[Any]) -> None:
+async def _beat(stream: tr.MsgStream[Any], doing: Callable[[], str] | None) -> None:
     beat_s = tr.piker_vars().get("beat_s", BEAT_S)
     while True:
-        await stream.send(None)
+        await stream.send(doing() if doing is not None else None)
         await trio.sleep(beat_s)
         tr.sweep_contexts()

@@ -36,7 +36,7 @@ class Change(Protocol):
 async def run_once(service: Service, policy: Policy, change: Change) -> Death:
     """Start the daemon and stay until it is gone; never raises for its faults."""
     spec = service.spec
-    service.was_up, service.wedged = False, ""
+    service.was_up, service.wedged, service.doing = False, "", ""
     error: Exception | None = None
     finished = False
     try:
@@ -91,7 +91,9 @@ async def _live(
             pulse = Pulse(policy)
             tasks.start_soon(_watch_pulse, service, child, pulse, change)
             async with ctx.open_stream() as beats:
-                async for _ in beats:
+                said: str | None
+                async for said in beats:
+                    service.doing = said or ""
                     pulse.beat()
                     change(service, "beat")
         tasks.cancel_scope.cancel()

@@ -28,6 +28,7 @@ class Service:
     up_at: float = 0.0
     was_up: bool = False
     wedged: str = ""
+    doing: str = ""
     wanted: bool = True
     forced: bool = False
     refusal: PikerError | None = None
@@ -135,4 +136,5 @@ def service_info(service: Service, address: str) -> ServiceInfo:
         cpu=cpu,
         address=address if up else "",
         reason=service.reason,
+        doing=service.doing if up else "",
     )

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.tree
 
 INFO_KEYS = [
     "name", "pid", "state", "uptime_s", "restarts", "rss_mb", "cpu", "address",
-    "reason",
+    "reason", "doing",
 ]  # fmt: skip
 EVENT_KEYS = [
     "name", "state", "time_ns", "pid", "exit_code", "reason", "traceback", "restarts",
@@ -60,12 +60,13 @@ async def test_services_json_is_exact(open_test_pikerd):
         assert found["restarts"] == 0
         assert found["rss_mb"] > 10
         assert found["uptime_s"] > 0
+        assert (pikerd["doing"], found["doing"]) == ("", "")
 
 
 async def test_services_table_names_all_and_fits_a_terminal(open_test_pikerd):
     async with open_test_pikerd() as tree:
         toy = await tree.services.start_actor(toyd("toyd.a"))
-        await tree.services.start_actor(toyd("toyd.b"))
+        other = await tree.services.start_actor(toyd("toyd.b", "tells"))
         said = await _cli.run("services", env=tree.env | {"COLUMNS": "100"})
         assert said.code == 0
         assert not said.err
@@ -74,6 +75,8 @@ async def test_services_table_names_all_and_fits_a_terminal(open_test_pikerd):
         row = next(line for line in lines if "toyd.a" in line)
         assert row.split()[:4] == ["├─", "toyd.a", "running", str(toy.pid)]
         assert any("└─ toyd.b" in line for line in lines)
+        assert lines[-1].startswith(f"toyd.b: pid {other.pid} has carved ")
+        assert "toyd.a:" not in said.out
 
 
 async def test_restart_gives_another_process(open_test_pikerd):

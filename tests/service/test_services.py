@@ -312,6 +312,32 @@ async def test_a_daemon_that_hangs_in_its_own_end_is_killed(open_test_pikerd):
         assert "it was wedged (no heartbeat for 2 s) and killed" in last.reason
 
 
+async def test_what_a_daemon_says_it_does_is_shown_while_it_lives(open_test_pikerd):
+    policy = replace(BRISK, delays_s=(60.0,), kill_beats=100)
+    async with open_test_pikerd(policy=policy) as tree, caller(tree.env) as call:
+
+        async def said_by_b(start: str) -> str:
+            """What it says that begins so, waited for; all others say nothing."""
+            with trio.fail_after(5):
+                while True:
+                    *others, b = [row["doing"] for row in await call("list_services")]
+                    assert others == ["", ""]
+                    if b.startswith(start):
+                        return b
+                    await trio.sleep(0.02)
+
+        await pid_of("toyd.a")
+        pid = await pid_of("toyd.b", "tells")
+        first = await said_by_b(f"pid {pid} has carved")
+        while await said_by_b(f"pid {pid} has carved") == first:
+            await trio.sleep(0.02)
+        os.kill(pid, signal.SIGKILL)
+        await until(tree.services, "toyd.b", "backoff")
+        assert await said_by_b("") == ""
+        again = await tree.services.restart("toyd.b")
+        await said_by_b(f"pid {again.pid} has carved")
+
+
 async def test_who_asks_for_a_daemon_that_is_just_ending_gets_the_next(
     open_test_pikerd,
 ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 
@@ -18,7 +19,7 @@ from piker.service import (
 )
 
 
-@endpoint(started=int)
+@endpoint(started=int, sends=str | None)
 async def _setup_persistent_toyd(ctx: Context, name: str, how: str = "") -> None:
     setup_actor_log(name)
     if how == "refuse":
@@ -31,7 +32,12 @@ async def _setup_persistent_toyd(ctx: Context, name: str, how: str = "") -> None
         raise ZeroDivisionError("by a bug")
     if how == "exit":
         os._exit(3)
-    async with daemon_life(ctx, os.getpid()):
+    count = itertools.count()
+
+    def carving() -> str:
+        return f"pid {os.getpid()} has carved {next(count)} toys"
+
+    async with daemon_life(ctx, os.getpid(), carving if how == "tells" else None):
         try:
             await trio.sleep(0.3 if how in ("finish", "stuck") else float("inf"))
         finally:
