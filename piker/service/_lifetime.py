@@ -56,7 +56,8 @@ async def daemon_life(
     """Be a supervised daemon for the length of the block.
 
     Says ``started()``, then beats on the lifetime stream as often as the tree's policy
-    says, until cancelled. Usage::
+    says, until cancelled. After the block the setup has as long to return as a silence
+    may last. Usage::
 
         async with daemon_life(ctx):
             await trio.sleep_forever()
