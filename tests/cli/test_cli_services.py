@@ -12,7 +12,7 @@ import trio
 
 from piker.cli._dump import stacks_file
 from piker.errors import PikerError
-from piker.service import DaemonSpec, call_endpoint, current_pikerd
+from piker.service import DaemonSpec, Policy, current_pikerd, open_context
 from piker.service._introspect import task_tree
 from tests.cli import _cli
 from tests.service.toyd import hang, toyd_init
@@ -202,14 +202,14 @@ async def test_dump_shows_the_tasks_of_every_actor(open_test_pikerd):
 
 
 async def test_dump_looks_into_a_daemon_that_hangs(open_test_pikerd):
-    async with open_test_pikerd() as tree:
+    async with open_test_pikerd(policy=Policy(kill_beats=1000)) as tree:
         toy = await tree.services.start_actor(toyd("toyd.a"))
         await tree.services.start_actor(toyd("toyd.b"))
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(_hang, toy)
-            await trio.sleep(0.3)
+            await tasks.start(_hang, toy)
             args = ("debug", "dump", "--deadline", "0.5", "--json")
             said = await _cli.run(*args, env=tree.env)
+            toy.child.kill()
             tasks.cancel_scope.cancel()
         assert said.code == 0, said
         _, hung, fine = said.json
@@ -221,9 +221,12 @@ async def test_dump_looks_into_a_daemon_that_hangs(open_test_pikerd):
         assert "did not" in hung["note"]
 
 
-async def _hang(service):
+async def _hang(service, task_status):
+    """Have it hang for good, from the moment this has started."""
     with suppress(PikerError):
-        await call_endpoint(service.child.portal, hang, seconds=4.0)
+        async with open_context(service.child.portal, hang, seconds=600.0):
+            task_status.started()
+            await trio.sleep_forever()
 
 
 async def test_dump_tells_of_a_stopped_process_and_one_without(open_test_pikerd):
