@@ -39,12 +39,9 @@ def create(path: str, fqme: str, period_s: int, capacity: int) -> None:
     slots = slots_for(capacity)
     size = file_bytes(slots)
     header = empty_header(name, period_s, capacity, slots)
-    fresh = f"{path}.{os.getpid()}.new"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        # of a killed process with our pid; it may be linked and mapped: never truncate
-        Path(fresh).unlink(missing_ok=True)
-        fd = os.open(fresh, flags, 0o600)
+        # without a name until it is whole: a kill leaves nothing that reserves memory
+        fd = os.open(Path(path).parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as e:
         raise ShmError(f"can't make a buffer at {path!r}: {e.strerror}") from e
     try:
@@ -52,13 +49,13 @@ def create(path: str, fqme: str, period_s: int, capacity: int) -> None:
         # would be a SIGBUS at some later store
         os.posix_fallocate(fd, 0, size)
         os.pwrite(fd, header, 0)
-        os.link(fresh, path)
+        # src_dir_fd goes unused, but without it the symlink itself would be linked
+        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)
     except FileExistsError:
         raise
     except OSError as e:
         raise _creation_error(e, path, fqme, size) from e
     finally:
-        os.unlink(fresh)
         os.close(fd)
 
 

@@ -6,6 +6,8 @@ import fcntl
 import os
 import resource
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,6 +203,34 @@ def test_every_page_is_reserved_and_no_descriptor_is_inherited(folder):
     ours = [fd for fd in open_fds if _target(fd) == str(place)]
     assert ours
     assert all(fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC for fd in ours)
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from piker.data._shm_file import own
+
+link = os.link
+def killed(*args, **kwargs):
+    if sys.argv[2] == "after":
+        link(*args, **kwargs)
+    os._exit(9)
+
+os.link = killed
+own(sys.argv[1], "btcusdt.spot.sim", 60, 100)
+"""
+
+
+@pytest.mark.parametrize(("moment", "left"), [("before", []), ("after", ["ring"])])
+def test_a_maker_killed_at_any_moment_keeps_no_memory(folder, moment, left):
+    place = folder / "ring"
+    code = [sys.executable, "-c", _KILLED, str(place), moment]
+    assert subprocess.run(code, check=False).returncode == 9
+    assert [p.name for p in folder.iterdir()] == left
+    writer = open_ring(place, capacity=100)
+    assert place.stat().st_nlink == 1
+    writer.close(remove=True)
+    assert not list(folder.iterdir())
 
 
 def _target(fd: int) -> str:
