@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import chain, groupby
+
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from piker.msgs import Calendar
 from piker.storage import read_foreign
-from piker.tsp import OHLCV, find_gaps, list_gaps, open_mask
+from piker.tsp import OHLCV, _hours, find_gaps, list_gaps, open_mask
 from tests._data import data_dir
 from tests.tsp.test_tsp_bars import ROUND_THE_CLOCK, WEEKDAYS
 
@@ -78,6 +80,59 @@ def test_days_have_no_hours_and_a_long_hole_takes_no_memory():
         assert gap.periods == 20 * 365 * 1440 - 1
     (gap,) = list_gaps(years, 60, WEEKDAYS)
     assert gap.missing == WEEKDAYS.open_seconds(60, 20 * 365 * 86_400) // 60
+
+
+@pytest.mark.parametrize("calendar", [Calendar(), WEEKDAYS, ROUND_THE_CLOCK])
+@pytest.mark.parametrize("days", [8, 21, 45])
+def test_an_outage_of_weeks_is_no_evidence_that_the_market_was_closed(calendar, days):
+    every = np.arange(START, START + 14 * WEEK_S, 60)
+    is_open = open_mask(calendar, every, 60)
+    first = START + 4 * WEEK_S + 3600 * 31
+    is_lost = (every >= first) & (every < first + days * 86_400)
+    is_lost |= (every >= START + 12 * WEEK_S) & (every < START + 13 * WEEK_S + 60)
+    times = every[is_open & ~is_lost]
+    gaps = list_gaps(at(times), 60, "observed")
+    is_within = (every > times[0]) & (every < times[-1])
+    assert sum(g.missing for g in gaps) == np.count_nonzero(
+        is_within & is_open & is_lost
+    )
+    long = [g for g in gaps if g.end_s - g.start_s > WEEK_S]
+    assert [g.kind for g in long] == ["missing"] * 2
+    assert {g.kind for g in gaps if g not in long} <= {"closed"}
+
+
+def test_weeks_beyond_two_outages_tell_the_hours_in_both():
+    every = np.arange(START, START + 12 * WEEK_S, 60)
+    is_open = open_mask(WEEKDAYS, every, 60)
+    into = every - START
+    is_lost = (into >= 3 * WEEK_S) & (into < 9 * WEEK_S)
+    alone = np.flatnonzero(is_open & is_lost & (into > 6 * WEEK_S))[0]
+    is_lost[alone] = False
+    gaps = list_gaps(at(every[is_open & ~is_lost]), 60, "observed")
+    assert sum(g.missing for g in gaps) == np.count_nonzero(is_open & is_lost)
+
+
+@given(st.integers(31, 4000), st.integers(0, 2))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_closed_run_counts_wherever_chunks_are_cut(monkeypatch, chunk, week):
+    every = np.arange(START, START + 5 * WEEK_S, 60)
+    first = START + week * WEEK_S + 7777 * 60
+    is_lost = (every >= first) & (every < first + 9 * 86_400)
+    bars = at(every[open_mask(ROUND_THE_CLOCK, every, 60) & ~is_lost])
+    want = list_gaps(bars, 60, "observed")
+    with monkeypatch.context() as patch:
+        patch.setattr(_hours, "_CHUNK", chunk)
+        assert list_gaps(bars, 60, "observed") == want
+
+
+@given(
+    st.lists(st.lists(st.booleans(), max_size=9), max_size=6),
+    st.integers(0, 5),
+)
+def test_long_runs_are_those_of_a_naive_walk(chunks, least):
+    got = _hours._count_long_runs((np.array(c, bool) for c in chunks), least)
+    runs = [len(list(r)) for flag, r in groupby(chain(*chunks)) if flag]
+    assert got == sum(n for n in runs if n >= least)
 
 
 @given(st.sets(st.integers(0, 300), min_size=1))
