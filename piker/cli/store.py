@@ -229,8 +229,9 @@ def delete_(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Remove a market's stored bars."""
-    from piker.storage import delete
+    from piker.storage import delete, finish_deletions
 
+    finish_deletions(fqme)
     chosen = _chosen(fqme, period)
     what = ", ".join(f"{seconds} s" for _, seconds in chosen)
     if not yes:

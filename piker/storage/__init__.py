@@ -3,6 +3,7 @@
 from ._admin import (
     StoreInfo as StoreInfo,
     delete as delete,
+    finish_deletions as finish_deletions,
     list_stores as list_stores,
     nothing_stored as nothing_stored,
     repair as repair,

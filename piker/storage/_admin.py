@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -13,7 +12,14 @@ from piker.errors import StoreDamaged, StoreError
 from piker.msgs import Fqme
 from piker.types import Struct
 
-from ._layout import DAMAGED, bars_folder, stored_folders
+from ._layout import (
+    DAMAGED,
+    bars_folder,
+    gone_name,
+    read_file,
+    remove_gone,
+    stored_folders,
+)
 from ._manifest import Manifest, read_manifest
 from ._parts import check_part
 from ._reader import read_bars, without_manifest
@@ -70,7 +76,7 @@ def _describe(fqme: str, period_s: int, folder: Path) -> StoreInfo:
 def _content(folder: Path) -> dict[str, int]:
     manifest = _manifest_in(folder)
     try:
-        times = decode((folder / manifest.tail).read_bytes()).bars["time"]
+        times = decode(read_file(folder / manifest.tail)).bars["time"]
     except FileNotFoundError:
         if manifest != _manifest_in(folder):
             return _content(folder)  # it was folded just now
@@ -150,16 +156,28 @@ def delete(fqme: str, period_s: int) -> None:
     writer = _open_stored(fqme, period_s)
     folder = writer.folder
     try:
-        gone = folder.with_name(f".{folder.name}.{time.time_ns()}.gone")
+        gone = folder.with_name(gone_name(folder.name, time.time_ns()))
         folder.rename(gone)  # at once: who comes now begins a new one
-        shutil.rmtree(gone)
     except OSError as err:
         raise StoreError(f"can't remove {folder}: {err.strerror}") from None
     finally:
         writer.close()
+    finish_deletions(fqme)
+
+
+def finish_deletions(fqme: str) -> None:
+    """Remove what deletions of a market's bars left that were killed, or failed.
+
+    Raises: BadFqme; StoreError if it can't be removed.
+    """
+    market = bars_folder(fqme, 1).parent
+    try:
+        remove_gone(market)
+    except OSError as err:
+        raise StoreError(f"can't remove bars in {market}: {err.strerror}") from None
     with suppress(OSError):  # others of the market or the broker are there
-        folder.parent.rmdir()
-        folder.parent.parent.rmdir()
+        market.rmdir()
+        market.parent.rmdir()
 
 
 def _open_stored(fqme: str, period_s: int) -> StoreWriter:

@@ -16,15 +16,17 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Final
 
 import numpy as np
 
 from piker import config
-from piker.errors import StoreError
+from piker.errors import StoreDamaged, StoreError
 from piker.msgs import Fqme
 from piker.tsp import Ints
 
@@ -63,14 +65,37 @@ def stored_folders() -> list[tuple[str, int, Path]]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make *folder* and those above it, their names durable."""
+    """Make *folder* and those above it, their names durable.
+
+    Raises: FileNotFoundError if one is removed meanwhile; OSError.
+    """
     if folder.is_dir():
         return
-    if folder.exists() and not folder.is_dir():  # another thread may make it too
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:  # another, or another thread, made it
+        if not S_ISDIR(folder.stat().st_mode):
+            raise NotADirectoryError(
+                errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)
+            ) from None
     sync_folder(folder.parent)
+
+
+def remove_gone(market: Path) -> None:
+    """Remove what deletions of a market's bars left, killed ones or one that goes on.
+
+    Raises: OSError.
+    """
+    for gone in market.glob(gone_name("*", "*")):
+        shutil.rmtree(gone, ignore_errors=True)  # another may be at it too
+        with suppress(FileNotFoundError):
+            shutil.rmtree(gone)  # says what is in the way, if it is still there
+
+
+def gone_name(period: str, number: int | str) -> str:
+    """Return the name of a folder that is being removed."""
+    return f".{period}.{number}.gone"
 
 
 def part_name(month: str, number: int) -> str:
@@ -81,6 +106,12 @@ def part_name(month: str, number: int) -> str:
 def tail_name(number: int) -> str:
     """Return the name of a tail."""
     return f"tail.{number}.bin"
+
+
+def number_of(name: str) -> int:
+    """Return the number in a file's name, 0 if it has none."""
+    named = PART.match(name) or TAIL.match(name)
+    return int(named[named.lastindex or 1]) if named else 0
 
 
 def months_of(time_s: Ints) -> list[tuple[str, slice]]:
@@ -110,12 +141,37 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Move a damaged file out of the way; return where it lies now."""
+    """Give a damaged file a durable second name out of the way; return that.
+
+    The first one is the caller's to remove, once no manifest in force names it.
+
+    Raises: FileNotFoundError if it isn't there; OSError.
+    """
     folder = path.parent / DAMAGED
     folder.mkdir(mode=0o700, exist_ok=True)
+    for there in folder.glob(f"{path.name}.*"):
+        if there.samefile(path):  # by one that was killed before it was done
+            return there
     there = folder / f"{path.name}.{time.time_ns()}"
-    path.rename(there)
+    os.link(path, there)
+    sync_folder(folder)
     return there
+
+
+def read_file(path: Path) -> bytes:
+    """Return what is in a file.
+
+    Raises:
+      FileNotFoundError: it isn't there.
+      StoreDamaged: the disk can't read it.
+      OSError: it can't be read now, which says nothing of the file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        if err.errno == errno.EIO:
+            raise StoreDamaged(f"{path} can't be read: {err.strerror}") from None
+        raise
 
 
 def sync_folder(folder: Path) -> None:

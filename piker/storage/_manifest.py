@@ -19,7 +19,7 @@ import msgspec
 from piker.errors import StoreDamaged, StoreTooNew
 from piker.types import Struct
 
-from ._layout import MANIFEST, put_whole
+from ._layout import MANIFEST, put_whole, read_file
 
 #: Of the form of the folder; one with a higher number is left alone.
 VERSION: Final = 1
@@ -84,10 +84,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     Raises:
       StoreTooNew: it is of a later piker.
       StoreDamaged: it can't be read, or isn't as it was written.
+      OSError: it can't be read now.
     """
     path = folder / MANIFEST
     try:
-        raw = path.read_bytes()
+        raw = read_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

@@ -6,7 +6,6 @@ ones are read without the rest.
 
 from __future__ import annotations
 
-import errno
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from piker.errors import StoreDamaged
 from piker.tsp import OHLCV
 
-from ._layout import put_whole
+from ._layout import put_whole, read_file
 from ._manifest import Part
 
 if TYPE_CHECKING:
@@ -113,12 +112,7 @@ def read_whole(folder: Path, told: Part | str) -> tuple[pl.DataFrame, Part]:
     import polars as pl
 
     path = folder / (told if isinstance(told, str) else told.file)
-    try:
-        raw = path.read_bytes()
-    except OSError as err:
-        if err.errno == errno.EIO:
-            raise StoreDamaged(f"{path} can't be read: {err.strerror}") from None
-        raise
+    raw = read_file(path)
     digest = blake2b(raw, digest_size=16).hexdigest()
     if isinstance(told, Part) and (len(raw), digest) != (told.size, told.digest):
         raise StoreDamaged(f"{path} isn't as it was written")

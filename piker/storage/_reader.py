@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from piker.errors import StoreDamaged, StoreError
 from piker.tsp import OHLCV
 
-from ._layout import PART, TAIL, bars_folder, files_in, month_key, months_of
+from ._layout import PART, TAIL, bars_folder, files_in, month_key, months_of, read_file
 from ._manifest import Manifest, Part, read_manifest
 from ._parts import read_part
 from ._tail import TailContent, decode
@@ -146,6 +146,9 @@ class _Reader:
         except FileNotFoundError:
             self._note_missing(path)
             return decode(b"").bars
+        except StoreDamaged as err:
+            self.damaged.append(str(err))
+            return decode(b"").bars
         if content.bad:
             self.damaged.append(f"{content.bad} bars of {path} are damaged")
         return content.bars
@@ -196,7 +199,7 @@ def _read_tail(path: Path) -> TailContent:
     A read that meets a write may get the end of what is written and not its beginning.
     """
     for _ in range(_TRIES):
-        content = decode(path.read_bytes())
+        content = decode(read_file(path))
         if not content.bad:
             break
         time.sleep(_WRITE_S)

@@ -18,11 +18,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from piker.errors import StoreDamaged
 from piker.tsp import OHLCV
+
+from ._layout import read_file
 
 RECORD: Final = 64
 _WORDS: Final = RECORD // 8
 _AHEAD: Final = 1024 * RECORD
+_PAGE: Final = 4096  # the least that is read at once
 #: Odd, so that no bit of a word is lost; all different, so that their order counts.
 _FACTORS: Final = np.array(
     [0x9E3779B97F4A7C15 * (2 * i + 1) % 2**64 for i in range(1, _WORDS)], np.uint64
@@ -70,6 +74,38 @@ def decode(raw: bytes) -> TailContent:
     used = int(np.flatnonzero(is_used)[-1]) + 1 if is_used.any() else 0
     good = np.ascontiguousarray(fields[is_good]).view(OHLCV).reshape(-1)
     return TailContent(good, used, used - len(good))
+
+
+def rescue_tail(path: Path) -> tuple[TailContent, str]:
+    """Return all that can be had of a tail, and what is wrong with it, "" if nothing.
+
+    Raises: FileNotFoundError; OSError if it can't be read now.
+    """
+    try:
+        content = decode(read_file(path))
+    except StoreDamaged as err:
+        content = decode(_read_around(path))
+        return content, f"{err}; {len(content.bars)} bars of it were saved"
+    wrong = f"{content.bad} bars of {path} are damaged" if content.bad else ""
+    return content, wrong
+
+
+def _read_around(path: Path) -> bytes:
+    """Return what is in a file, zeros where the disk can't read it."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        raw = bytearray(os.fstat(fd).st_size)
+        for at in range(0, len(raw), _PAGE):
+            try:
+                page = os.pread(fd, _PAGE, at)
+            except OSError as err:
+                if err.errno != errno.EIO:
+                    raise
+            else:
+                raw[at : at + len(page)] = page
+    finally:
+        os.close(fd)
+    return bytes(raw)
 
 
 class TailWriter:

@@ -64,6 +64,11 @@ async def test_from_import_to_delete(env, tmp_path):
     assert gone.code == 0
     none = await _cli.run("store", "gaps", BTC, "-p", 60, env=env)
     none.refused(1, "no 60 s bars", BTC)
+    with config.use_dirs(config.Dirs.under(tmp_path)):
+        left = bars_folder(BTC, 60).with_name(".60s.1.gone")  # by one that was killed
+    left.mkdir(parents=True)
+    (await _cli.run("store", "delete", BTC, "-y", env=env)).refused(1, "no bars of")
+    assert not left.parent.exists()
 
 
 async def test_the_breaks_of_a_future_are_closed_market(env):

@@ -32,6 +32,7 @@ from piker.errors import (
 from piker.storage import (
     StoreWriter,
     _admin,
+    _folder,
     _reader,
     _writer,
     bars_folder,
@@ -388,9 +389,10 @@ def test_a_fold_that_fails_leaves_nothing_and_keeps_all(monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "no room")
 
-    for step in ("write_manifest", "write_part", "sync_folder"):
+    steps = ((_folder, "write_manifest"), (_writer, "write_part"))
+    for where, step in (*steps, (_writer, "sync_folder")):
         with monkeypatch.context() as patch:
-            patch.setattr(_writer, step, fail)
+            patch.setattr(where, step, fail)
             with pytest.raises(StoreFull):
                 writer.fold()
         assert ({p.name for p in writer.folder.iterdir()}, open_files()) == before
@@ -404,13 +406,13 @@ def test_a_manifest_in_force_counts_though_its_writing_failed(monkeypatch):
     bars = make(60 * np.arange(50))
     writer = StoreWriter(FQME, 60)
     writer.append(bars)
-    write = _writer.write_manifest
+    write = _folder.write_manifest
 
     def write_and_fail(*args):
         write(*args)
         raise OSError(errno.EIO, "the folder can't be synced")
 
-    monkeypatch.setattr(_writer, "write_manifest", write_and_fail)
+    monkeypatch.setattr(_folder, "write_manifest", write_and_fail)
     writer.fold()
     writer.append(make([6000]))
     writer.close()
@@ -440,15 +442,15 @@ def test_what_can_not_be_opened_now_is_not_damaged(monkeypatch):
 
 def test_a_writer_that_comes_while_a_store_is_deleted_begins_a_new_one(monkeypatch):
     filled()
-    remove = shutil.rmtree
+    remove = _admin.remove_gone
     came = []
 
-    def come_first(path):
+    def come_first(market):
         came.append(StoreWriter(FQME, 60))
         came[0].append(make([60]))
-        remove(path)
+        remove(market)
 
-    monkeypatch.setattr(_admin.shutil, "rmtree", come_first)
+    monkeypatch.setattr(_admin, "remove_gone", come_first)
     delete(FQME, 60)
     came[0].append(make([120]))
     came[0].close()
