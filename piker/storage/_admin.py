@@ -174,7 +174,9 @@ def finish_deletions(fqme: str) -> None:
     try:
         remove_gone(market)
     except OSError as err:
-        raise StoreError(f"can't remove bars in {market}: {err.strerror}") from None
+        raise StoreError(
+            f"can't remove bars in {market}: {err.strerror or err}"
+        ) from None
     with suppress(OSError):  # others of the market or the broker are there
         market.rmdir()
         market.parent.rmdir()

@@ -6,6 +6,7 @@
         tail.<n>.bin           bars that are in no month's file yet, appended
         lock                   held by the one writer
         damaged/               files that were set aside
+    <state>/bars/<broker>/<fqme>/.<period>s.<n>.gone    is being removed
 
 A file's number ``n`` rises with each rewrite, so nothing that a manifest names ever
 changes: who has read a manifest reads its files, or finds them gone and reads the next.
