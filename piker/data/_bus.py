@@ -145,6 +145,22 @@ class FeedsBus:
         """Return by market what its bars and its subscribers are up to."""
         return {fqme: market.stats() for fqme, market in self.markets.items()}
 
+    def doing(self) -> str:
+        """Return how far the past of the markets is loaded, empty if it is."""
+        loading = {
+            fqme: told
+            for fqme, market in self.markets.items()
+            if (told := [p for p in market.history.progress.values() if p.done < 1])
+        }
+        if not loading:
+            return ""
+        each = [progress for told in loading.values() for progress in told]
+        done = sum(p.done for p in each) / len(each)
+        reasons = [p.reason for p in each if p.reason]
+        what = next(iter(loading)) if len(loading) == 1 else f"{len(loading)} markets"
+        why = f"; it waits: {reasons[0]}" if reasons else ""
+        return f"loads the past of {what}: {done:.0%}{why}"
+
     def close(self) -> None:
         """Give up all buffers for the next datad to adopt."""
         for market in self.markets.values():

@@ -34,7 +34,10 @@ async def _setup_persistent_datad(ctx: Context, brokername: str) -> None:
     from ._bus import open_bus
 
     setup_actor_log(f"{KIND}.{brokername}")
-    async with open_bus(get_brokermod(brokername)) as bus, daemon_life(ctx):
+    async with (
+        open_bus(get_brokermod(brokername)) as bus,
+        daemon_life(ctx, doing=bus.doing),
+    ):
         await bus.end_when_idle()
 
 
