@@ -9,11 +9,13 @@ from functools import partial
 import pytest
 import trio
 
-from piker.brokers._web import _hub, open_hub
+from piker.brokers._parts import Part
+from piker.brokers._web import Page, _hub, _market, open_hub
 from piker.brokers._web._dialect import AHEAD, Doubt, Down, Failed, Up
+from piker.brokers._web._market import MarketStream
 from piker.brokers._web._ws import open_socket
 from piker.errors import VenueRefused, VenueUnreachable
-from piker.msgs import NS, boot_ns
+from piker.msgs import NS, Tick, boot_ns
 from tests.brokers._loopback import answer, open_server
 from tests.brokers._ws_venue import open_ws_venue
 
@@ -449,34 +451,64 @@ async def test_a_line_is_dead_after_the_machine_slept(monkeypatch):
 # -- who doesn't read, and what can't be read ------------------------------------------
 
 
-async def test_who_does_not_read_holds_back_the_venue_not_the_memory():
-    async with open_bench() as (venue, hub), hub.join("A") as a:
+async def test_who_does_not_read_holds_up_nobody_and_fills_no_memory():
+    """It is told once that something is left out, and of all that the line is up to."""
+    async with open_bench() as (venue, hub), hub.join("A") as a, hub.join("B") as b:
+        for member in (a, b):
+            await until(member, Up)
+        for n in range(2 * AHEAD):
+            await venue.trade("B", n)  # a batch each: A has heard the one before
+            await venue.trade("A", n)
+            assert await serials(a, 1) == [n]
+        assert b.items.statistics().current_buffer_used == AHEAD + 1
+        await venue.drop()
+        await until(a, Down)
+        async with hub.join("B") as other:
+            await until(other, Up)
         await until(a, Up)
-        sent = 0
+        await venue.trade("B", 2 * AHEAD)
+        await venue.trade("A", 2 * AHEAD)
+        assert await serials(a, 1) == [2 * AHEAD]
+        assert await serials(b, AHEAD) == list(range(AHEAD))
+        assert [type(item) for item in await until(b, Up)] == [Doubt, Down, Up]
+        assert [type(item) for item in await until(b, Doubt)] == [Doubt]
+        await venue.trade("B", 7)
+        assert await serials(b, 1) == [7], "there is room again"
 
-        async def flood():
-            nonlocal sent
-            filler = "x" * 2000
-            while True:
-                await venue.send({"k": "trade", "s": "A", "n": sent, "filler": filler})
-                sent += 1
 
+async def test_trades_for_which_there_was_no_room_are_fetched(monkeypatch):
+    """datad takes nothing of a market while it waits for its history."""
+    monkeypatch.setattr(_market, "_DOUBT_S", 0.02)
+    send, sent = trio.open_memory_channel(4)
+    newest = 0
+
+    async def fetch(since):
+        first = max(0, since.serial)
+        trades = [(n, Tick("trade", 1.0, 1.0, 1, n)) for n in range(first, newest + 1)]
+        return Page([Part("B", [tick], n, n) for n, tick in trades], is_last=True)
+
+    async def take(tids, last):
+        with trio.fail_after(5):
+            while not tids or tids[-1] < last:
+                _, ticks = await sent.receive()
+                tids += [tick.tid for tick in ticks]
+
+    async with open_bench() as (venue, hub), hub.join("A") as a, hub.join("B") as b:
+        await until(a, Up)
+        stream = MarketStream("b.x", hub, b, fetch, send, lambda: None, start_ns=0)
+        tids = []
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(flood)
-            before = -1
-            while before < sent:
-                before = sent
-                await trio.sleep(0.3)
-            assert a.items.statistics().current_buffer_used <= AHEAD
-            assert sent < 60_000
-            await trio.sleep(2 * QUICK["DEAD_AFTER_S"])
-            assert hub.stats.connects == 1, "it isn't the venue that is silent"
-            got = await serials(a, sent)
-            assert got == list(range(len(got))), "none is lost"
-            with trio.fail_after(5):
-                while sent == before:
-                    await trio.sleep(0.01)
+            tasks.start_soon(stream.run)
+            await take(tids, 0)
+            for newest in range(1, 2 * AHEAD):
+                await venue.trade("B", newest)
+                await venue.trade("A", newest)
+                assert await serials(a, 1) == [newest]
+            assert b.items.statistics().current_buffer_used == AHEAD + 1
+            await take(tids, newest)
+            assert tids == list(range(2 * AHEAD))
             tasks.cancel_scope.cancel()
+        assert hub.stats.connects == 1
 
 
 async def test_bad_frames_are_counted_and_logged_once_a_kind(caplog):
@@ -530,27 +562,16 @@ async def test_a_bad_first_frame_of_a_connection_is_told_of():
                 await until(a, Down)
 
 
-async def test_who_leaves_takes_no_frame_from_who_stays(monkeypatch):
-    monkeypatch.setattr(_hub, "AHEAD", 2)
-    async with open_bench() as (venue, hub), trio.open_nursery() as tasks:
-
-        async def come_and_go(task_status):
-            async with hub.join("A"):  # and take nothing
-                task_status.started()
-                await leave.wait()
-
-        leave = trio.Event()
-        await tasks.start(come_and_go)
-        async with hub.join("A") as stays:
-            await until(stays, Up)
-            await venue.trade("A", 1)
-            assert await serials(stays, 1) == [1]
-            await venue.trade("A", 2)  # the other's items are full: Up and this one
-            with trio.fail_after(5):
-                while not hub._members["A"][0].items.statistics().tasks_waiting_send:
-                    await trio.sleep(0.005)
-            leave.set()
-            assert await serials(stays, 1) == [2]
+async def test_who_leaves_takes_no_frame_from_who_stays():
+    async with open_bench() as (venue, hub), hub.join("A") as stays:
+        await until(stays, Up)
+        for n in range(5):
+            async with hub.join("A") as leaves:
+                await until(leaves, Up)
+                await venue.trade("A", 2 * n)
+                assert await serials(leaves, 1) == [2 * n]
+                await venue.trade("A", 2 * n + 1)
+            assert await serials(stays, 2) == [2 * n, 2 * n + 1]
 
 
 async def test_taps_see_frames_as_they_came():

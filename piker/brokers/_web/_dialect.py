@@ -14,7 +14,7 @@ from piker.errors import VenueError
 
 from ._budget import RateBudget
 
-AHEAD: Final = 256  # items for a member that are not taken yet: then reading stops
+AHEAD: Final = 256  # items for a member that are not taken yet: more is left out
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,30 @@ class Dialect:
 
 @dataclass(eq=False)
 class Member:
-    """One user of a symbol's frames.
+    """One user of a symbol's frames; who is behind is never waited for.
 
     Attributes:
       symbol: as the venue spells it.
-      items: what comes, in order.
+      items: what comes, in order. A Doubt stands where there was no room for some.
     """
 
     symbol: str
     items: trio.MemoryReceiveChannel[Item]
     _send: trio.MemorySendChannel[Item]
+    _is_full: bool = False
 
-    async def tell(self, item: Item) -> None:
-        """Hand over *item*; waits while the member is behind."""
+    def tell(self, item: Item) -> None:
+        """Hand over *item*; frames and doubts only while there is room.
+
+        In place of those that are left out stands one Doubt: they are fetched then. The
+        channel itself has no bound, for what the connection is up to is never left out.
+        """
+        has_room = self._send.statistics().current_buffer_used < AHEAD
+        if has_room or not isinstance(item, list | Doubt):
+            self._is_full = False
+        elif self._is_full:
+            return
+        else:
+            self._is_full, item = True, Doubt()
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._send.send(item)
+            self._send.send_nowait(item)

@@ -26,7 +26,7 @@ from piker.service import collapse_eg, leaves
 
 from ._backoff import Backoff
 from ._budget import RateBudget
-from ._dialect import AHEAD, Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
+from ._dialect import Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
 from ._faults import FaultLog
 
 if TYPE_CHECKING:
@@ -95,7 +95,6 @@ class Hub:
     _requests: dict[int, _Request] = field(default_factory=dict)
     _faults: FaultLog = field(init=False)
     _next_id: int = 1
-    _reading_since: float | None = None
     _frame_at: float = 0.0
     _up_at: float = inf
     _was_up: bool = False
@@ -110,11 +109,11 @@ class Hub:
     @asynccontextmanager
     async def join(self, symbol: str) -> AsyncIterator[Member]:
         """Yield a member that gets the frames of *symbol*."""
-        send, receive = trio.open_memory_channel[Item](AHEAD)
+        send, receive = trio.open_memory_channel[Item](inf)
         member = Member(symbol, receive, send)
         self._members.setdefault(symbol, []).append(member)
         if symbol in self._up:
-            send.send_nowait(Up())
+            member.tell(Up())
         self._note_change()
         try:
             yield member
@@ -132,10 +131,11 @@ class Hub:
         else:
             self._wanted = trio.Event()
 
-    async def _tell_all(self, item: Item, symbols: Iterable[str] | None = None) -> None:
-        for symbol in list(self._members) if symbols is None else symbols:
-            for member in list(self._members.get(symbol, ())):
-                await member.tell(item)
+    def _tell(self, item: Item, symbols: Iterable[str] | None = None) -> None:
+        """Tell all, or those of *symbols*; nobody is waited for."""
+        for symbol in self._members if symbols is None else symbols:
+            for member in self._members.get(symbol, ()):
+                member.tell(item)
 
     def distrust(self, reason: str) -> None:
         """Have the connection given up: it says less than the venue knows."""
@@ -156,9 +156,8 @@ class Hub:
                 fault = err
             # before anybody hears of it: who joins then isn't to be told that it is up
             self._asked, self._up, self._requests = set(), set(), {}
-            self._reading_since = None
             if fault is not None:
-                await self._tell_all(self._as_item(fault))
+                self._tell(self._as_item(fault))
             held_s = max(0.0, trio.current_time() - self._up_at)
             await trio.sleep(backoff.next_s(held_s))
 
@@ -194,7 +193,7 @@ class Hub:
             if dialect.in_url:
                 self._asked = set(symbols)
                 self._up = set(symbols)
-                await self._tell_all(Up(), symbols)
+                self._tell(Up(), symbols)
             async with collapse_eg(), trio.open_nursery() as tasks:
                 tasks.start_soon(self._subscribe, sock, tasks.cancel_scope)
                 tasks.start_soon(self._watch, sock)
@@ -246,15 +245,13 @@ class Hub:
                 raise VenueUnreachable(f"this machine was asleep for {asleep_s:.0f} s")
             if self._distrust:
                 raise VenueUnreachable(self._distrust)
-            if self._reading_since is None:
-                continue  # it isn't the venue that is behind
-            heard_at = max(sock.last_heard, self._reading_since)
+            heard_at = sock.last_heard
             if now - heard_at > DEAD_AFTER_S:
                 raise VenueUnreachable(f"{venue} said nothing for {DEAD_AFTER_S:g} s")
             if now - heard_at > PING_AFTER_S and pinged_at <= heard_at:
                 pinged_at = now
                 await sock.ping()
-            if beat_s and now - max(self._frame_at, self._reading_since) > beat_s:
+            if beat_s and now - self._frame_at > beat_s:
                 raise VenueUnreachable(f"{venue} sent no heartbeat for {beat_s:g} s")
             for request in self._requests.values():
                 if now - request.asked_at > _ACK_S:
@@ -263,24 +260,22 @@ class Hub:
 
     async def _read(self, sock: Socket) -> None:
         while True:
-            self._reading_since = trio.current_time()
             received_ns, batch = await sock.receive()
             self._frame_at = trio.current_time()
-            self._reading_since = None
-            await self._take(batch, received_ns)
+            self._take(batch, received_ns)
 
     # -- what it says -----------------------------------------------------------
 
-    async def _take(self, batch: list[bytes], received_ns: int) -> None:
+    def _take(self, batch: list[bytes], received_ns: int) -> None:
         """Hand each market its parts of a batch, all at once."""
         parts, notices, bad = self._decode(batch, received_ns)
         self.stats.frames += len(batch)
         self.stats.bad += bad
         for notice in notices:
-            await self._on_notice(notice)
+            self._on_notice(notice)
         for symbol, found in parts.items():
-            for member in list(self._members.get(symbol, ())):  # one may leave
-                await member.tell(found)
+            for member in self._members.get(symbol, ()):
+                member.tell(found)
         if bad:
             self._doubtful.set()
 
@@ -317,16 +312,16 @@ class Hub:
         while True:
             await self._doubtful.wait()
             self._doubtful = trio.Event()
-            await self._tell_all(Doubt())
+            self._tell(Doubt())
             await trio.sleep(_DOUBT_EVERY_S)
 
-    async def _on_notice(self, notice: Notice) -> None:
+    def _on_notice(self, notice: Notice) -> None:
         if notice.kind == "ack":
-            await self._on_ack(notice)
+            self._on_ack(notice)
         elif notice.kind == "refused":
-            await self._on_refusal(notice)
+            self._on_refusal(notice)
 
-    async def _on_ack(self, notice: Notice) -> None:
+    def _on_ack(self, notice: Notice) -> None:
         request = self._requests.get(notice.req_id)
         if request is None:
             return
@@ -338,11 +333,11 @@ class Hub:
                 continue
             if request.left.pop(symbol, None) is not None and symbol in self._members:
                 self._up.add(symbol)
-                await self._tell_all(Up(), [symbol])
+                self._tell(Up(), [symbol])
         if not request.left:
             del self._requests[notice.req_id]
 
-    async def _on_refusal(self, notice: Notice) -> None:
+    def _on_refusal(self, notice: Notice) -> None:
         """Tell those whose subscription it was; a stranger's is only logged.
 
         What will pass gives the connection up, to ask again on another: which of a
@@ -360,7 +355,7 @@ class Hub:
             request.left.pop(symbol, None)
             self._asked.discard(symbol)
             error = VenueRefused(f"{venue} refused {symbol!r}: {notice.text}")
-            await self._tell_all(Failed(error), [symbol])
+            self._tell(Failed(error), [symbol])
         if not request.left:
             self._requests.pop(notice.req_id, None)
 
