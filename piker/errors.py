@@ -130,6 +130,10 @@ class VenueRefused(VenueError):
     """The venue said no; a retry would hear the same."""
 
 
+class MarketGone(VenueRefused):
+    """The venue doesn't have the market, or no more; all else of it may go on."""
+
+
 class RateLimited(VenueError):
     """The venue asks for a pause."""
 

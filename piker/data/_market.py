@@ -21,6 +21,7 @@ import trio
 from piker.brokers import FeedItem, OnClock, Reached
 from piker.config import DataConf
 from piker.errors import (
+    MarketGone,
     PikerError,
     SessionFileError,
     ShmBusy,
@@ -267,7 +268,7 @@ class Market:
             if self.ended:  # as its backend told; how it ends is no matter
                 log.warning("%s had ended: %s", self.fqme, fault)
                 return
-            if isinstance(fault, _FATAL) and not isinstance(fault, ShmBusy):
+            if self._is_fatal(fault):
                 self._fail(fault)
                 return
             if self.live and trio.current_time() - opened_at >= _STEADY_S:
@@ -275,6 +276,12 @@ class Market:
             self._lost(fault)
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
             tries += 1
+
+    def _is_fatal(self, fault: PikerError) -> bool:
+        """Whether to open it again is in vain; of what was there once it isn't."""
+        if isinstance(fault, VenueRefused) and not isinstance(fault, MarketGone):
+            return not self._is_ready
+        return isinstance(fault, _FATAL) and not isinstance(fault, ShmBusy)
 
     async def _stream(self) -> None:
         """Open the upstream once and handle what it sends until it ends."""

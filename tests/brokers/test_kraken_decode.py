@@ -102,7 +102,13 @@ REFUSAL = {
         ),
         (
             REFUSAL,
-            Notice("refused", "ABC/USDT", 7, "Currency pair not supported ABC/USDT"),
+            Notice(
+                "refused",
+                "ABC/USDT",
+                7,
+                "Currency pair not supported ABC/USDT",
+                "market",
+            ),
         ),
         ({"error": "Malformed request"}, Notice("refused", text="Malformed request")),
         (

@@ -13,6 +13,7 @@ from piker.brokers._payload import Failure
 from piker.brokers._web import Backoff, RateBudget, _http, open_http
 from piker.errors import (
     BadPayload,
+    MarketGone,
     PikerError,
     RateLimited,
     VenueRefused,
@@ -96,6 +97,9 @@ CASES = {
     "400": (answer(b"no:other:bad symbol", "400 No"), VenueRefused, "bad symbol", 1),
     "404": (answer(b"", "404 No"), VenueRefused, "HTTP 404", 1),
     "451": (answer(b"{}", "451 No"), VenueRefused, "HTTP 451", 1),
+    "no market": (
+        answer(b"no:market:no such pair", "400 No"), MarketGone, "no such pair", 1,
+    ),
     "400 of no sense": (answer(b"?", "400 No"), VenueRefused, "HTTP 400", 1),
     "400 unavailable": (
         answer(b"no:unavailable:upkeep", "400 No"), VenueUnreachable, "upkeep", 3,
@@ -124,11 +128,23 @@ async def test_each_fault_is_one_of_ours(case):
     assert asked == times
 
 
+async def test_who_is_kept_out_for_now_waits_and_asks_again(monkeypatch):
+    """Binance's firewall says so with 403, where others say 429."""
+    monkeypatch.setattr(_http, "_RETRY_AFTER_S", 0.1)
+    forbidden = answer(b"{}", "403 Forbidden")
+    began = trio.current_time()
+    assert await ask(forbidden, answer()) == (JSON, 2)
+    assert trio.current_time() - began >= 0.1
+    came, _ = await ask(forbidden, deadline_s=0.3)
+    assert type(came) is RateLimited
+    assert "x keeps this address out for now: HTTP 403" in str(came)
+
+
 async def test_a_refusal_that_looks_like_an_answer():
     refusal = answer(b"no:market:unknown pair")
     came, asked = await ask(refusal, fails_with_200=True)
-    assert type(came) is VenueRefused
-    assert "unknown pair" in str(came)
+    assert type(came) is MarketGone
+    assert str(came) == "x has no such market: unknown pair"
     assert asked == 1
     came, asked = await ask(answer(b"?"), fails_with_200=True)
     assert type(came) is BadPayload

@@ -194,7 +194,7 @@ async def test_a_refusal_of_nobodys_request_is_only_noted():
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        ("403 No", Failed), ("404 No", Failed), ("429 No", Down), ("418 No", Down),
+        ("403 No", Down), ("404 No", Failed), ("429 No", Down), ("418 No", Down),
         ("503 No", Down), ("302 No", Down), ("200 OK", Down),
     ],
 )  # fmt: skip
@@ -228,14 +228,14 @@ async def test_a_page_in_place_of_a_handshake_passes():
 
 
 async def test_who_was_let_in_once_is_not_refused_for_good():
-    async with open_server(answer(b"words", "403 No")) as server:
+    async with open_server(answer(b"words", "404 No")) as server:
         async with open_bench() as (venue, hub), hub.join("A") as a:
             await until(a, Up)
             port, venue.port = venue.port, server.port
             await venue.drop()
             told = await until(a, Down, 3)
             assert [type(item) for item in told] == [Down] * 3
-            assert "refused a request: HTTP 403" in told[-1].reason
+            assert "refused a request: HTTP 404" in told[-1].reason
             venue.port = port
             await until(a, Up)
 

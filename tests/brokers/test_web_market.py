@@ -11,11 +11,18 @@ import trio.testing
 
 from piker.brokers._backend import ResumePoint
 from piker.brokers._parts import Part
+from piker.brokers._sequence import Sequence
 from piker.brokers._web import RateBudget, _market
 from piker.brokers._web._dialect import Doubt, Down, Failed, Member, Up
 from piker.brokers._web._market import MarketStream
 from piker.brokers._web._pages import Page
-from piker.errors import BadPayload, RateLimited, VenueRefused, VenueUnreachable
+from piker.errors import (
+    BadPayload,
+    MarketGone,
+    RateLimited,
+    VenueRefused,
+    VenueUnreachable,
+)
 from piker.msgs import Disconnected, Reconnected, Tick, Warned
 from piker.service import leaves
 
@@ -207,6 +214,41 @@ async def test_a_refusal_ends_the_market(autojump_clock, how):
                 await b.say(Failed(error))
             await trio.sleep(5)
     assert [type(leaf) for leaf in leaves(caught.value)] == [VenueRefused]
+
+
+@pytest.mark.parametrize("how", ["live", "resumed", "a recorder's"])
+async def test_a_refusal_of_what_was_given_before_passes(autojump_clock, how):
+    """Kraken words an inner fault of its own as a refusal now and then."""
+    point = ResumePoint(time_ns=START_S * NS, tid=1) if how == "resumed" else None
+    seq = Sequence(1) if how == "a recorder's" else Sequence()
+    async with open_bench(point=point, seq=seq) as b:
+        b.newest = 2
+        if how == "live":
+            await b.say(Up())
+            await trio.sleep(1)
+        b.fault = VenueRefused("x refused a request: EDatabase:Internal error")
+        await b.say(Doubt() if how == "live" else Up())
+        await trio.sleep(20)
+        _, (event,) = b.taken()
+        assert type(event) is (Warned if how == "live" else Disconnected)
+        assert event.reason.endswith("EDatabase:Internal error")
+        b.newest, b.fault = 3, None
+        await trio.sleep(15)
+        assert b.live == 1
+        tids, _ = b.taken()
+        assert tids[-1] == 3
+
+
+async def test_a_market_that_its_venue_has_no_more_ends(autojump_clock):
+    with pytest.raises((MarketGone, BaseExceptionGroup)) as caught:
+        async with open_bench() as b:
+            b.newest = 2
+            await b.say(Up())
+            await trio.sleep(1)
+            b.fault = MarketGone("x has no such market")
+            await b.say(Doubt())
+            await trio.sleep(5)
+    assert [type(leaf) for leaf in leaves(caught.value)] == [MarketGone]
 
 
 async def test_what_the_venue_never_gives_is_given_up_and_told(autojump_clock):

@@ -16,6 +16,7 @@ from piker.data._shm import ShmArray, ShmWriter
 from piker.data._subs import Sub
 from piker.errors import (
     BadPayload,
+    MarketGone,
     SessionFileError,
     ShmFull,
     SymbolNotFound,
@@ -308,7 +309,7 @@ async def test_a_fault_of_one_market_is_its_own(bench, clock, fault):
             assert b.bus.stats()[ETH]["opened"] == 1
 
 
-@pytest.mark.parametrize("fault", [SessionFileError("cut off"), VenueRefused("banned")])
+@pytest.mark.parametrize("fault", [SessionFileError("cut off"), MarketGone("banned")])
 async def test_what_was_sent_before_a_fatal_fault_counts(bench, clock, fault):
     backend = Backend(clock=replay_clock())
     async with bench(backend) as b, watching(b.bus, BTC) as (sub, flumes):
@@ -324,11 +325,25 @@ async def test_what_was_sent_before_a_fatal_fault_counts(bench, clock, fault):
         assert sum(len(quote.ticks) for quote in said[:-1]) == 50
 
 
+async def test_who_was_let_in_once_is_not_refused_for_good(bench, clock):
+    backend = Backend(clock=replay_clock())
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, _):
+        await backend.ups[0].put(trade(1))
+        backend.ups[0].fail(VenueRefused("x refused a request: HTTP 404"))
+        up = await backend.next_up(1)
+        await settle()
+        await up.put(trade(2))
+        await settle()
+        said = taken(sub)
+        assert kinds(said) == ["Quote", "Disconnected", "Reconnected", "Quote"]
+        assert said[1].reason == "x refused a request: HTTP 404"
+
+
 async def test_one_given_up_is_tried_again_for_the_next(bench, clock):
     backend = Backend(clock=replay_clock())
     async with bench(backend) as b, watching(b.bus, BTC) as (first, flumes):
         await backend.ups[0].put(trade(1))
-        backend.ups[0].fail(VenueRefused("banned"))
+        backend.ups[0].fail(MarketGone("banned"))
         await settle()
         async with watching(b.bus, BTC) as (second, _):
             await backend.ups[1].put(trade(2))

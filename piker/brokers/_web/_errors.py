@@ -13,6 +13,8 @@ _SHOWN = 160
 
 #: Statuses of who asks too often.
 LIMITED = frozenset({418, 429})
+#: Of who is kept out for a while: by Binance's firewall, of who asks too often.
+FORBIDDEN = 403
 
 _WORDS = {
     errno.ECONNREFUSED: "the connection was refused",
@@ -84,6 +86,11 @@ def refused_status(venue: str, url: str, status: int, said: str) -> VenueError:
     if status in LIMITED:
         return RateLimited(
             f"{venue} asks for a pause: HTTP {status} from {place_of(url)}{more}"
+        )
+    if status == FORBIDDEN:
+        return RateLimited(
+            f"{venue} keeps this address out for now: HTTP {status} from"
+            f" {place_of(url)}{more}"
         )
     if 300 <= status < 400:
         return VenueUnreachable(

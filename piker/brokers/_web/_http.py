@@ -1,7 +1,7 @@
 """REST: requests inside a rate budget, with deadlines, answered in bytes.
 
 get(path) --budget--> httpx --200--> the body
-                            --429--> all wait as long as told, then again
+                            --429, 403--> all wait as long as told, then again
                             --5xx, no connection--> again, a few times
                             --4xx--> VenueRefused, with the venue's own words
 """
@@ -21,6 +21,7 @@ import trio
 from piker.brokers._payload import Failure
 from piker.errors import (
     BadPayload,
+    MarketGone,
     RateLimited,
     VenueError,
     VenueRefused,
@@ -31,7 +32,7 @@ from piker.msgs import boot_ns
 
 from ._backoff import Backoff
 from ._budget import RateBudget
-from ._errors import LIMITED, place_of, refused_status, unreachable
+from ._errors import FORBIDDEN, LIMITED, place_of, refused_status, unreachable
 
 if TYPE_CHECKING:
     import httpx
@@ -103,8 +104,8 @@ class Http:
 
         Raises:
           VenueUnreachable: no answer within the deadline, or none that helps.
-          VenueRefused: the venue said no.
-          RateLimited: it asks for a longer pause than the deadline.
+          VenueRefused: the venue said no; MarketGone: it has no such market.
+          RateLimited: it asks for a longer pause than the deadline, or keeps us out.
           BadPayload: the answer is not JSON.
         """
         backoff = Backoff(first_s=0.2, cap_s=2.0)
@@ -197,6 +198,10 @@ class Http:
         said = failure.text if failure is not None else ""
         if failure is not None and failure.reason == "unavailable":
             raise VenueUnreachable(f"{self.venue} is out of order: {said}")
+        if failure is not None and failure.reason == "market":
+            raise MarketGone(f"{self.venue} has no such market: {said}")
+        if status == FORBIDDEN:
+            self.budget.pause(_RETRY_AFTER_S)
         if status != 200:
             raise refused_status(self.venue, url, status, said)
         if failure is not None:

@@ -20,7 +20,7 @@ import trio
 from piker.brokers._backend import FeedItem, ResumePoint
 from piker.brokers._parts import Part
 from piker.brokers._sequence import Sequence
-from piker.errors import BadPayload, RateLimited, VenueUnreachable
+from piker.errors import VenueError
 from piker.log import get_logger
 from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
 
@@ -30,7 +30,7 @@ from ._doubts import Doubts
 from ._faults import FaultLog
 from ._hub import Hub
 from ._mends import CHECK, GAP, HOLE, Mend, Mends
-from ._pages import FetchPage, Page, Since, page_from
+from ._pages import FetchPage, Page, Since, page_from, will_pass
 from ._silence import Silence
 
 log = get_logger(__name__)
@@ -48,7 +48,6 @@ _LOOK_S: Final = 1.0
 _HELD_MAX: Final = 200_000
 #: So many trades are never lost at once: one that comes after them has a damaged id.
 _LOST_MAX: Final = 100_000
-_RETRIED: Final = (VenueUnreachable, RateLimited, BadPayload)
 #: Stamps don't lead the venue's clock by more.
 _LEAD_NS: Final = 5 * NS
 
@@ -198,14 +197,12 @@ class MarketStream:
     async def _flush(self, ticks: list[Tick]) -> None:
         """Send ticks; a cancel leaves them for the next to send, none is lost."""
         if not self._was_live and self.point is None:
-            ticks = [t for t in ticks if t.type != "trade" or self._is_wanted(t)]
+            start_ns = self.start_ns
+            ticks = [t for t in ticks if t.type != "trade" or t.time_ns >= start_ns]
         self._unsent += ticks
         if self._unsent:
             await self.send.send((self.fqme, self._unsent))
             self._unsent = []
-
-    def _is_wanted(self, trade: Tick) -> bool:
-        return trade.time_ns >= self.start_ns
 
     # -- what is missing --------------------------------------------------------
 
@@ -299,6 +296,7 @@ class MarketStream:
         """Return the next page, however long it takes; say why if it does."""
         backoff = Backoff(first_s=0.25, cap_s=10.0)
         began, is_told = trio.current_time(), False
+        given = self._was_live or self.point is not None or self.seq.expect >= 0
         while True:
             try:
                 if self.seq.expect >= 0:
@@ -306,7 +304,9 @@ class MarketStream:
                 if self.point is not None:
                     return await page_from(self.fetch, self.point)
                 return await self.fetch(Since(-1, self.start_ns))
-            except _RETRIED as err:
+            except VenueError as err:
+                if not will_pass(err, was_given=given):
+                    raise
                 reason = f"what was missed can't be fetched yet: {err}"
                 self._faults.note(reason)
                 patience_s = _MEND_S if self._live else 0.0

@@ -7,6 +7,14 @@ from typing import Final, NamedTuple
 
 from piker.brokers._backend import ResumePoint
 from piker.brokers._parts import Part
+from piker.errors import (
+    BadPayload,
+    MarketGone,
+    RateLimited,
+    VenueError,
+    VenueRefused,
+    VenueUnreachable,
+)
 from piker.msgs import NS
 
 #: How far back a stream is resumed at most: older bars can't change any more.
@@ -48,3 +56,16 @@ async def page_from(fetch: FetchPage, point: ResumePoint) -> Page:
         if oldest is not None and oldest.tid - oldest.count + 1 <= point.tid:
             return page
         back_s *= 4
+
+
+def will_pass(err: VenueError, *, was_given: bool) -> bool:
+    """Whether past trades are worth asking for again.
+
+    Args:
+      err: what came in place of them.
+      was_given: whether the venue gave some of this market before: a refusal of them
+        is a passing one then, unless it has the market no more.
+    """
+    if isinstance(err, VenueRefused):
+        return was_given and not isinstance(err, MarketGone)
+    return isinstance(err, VenueUnreachable | RateLimited | BadPayload)

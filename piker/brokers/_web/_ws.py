@@ -30,7 +30,7 @@ from piker.errors import VenueError, VenueRefused, VenueUnreachable
 from piker.msgs import boot_ns
 from piker.service import collapse_eg
 
-from ._errors import place_of, refused_status, unreachable
+from ._errors import FORBIDDEN, place_of, refused_status, unreachable
 
 #: A frame larger than this is not what was subscribed to.
 MAX_FRAME: Final = 8 * 2**20
@@ -231,7 +231,7 @@ def _refusal(venue: str, url: str, err: InvalidStatus) -> VenueError:
     if not said.lstrip().startswith("<"):
         return refused_status(venue, url, status, said)
     refusal = refused_status(venue, url, status, "")
-    if isinstance(refusal, VenueRefused):  # such pages come and go
+    if isinstance(refusal, VenueRefused) or status == FORBIDDEN:  # pages come and go
         return VenueUnreachable(
             f"{venue} sent a web page instead of a websocket at {place_of(url)}"
             f" (HTTP {status})"

@@ -21,6 +21,7 @@ _REASONS: Final[dict[str, Reason]] = {
     "EGeneral:Internal error": "unavailable",
     "EQuery:Unknown asset pair": "market",
     "EQuery:Invalid asset pair": "market",
+    "Currency pair not supported": "market",  # of the stream
 }
 
 
