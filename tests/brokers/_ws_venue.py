@@ -44,6 +44,7 @@ class WsVenue:
       acks: whether it answers subscriptions at once.
       owed: answers that it didn't give.
       refuses: symbols that it doesn't have.
+      why: reason that it refuses them for.
       greets: sent to each who connects.
       heard: requests: (method, symbols).
       conns: open websockets.
@@ -54,6 +55,7 @@ class WsVenue:
         self.acks = True
         self.owed: list[tuple[ServerConnection, dict]] = []
         self.refuses: set[str] = set()
+        self.why = "market"
         self.greets: list[str | bytes] = []
         self.heard: list[tuple[str, list[str]]] = []
         self.paths: list[str] = []
@@ -97,7 +99,7 @@ class WsVenue:
         for symbol in told["s"]:
             kind = "refused" if symbol in self.refuses else "ack"
             answer = {"k": kind, "s": symbol, "id": told["id"], "text": "no such pair"}
-            await conn.send(json.dumps(answer))
+            await conn.send(json.dumps(answer | {"why": self.why}))
 
     async def answer_owed(self) -> None:
         for conn, told in self.owed:

@@ -8,13 +8,14 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from piker.brokers._parts import Part
 from piker.brokers._web import Page, _hub, _market, open_hub
 from piker.brokers._web._dialect import AHEAD, Doubt, Down, Failed, Up
 from piker.brokers._web._market import MarketStream
 from piker.brokers._web._ws import open_socket
-from piker.errors import VenueRefused, VenueUnreachable
+from piker.errors import MarketGone, VenueRefused, VenueUnreachable
 from piker.msgs import NS, Tick, boot_ns
 from tests.brokers._loopback import answer, open_server
 from tests.brokers._ws_venue import open_ws_venue
@@ -176,11 +177,45 @@ async def test_a_refused_market_leaves_the_others():
             await until(a, Up)
             await until(b, Up)
             (failed,) = await until(bad, Failed)
-            assert isinstance(failed.error, VenueRefused)
+            assert type(failed.error) is MarketGone
             assert str(failed.error) == "x refused 'BAD': no such pair"
             await venue.trade("A", 1)
             assert await serials(a, 1) == [1]
         assert hub.stats.connects == 1
+
+
+@pytest.mark.parametrize("why", ["market", "other"])
+async def test_who_was_subscribed_to_once_is_refused_for_good_only_if_it_is_gone(why):
+    async with open_bench() as (venue, hub), hub.join("A") as a, hub.join("B") as b:
+        for member in (a, b):
+            await until(member, Up)
+        venue.refuses, venue.why = {"B"}, why
+        await venue.drop()
+        await until(a, Up)
+        if why == "market":
+            *_, failed = await until(b, Failed)
+            assert type(failed.error) is MarketGone
+            return
+        _, *told = await until(b, Down, 6)
+        assert {item.reason for item in told} == {
+            "x takes no subscription now: no such pair"
+        }
+        venue.refuses = set()
+        await until(b, Up)
+        assert [type(item) for item in await until(a, Up)] == [Down, Up]
+        assert nothing_left(a), "given up for it once"
+        assert hub.stats.connects == 3
+
+
+@pytest.mark.parametrize("why", ["market", "other"])
+async def test_a_market_refused_the_first_time_is_refused_for_good(why):
+    async with open_bench() as (venue, hub):
+        venue.refuses, venue.why = {"A"}, why
+        async with hub.join("A") as a:
+            (failed,) = await until(a, Failed)
+            assert type(failed.error) is (
+                MarketGone if why == "market" else VenueRefused
+            )
 
 
 async def test_a_refusal_of_nobodys_request_is_only_noted():
@@ -252,6 +287,30 @@ async def test_a_subscription_refused_for_now_is_asked_for_again(reason):
             assert down.reason == "x takes no subscription now: x"
             venue.acks = True
             await until(a, Up)
+
+
+@pytest.mark.parametrize("what", ["refusal", "no answer"])
+async def test_one_that_can_not_be_had_now_leaves_the_others_alone(what):
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        venue.acks = what == "refusal"
+        venue.refuses, venue.why = {"B"}, "limit"
+        async with hub.join("B") as b, trio.open_nursery() as tasks:
+            tasks.start_soon(_talk, venue)
+            (down,) = await until(b, Down)
+            assert (
+                down.reason
+                == {
+                    "refusal": "x takes no subscription now: no such pair",
+                    "no answer": "x didn't answer: B",
+                }[what]
+            )
+            venue.acks, venue.refuses = True, set()
+            await until(b, Up)
+            assert venue.heard[-2:] == [("unsub", ["B"]), ("sub", ["B"])]
+            tasks.cancel_scope.cancel()
+        assert nothing_left(a)
+        assert hub.stats.connects == 1
 
 
 async def test_nobody_there_is_tried_again_ever_more_seldom():
@@ -383,12 +442,48 @@ async def test_a_decoder_with_a_bug_ends_nothing(caplog):
 async def test_a_stream_that_lags_is_given_up():
     async with open_bench() as (_, hub), hub.join("A") as a:
         await until(a, Up)
-        hub.distrust("the stream of A lags")
+        hub.distrust("A", "the stream of A lags")
         (down,) = await until(a, Down)
         assert down.reason == "the stream of A lags"
         await until(a, Up)
         await trio.sleep(0.2)
         assert nothing_left(a), "once"
+
+
+async def test_one_stream_that_lags_is_asked_for_again_by_itself():
+    """Only if that doesn't help are all given up, and not for one market for ever."""
+    async with open_bench() as (venue, hub), hub.join("A") as a, hub.join("B") as b:
+        for member in (a, b):
+            await until(member, Up)
+        for connects in (1, 2, 2, 2):
+            hub.distrust("A", "the stream of A lags")
+            hub.distrust("A", "of it another told too")
+            down, _ = await until(a, Up)
+            assert down.reason == "the stream of A lags"
+            assert hub.stats.connects == connects
+        assert [type(item) for item in await until(b, Up)] == [Down, Up]
+        assert nothing_left(b)
+        again = [("unsub", ["A"]), ("sub", ["A"])]
+        both = [said for said in venue.heard if said[1] == ["A", "B"]]
+        assert venue.heard == [both[0], *again, both[1], *again, *again]
+        await venue.trade("A", 1)
+        assert await serials(a, 1) == [1]
+
+
+async def test_a_subscription_is_ended_before_it_is_asked_for_again():
+    """Though its rest is over by the time that the venue may be told anything."""
+    async with open_bench(frames_a_s=2) as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        async with hub.join("B") as b:
+            await until(b, Up)
+            async with hub.join("C") as c:
+                await trio.testing.wait_all_tasks_blocked()
+                hub.distrust("A", "the stream of A lags")
+                await until(c, Up)
+                await until(a, Up)
+                assert venue.heard[2:] == [
+                    ("sub", ["C"]), ("unsub", ["A"]), ("sub", ["A"]),
+                ]  # fmt: skip
 
 
 # -- silence ---------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from piker.service import leaves
 NS = 1_000_000_000
 START_S = 1_700_000_000
 FQME = "btcusdt.spot.binance"
+LAGS = [("BTCUSDT", f"the stream of {FQME} lags behind its venue")]
 
 
 def part(first: int, last: int | None = None, at_s: float | None = None) -> Part:
@@ -98,7 +99,8 @@ async def open_bench(checks=None, **options):
     bench.stream = MarketStream(
         fqme=FQME,
         hub=SimpleNamespace(
-            distrust=bench.distrusted.append, dialect=SimpleNamespace(checks=checks)
+            distrust=lambda symbol, reason: bench.distrusted.append((symbol, reason)),
+            dialect=SimpleNamespace(checks=checks),
         ),
         member=Member("BTCUSDT", receive, items),
         fetch=bench.fetch,
@@ -337,7 +339,7 @@ async def test_a_line_lost_while_a_quiet_market_is_checked_ends_no_later_check(
         b.newest = 3  # the stream doesn't tell
         await trio.sleep(70)
         assert b.taken()[0] == [1, 2, 3]
-        assert b.distrusted == [f"the stream of {FQME} lags behind its venue"]
+        assert b.distrusted == LAGS
 
 
 async def test_a_quiet_market_is_checked_ever_more_seldom(autojump_clock):
@@ -389,7 +391,7 @@ async def test_trades_that_stop_are_missed_though_quotes_go_on(autojump_clock):
             await b.say([quote()])
             await trio.sleep(1)
         assert b.taken()[0] == [1, 2, 3, 4]
-        assert b.distrusted == [f"the stream of {FQME} lags behind its venue"]
+        assert b.distrusted == LAGS
 
 
 async def test_fifty_quiet_markets_leave_the_venue_room_for_other_requests(

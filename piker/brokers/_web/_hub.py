@@ -2,6 +2,7 @@
 
     join(symbol) --> [Hub: connect, subscribe to all, read, decode] --> Member: Up,
                       lost or silent: back-off, connect again           parts, Down
+                      one market served badly: it alone is asked for again
 
 A market's frames go to its members in order. A frame that can't be decoded is counted,
 logged once a kind, and told to all as a Doubt: something may have been lost.
@@ -19,7 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from piker.brokers._parts import Notice, Part
-from piker.errors import BadPayload, VenueError, VenueRefused, VenueUnreachable
+from piker.errors import (
+    BadPayload,
+    MarketGone,
+    VenueError,
+    VenueRefused,
+    VenueUnreachable,
+)
 from piker.log import get_logger
 from piker.msgs import NS, boot_ns
 from piker.service import collapse_eg, leaves
@@ -28,6 +35,8 @@ from ._backoff import Backoff
 from ._budget import RateBudget
 from ._dialect import Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
 from ._faults import FaultLog
+from ._requests import Requests, to_ask_again
+from ._trust import Trust
 
 if TYPE_CHECKING:
     from ._ws import Socket
@@ -60,14 +69,6 @@ class HubStats:
 
 
 @dataclass(eq=False)
-class _Request:
-    """A subscription that was asked for: who waits for how many answers, since when."""
-
-    left: dict[str, int]
-    asked_at: float = inf
-
-
-@dataclass(eq=False)
 class Hub:
     """The connection; use `open_hub`.
 
@@ -92,9 +93,12 @@ class Hub:
     _wanted: trio.Event = field(default_factory=trio.Event)
     _asked: set[str] = field(default_factory=set)
     _up: set[str] = field(default_factory=set)
-    _requests: dict[int, _Request] = field(default_factory=dict)
+    _were_up: set[str] = field(default_factory=set)
+    #: Until when those that are served badly are not asked for.
+    _resting: dict[str, float] = field(default_factory=dict)
+    _requests: Requests = field(init=False)
+    _trust: Trust = field(init=False)
     _faults: FaultLog = field(init=False)
-    _next_id: int = 1
     _frame_at: float = 0.0
     _up_at: float = inf
     _was_up: bool = False
@@ -103,6 +107,8 @@ class Hub:
 
     def __post_init__(self) -> None:
         self._faults = FaultLog(log, self.dialect.venue)
+        self._requests = Requests(self.dialect.acks)
+        self._trust = Trust(self.reconnect_max_s)
 
     # -- members ----------------------------------------------------------------
 
@@ -137,9 +143,30 @@ class Hub:
             for member in self._members.get(symbol, ()):
                 member.tell(item)
 
-    def distrust(self, reason: str) -> None:
-        """Have the connection given up: it says less than the venue knows."""
-        self._distrust = reason
+    def distrust(self, symbol: str, reason: str) -> None:
+        """Note that less is said of a market than its venue knows.
+
+        It is asked for again; where that doesn't help, or can't, the connection is
+        given up.
+        """
+        if symbol in self._up:
+            self._mistrust([symbol], reason)
+
+    def _mistrust(self, symbols: list[str], reason: str) -> None:
+        """Have markets that are served badly asked for again, others undisturbed."""
+        if self._distrust:
+            return  # it is being given up
+        rests = self._trust.judge(symbols, self._up)
+        if rests is None:
+            self._distrust = reason
+            return
+        self._faults.note(reason)
+        self._requests.forget(symbols)
+        self._up -= set(symbols)
+        self._tell(Down(reason), symbols)
+        for symbol, rest_s in rests.items():
+            self._resting[symbol] = trio.current_time() + rest_s
+        self._changed.set()
 
     # -- the connection ---------------------------------------------------------
 
@@ -155,7 +182,8 @@ class Hub:
             except Exception as err:  # noqa: BLE001 - whatever it is, markets are told
                 fault = err
             # before anybody hears of it: who joins then isn't to be told that it is up
-            self._asked, self._up, self._requests = set(), set(), {}
+            self._asked, self._up, self._resting = set(), set(), {}
+            self._requests.clear()
             if fault is not None:
                 self._tell(self._as_item(fault))
             held_s = max(0.0, trio.current_time() - self._up_at)
@@ -192,8 +220,7 @@ class Hub:
             self._doubtful = trio.Event()  # what another one lost is fetched anyhow
             if dialect.in_url:
                 self._asked = set(symbols)
-                self._up = set(symbols)
-                self._tell(Up(), symbols)
+                self._set_up(symbols)
             async with collapse_eg(), trio.open_nursery() as tasks:
                 tasks.start_soon(self._subscribe, sock, tasks.cancel_scope)
                 tasks.start_soon(self._watch, sock)
@@ -205,28 +232,31 @@ class Hub:
         pace = RateBudget(self.dialect.frames_a_s, 1.0)
         while True:
             self._changed = trio.Event()
-            wanted = set(self._members)
-            if not wanted:
+            if not self._members:
                 scope.cancel()
+            self._end_rests()
+            wanted = set(self._members) - set(self._resting)
             if new := sorted(wanted - self._asked):
-                req_id = self._new_request(new)
+                req_id = self._requests.ask(new)
                 self._asked |= set(new)
                 await self._say(sock, pace, self.dialect.subscribe(new, req_id))
-                if req_id in self._requests:  # not answered while it was still said
-                    self._requests[req_id].asked_at = trio.current_time()
+                self._requests.note_said(req_id)
             if old := sorted(self._asked - wanted):
                 self._asked -= set(old)
                 self._up -= set(old)
-                self._next_id += 1
-                frames = self.dialect.unsubscribe(old, self._next_id)
+                frames = self.dialect.unsubscribe(old, self._requests.next_id())
                 await self._say(sock, pace, frames)
-            await self._changed.wait()
+            with trio.move_on_at(min(self._resting.values(), default=inf)):
+                await self._changed.wait()
 
-    def _new_request(self, symbols: list[str]) -> int:
-        self._next_id += 1
-        left = dict.fromkeys(symbols, max(1, self.dialect.acks))
-        self._requests[self._next_id] = _Request(left)
-        return self._next_id
+    def _end_rests(self) -> None:
+        """Let go what has rested; not before its old subscription is ended."""
+        now, asked = trio.current_time(), self._asked
+        self._resting = {
+            symbol: until
+            for symbol, until in self._resting.items()
+            if until > now or symbol in asked
+        }
 
     async def _say(self, sock: Socket, pace: RateBudget, frames: list[str]) -> None:
         for frame in frames:
@@ -253,10 +283,8 @@ class Hub:
                 await sock.ping()
             if beat_s and now - self._frame_at > beat_s:
                 raise VenueUnreachable(f"{venue} sent no heartbeat for {beat_s:g} s")
-            for request in self._requests.values():
-                if now - request.asked_at > _ACK_S:
-                    left = ", ".join(sorted(request.left))
-                    raise VenueUnreachable(f"{venue} didn't answer: {left}")
+            if late := self._requests.late(_ACK_S):
+                self._mistrust(late, f"{venue} didn't answer: {', '.join(late)}")
 
     async def _read(self, sock: Socket) -> None:
         while True:
@@ -272,7 +300,10 @@ class Hub:
         self.stats.frames += len(batch)
         self.stats.bad += bad
         for notice in notices:
-            self._on_notice(notice)
+            if notice.kind == "ack":
+                self._on_ack(notice)
+            elif notice.kind == "refused":
+                self._on_refusal(notice)
         for symbol, found in parts.items():
             for member in self._members.get(symbol, ()):
                 member.tell(found)
@@ -315,49 +346,34 @@ class Hub:
             self._tell(Doubt())
             await trio.sleep(_DOUBT_EVERY_S)
 
-    def _on_notice(self, notice: Notice) -> None:
-        if notice.kind == "ack":
-            self._on_ack(notice)
-        elif notice.kind == "refused":
-            self._on_refusal(notice)
-
     def _on_ack(self, notice: Notice) -> None:
-        request = self._requests.get(notice.req_id)
-        if request is None:
-            return
-        symbols = [notice.symbol] if self.dialect.acks else list(request.left)
-        for symbol in symbols:
-            left = request.left.get(symbol, 0) - 1
-            if left > 0:
-                request.left[symbol] = left
-                continue
-            if request.left.pop(symbol, None) is not None and symbol in self._members:
-                self._up.add(symbol)
-                self._tell(Up(), [symbol])
-        if not request.left:
-            del self._requests[notice.req_id]
+        done = self._requests.answered(notice.req_id, notice.symbol)
+        self._set_up([symbol for symbol in done if symbol in self._members])
+
+    def _set_up(self, symbols: Iterable[str]) -> None:
+        self._up.update(symbols)
+        self._were_up.update(symbols)
+        self._tell(Up(), symbols)
 
     def _on_refusal(self, notice: Notice) -> None:
         """Tell those whose subscription it was; a stranger's is only logged.
 
-        What will pass gives the connection up, to ask again on another: which of a
-        market's channels are subscribed to by now is not known.
+        Those for whom it may pass are asked for again.
         """
-        venue = self.dialect.venue
-        request = self._requests.get(notice.req_id)
-        if request is None:
+        venue, reason = self.dialect.venue, notice.reason
+        symbols = self._requests.left(notice.req_id, notice.symbol)
+        if symbols is None:
             self._faults.note(f"it refuses what nobody asked for: {notice.text!r}")
             return
-        if notice.reason in {"limit", "unavailable"}:
-            raise VenueUnreachable(f"{venue} takes no subscription now: {notice.text}")
-        symbols = [notice.symbol] if notice.symbol else list(request.left)
-        for symbol in symbols:
-            request.left.pop(symbol, None)
-            self._asked.discard(symbol)
-            error = VenueRefused(f"{venue} refused {symbol!r}: {notice.text}")
-            self._tell(Failed(error), [symbol])
-        if not request.left:
-            self._requests.pop(notice.req_id, None)
+        if again := to_ask_again(reason, symbols, self._were_up):
+            self._mistrust(again, f"{venue} takes no subscription now: {notice.text}")
+        error = MarketGone if reason == "market" else VenueRefused
+        gone = [symbol for symbol in symbols if symbol not in again]
+        self._requests.forget(gone)
+        self._asked -= set(gone)
+        for symbol in gone:
+            text = f"{venue} refused {symbol!r}: {notice.text}"
+            self._tell(Failed(error(text)), [symbol])
 
 
 def _slept_ns() -> int:

@@ -353,12 +353,11 @@ class MarketStream:
             return
         self._live = True
         self._silence.begin()
+        was_down, self._down = self._down, ""
         if not self._was_live:
             self._was_live = True
-            self._down = ""
             self.note_live()
-        elif self._down:
-            self._down = ""
+        elif was_down:
             event = Reconnected(fqmes=(self.fqme,), missed=-1, time_ns=time.time_ns())
             await self.send.send(event)
 
@@ -397,4 +396,5 @@ class MarketStream:
         if not self._live or self.came_up is not line:
             return  # that connection is gone
         if self.seq.expect > before and self._silence.heard == heard:
-            self.hub.distrust(f"the stream of {self.fqme} lags behind its venue")
+            reason = f"the stream of {self.fqme} lags behind its venue"
+            self.hub.distrust(self.member.symbol, reason)
