@@ -91,7 +91,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(checks=None, **options):
+async def open_bench(checks=None, urgent=None, **options):
     items, receive = trio.open_memory_channel(100)
     send, sent = trio.open_memory_channel(1000)
     bench = Bench(None, items, sent)
@@ -100,7 +100,7 @@ async def open_bench(checks=None, **options):
         fqme=FQME,
         hub=SimpleNamespace(
             distrust=lambda symbol, reason: bench.distrusted.append((symbol, reason)),
-            dialect=SimpleNamespace(checks=checks),
+            dialect=SimpleNamespace(checks=checks, urgent_checks=urgent or checks),
         ),
         member=Member("BTCUSDT", receive, items),
         fetch=bench.fetch,
@@ -433,6 +433,34 @@ async def test_what_waits_for_its_turn_and_trades_meanwhile_is_not_checked(
         assert b.asked == []
         await trio.sleep(3)
         assert len(b.asked) == 1, "5 s after it was heard, in its turn"
+
+
+async def test_a_busy_market_waits_for_no_quiet_one(autojump_clock):
+    """Its bars take trades that are eight seconds late, no later ones."""
+    checks, urgent = RateBudget(1, 3.0), RateBudget(2, 6.0)
+    async with AsyncExitStack() as stack:
+        benches = [
+            await stack.enter_async_context(open_bench(checks, urgent))
+            for _ in "x" * 11
+        ]
+        for b in benches:
+            b.newest = 2
+            await b.say(Up())
+        await trio.sleep(1)
+        busy = benches[0]
+        for n in range(3, 103):
+            busy.newest = n
+            await busy.say([part(n)])
+            for b in benches[1:]:
+                if n % 10 == 0:
+                    b.newest = n // 10 + 2
+                    await b.say([part(b.newest)])
+            await trio.sleep(0.5)
+        busy.newest += 1  # the stream doesn't tell
+        busy.taken()
+        await trio.sleep(7)
+        assert busy.taken()[0] == [103]
+        assert busy.distrusted == LAGS
 
 
 # -- a hole that stays open, and doubts ------------------------------------------------

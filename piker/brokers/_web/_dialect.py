@@ -64,6 +64,8 @@ class Dialect:
       connects: it lets us connect so often.
       checks: its REST service is asked so often whether markets that tell no trade are
         quiet, all of them together: it takes from what else is asked there.
+      urgent_checks: so often for those that are busy as a rule, in turns of their own:
+        their bars can't wait for the quiet ones.
     """
 
     venue: str
@@ -77,6 +79,7 @@ class Dialect:
     frames_a_s: float = 4.0
     connects: RateBudget = field(default_factory=lambda: RateBudget(60, 60))
     checks: RateBudget = field(default_factory=lambda: RateBudget(1, 3.0))
+    urgent_checks: RateBudget = field(default_factory=lambda: RateBudget(2, 6.0))
 
 
 @dataclass(eq=False)

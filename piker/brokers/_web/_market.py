@@ -371,17 +371,17 @@ class MarketStream:
 
     async def _watch_quiet(self) -> None:
         """Check a quiet market; take turns with the venue's others."""
-        turns = self.hub.dialect.checks
         while True:
             await trio.sleep(_LOOK_S)
             heard = self._silence.heard
             if not self._silence.is_long or self._is_busy():
                 continue
+            turns = self._silence.turns(self.hub.dialect)
             await turns.spend()
-            if heard != self._silence.heard or self._is_busy():
+            if heard == self._silence.heard and not self._is_busy():
+                await self._check_quiet()
+            else:
                 turns.give_back()
-                continue
-            await self._check_quiet()
 
     def _is_busy(self) -> bool:
         """Whether it is known that something is missing, or already looked for."""
