@@ -600,6 +600,7 @@ async def test_trades_for_which_there_was_no_room_are_fetched(monkeypatch):
                 await venue.trade("A", newest)
                 assert await serials(a, 1) == [newest]
             assert b.items.statistics().current_buffer_used == AHEAD + 1
+            assert b.was_full
             await take(tids, newest)
             assert tids == list(range(2 * AHEAD))
             tasks.cancel_scope.cancel()

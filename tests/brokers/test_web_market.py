@@ -342,6 +342,21 @@ async def test_a_line_lost_while_a_quiet_market_is_checked_ends_no_later_check(
         assert b.distrusted == LAGS
 
 
+async def test_a_stream_that_we_were_too_slow_for_is_not_blamed(autojump_clock):
+    """What there was no room for is found as if the stream hadn't told it."""
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.newest, b.stream.member.was_full = 3, True
+        await trio.sleep(8)
+        assert b.taken()[0] == [1, 2, 3]
+        assert b.distrusted == []
+        b.newest = 4
+        await trio.sleep(10)
+        assert b.distrusted == LAGS, "the next time it is"
+
+
 async def test_a_quiet_market_is_checked_ever_more_seldom(autojump_clock):
     async with open_bench() as b:
         b.newest = 2

@@ -89,11 +89,13 @@ class Member:
     Attributes:
       symbol: as the venue spells it.
       items: what comes, in order. A Doubt stands where there was no room for some.
+      was_full: whether there was none, since whoever reads them last asked.
     """
 
     symbol: str
     items: trio.MemoryReceiveChannel[Item]
     _send: trio.MemorySendChannel[Item]
+    was_full: bool = False
     _is_full: bool = False
 
     def tell(self, item: Item) -> None:
@@ -108,6 +110,7 @@ class Member:
         elif self._is_full:
             return
         else:
-            self._is_full, item = True, Doubt()
+            self.was_full = self._is_full = True
+            item = Doubt()
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             self._send.send_nowait(item)

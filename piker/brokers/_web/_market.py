@@ -136,10 +136,7 @@ class MarketStream:
             raise item.error
 
     def _drop(self, parts: list[Part]) -> None:
-        """Leave out what there is no room to hold: it will be fetched with the rest.
-
-        To wait instead would hold up all markets of the venue.
-        """
+        """Leave out what there is no room to hold: it will be fetched with the rest."""
         if self.seq.drop_held(part.first for part in parts):
             self._faults.note("trades are left out until what came before is fetched")
             self._doubts.at = self._silence.heard
@@ -395,6 +392,8 @@ class MarketStream:
         await trio.sleep(_LOOK_S)
         if not self._live or self.came_up is not line:
             return  # that connection is gone
-        if self.seq.expect > before and self._silence.heard == heard:
+        was_full, self.member.was_full = self.member.was_full, False
+        is_late = self.seq.expect > before and self._silence.heard == heard
+        if is_late and not was_full:  # else it may be our side that left them out
             reason = f"the stream of {self.fqme} lags behind its venue"
             self.hub.distrust(self.member.symbol, reason)
