@@ -89,6 +89,7 @@ class HistoryConf:
       max_bars: rows it gives for one request.
       requests_s: requests a second that old bars may take; a part of what the venue
         allows, so that trades that were missed can be asked for meanwhile.
+      reach_bars: it has only so many of the newest, whatever is asked for; 0: no bound.
       edition: what the bars are of, where one name can stand for several pasts: the
         seed of a simulated market. Stored bars of another edition are set aside.
     """
@@ -96,6 +97,7 @@ class HistoryConf:
     periods_s: tuple[int, ...] = (60,)
     max_bars: int = 1000
     requests_s: float = 5.0
+    reach_bars: int = 0
     edition: str = ""
 
 

@@ -26,6 +26,11 @@ CONF_TEMPLATE = """\
 # Rows of each market's shared-memory buffer of 1 s bars, and of 60 s bars.
 # rt_bars = 86400
 # hist_bars = 131072
+# How far back bars are loaded behind the scenes: days of 60 s bars, hours of 1 s bars.
+# hist_days = 30
+# rt_hours = 6
+# Whether bars are stored on disk, to be there the next time: false or true.
+# store = true
 # Seconds a venue subscription outlives its last viewer.
 # linger_s = 60
 # Seconds without any subscription after which a broker's data daemon leaves.

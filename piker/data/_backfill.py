@@ -63,6 +63,9 @@ class Backfill:
     def __post_init__(self) -> None:
         self.at_s = self.span[1]
         self.period_s = self.builder.period_s
+        reach = self.venue.conf.reach_bars if self.venue is not None else 0
+        if reach:
+            self._venue_from_s = self.span[1] - reach * self.period_s
 
     @property
     def done(self) -> float:

@@ -19,6 +19,7 @@ from piker.data import Disconnected, Reconnected, open_feed
 from piker.service import Policy
 from piker.testing.emulator import conf_of
 from tests.brokers._venues import VENUES, open_venues, wait_exact
+from tests.data._live import next_event
 
 pytestmark = pytest.mark.tree
 
@@ -253,7 +254,7 @@ async def test_venues_that_refuse_to_listen_for_a_while(open_test_pikerd):
         said = {fqme: [] for fqme in FQMES}
         with trio.fail_after(10):
             while any(Reconnected not in types for types in said.values()):
-                event = await feed.events.receive()
+                event = await next_event(feed)
                 for fqme in event.fqmes:
                     said[fqme].append(type(event))
         logs = tree.logs()

@@ -8,6 +8,7 @@ import trio
 from piker.data import Warned, open_feed
 from piker.testing.emulator import conf_of, open_emulator
 from tests.brokers._venues import check_live_bars
+from tests.data._live import next_event
 
 BTC, PERP, XBT = (
     "btcusdt.spot.binance",
@@ -33,7 +34,7 @@ async def test_bars_are_exact_whichever_clock_is_off(open_test_pikerd, skews_ms)
         open_feed([BTC, PERP, XBT]) as feed,
     ):
         await trio.sleep(12)  # what is off by 8 s shows after as many
-        told = [await feed.events.receive() for _ in range(3)]
+        told = [await next_event(feed) for _ in range(3)]
         assert all(isinstance(event, Warned) for event in told)
         for fqme, emulator, ms in zip(
             (BTC, PERP, XBT), (spot, usdtm, kraken), skews_ms, strict=True

@@ -11,9 +11,10 @@ import pytest
 import trio
 
 from benchmarks._sessions import write_session
-from piker.data import Disconnected, Quote, open_feed
+from piker.data import Disconnected, HistoryProgress, Quote, open_feed
 from piker.testing.emulator import conf_of, open_emulator
 from tests.brokers._venues import open_simulated
+from tests.data._live import next_event
 
 pytestmark = pytest.mark.tree
 
@@ -64,8 +65,8 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
             assert set(counts["subscribed"].values()) == {1}
             assert counts["limited"] == 0
         for name, path, klines in (
-            ("binance.spot", "/api/v3/", 4),
-            ("binance.usdtm", "/fapi/v1/", 2),
+            ("binance.spot", "/api/v3/", 20),
+            ("binance.usdtm", "/fapi/v1/", 10),
         ):
             asked = told[name]["requests"]
             assert asked[f"{path}exchangeInfo"] == asked[f"{path}ticker/24hr"] == 1
@@ -78,7 +79,7 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
         assert asked["/0/public/AssetPairs"] == 1
         assert asked["/0/public/Ticker"] == 1 + 2  # volumes, a quote each
         assert asked["/0/public/Time"] == 1
-        assert asked["/0/public/OHLC"] == 2
+        assert asked["/0/public/OHLC"] <= 2 * 3  # its tape is shorter than 720 minutes
         assert asked["/0/public/Trades"] <= 2 * 2
         tasks.cancel_scope.cancel()
 
@@ -100,7 +101,7 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
             told = await venue.stats()
             tries = len(told["attempts_s"]) - len(was["attempts_s"])
             assert 3 <= tries <= 8  # 0.25, 0.5, 1, 1 s.. each shortened by up to half
-            assert told["requests"] == was["requests"]
+            assert live_requests(told) == live_requests(was)
             await venue.clear()
         down, back = set(), set()
         with trio.fail_after(10):
@@ -113,6 +114,15 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
                         break
 
 
+def live_requests(told) -> dict[str, int]:
+    """Return what was asked of a venue, but for the past: that is loaded meanwhile."""
+    return {
+        path: count
+        for path, count in told["requests"].items()
+        if not path.endswith(("klines", "OHLC"))
+    }
+
+
 async def test_venues_that_offer_no_tls(open_test_pikerd):
     """REST is there, the stream isn't: said in a sentence, tried ever more seldom."""
     async with open_simulated() as venues:
@@ -122,7 +132,7 @@ async def test_venues_that_offer_no_tls(open_test_pikerd):
             reasons = {}
             with trio.fail_after(10):
                 while reasons.keys() != set(MARKETS):
-                    event = await feed.events.receive()
+                    event = await next_event(feed)
                     assert isinstance(event, Disconnected)
                     reasons |= dict.fromkeys(event.fqmes, event.reason)
             before = [(await v.stats())["connections"] for v in venues.values()]
@@ -189,6 +199,7 @@ async def test_a_venue_that_fails_is_not_felt_by_another(open_test_pikerd, tmp_p
         await trio.sleep(LASTS_S)
         tasks.cancel_scope.cancel()
         told = [await feed.events.receive() for _ in range(len(feed.events))]
+        told = [event for event in told if not isinstance(event, HistoryProgress)]
         assert {fqme for event in told for fqme in event.fqmes} == {BTC}
         assert (healthy.pid, healthy.restarts) == (pid, 0)
         assert struck.restarts == 1

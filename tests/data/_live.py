@@ -10,7 +10,15 @@ import trio
 
 from piker.brokers.sim._synthetic import Synthetic
 from piker.brokers.sim._universe import find_market
-from piker.data import Disconnected, Feed, Flume, Quote, Reconnected, maybe_spawn_datad
+from piker.data import (
+    Disconnected,
+    Feed,
+    Flume,
+    HistoryProgress,
+    Quote,
+    Reconnected,
+    maybe_spawn_datad,
+)
 from piker.data._rpc import feed_stats
 from piker.service import call_endpoint
 
@@ -66,6 +74,13 @@ async def wait_stats(fqme: str, **wanted: Any) -> dict[str, Any]:
             if all(told.get(key) == value for key, value in wanted.items()):
                 return told
             await trio.sleep(0.05)
+
+
+async def next_event(feed: Feed) -> Any:
+    """Return the next event of a feed that isn't about how far the past is loaded."""
+    while isinstance(event := await feed.events.receive(), HistoryProgress):
+        pass
+    return event
 
 
 class Watcher:

@@ -549,7 +549,7 @@ LAST_S = START_S - START_S % 60
     [
         (flat([LAST_S - 60, LAST_S - 120]), (120, 60), ""),
         (flat([LAST_S - 60, LAST_S - 60]), (60,), ""),
-        (flat([LAST_S - 60] * 2, close=[1.0, 2.0]), (), "two bars of one time differ"),
+        (flat([LAST_S - 60] * 2, volume=[1.0, 2.0]), (), "two bars of one time differ"),
         (flat([LAST_S - 90, LAST_S - 30]), (), "is no whole 60 s"),
         (flat([LAST_S - 60, LAST_S]), (60,), ""),
         (
