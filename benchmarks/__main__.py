@@ -27,6 +27,7 @@ NAMES: Final = (
     "wire",
     "isolation",
     "store",
+    "history",
 )
 
 

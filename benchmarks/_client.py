@@ -18,6 +18,7 @@ from piker.data import (
     Disconnected,
     Ended,
     Feed,
+    HistoryProgress,
     Quote,
     Reconnected,
     open_feed,
@@ -37,6 +38,19 @@ async def first(fqmes: list[str]) -> None:
         say(began=began_ns, first=time.monotonic_ns())
         await quotes.receive()
         say(live=time.monotonic_ns())
+        await parent_gone()
+
+
+async def loaded(fqmes: list[str]) -> None:
+    """Open a feed; say when all of its markets' past is loaded."""
+    async with open_feed(fqmes) as feed:
+        done: dict[int, float] = {}
+        async for event in feed.events:
+            if isinstance(event, HistoryProgress):
+                done[event.period_s] = event.done
+                if len(done) == 2 and min(done.values()) >= 1:
+                    break
+        say(loaded=time.monotonic_ns())
         await parent_gone()
 
 
@@ -156,6 +170,7 @@ _PROGRAMS: Final = {
     "arrivals": arrivals,
     "flooded": flooded,
     "searches": searches,
+    "loaded": loaded,
 }
 
 

@@ -193,18 +193,24 @@ class Tree:
 
 
 @contextmanager
-def piker_tree(conf: str = "") -> Iterator[Tree]:
-    """Yield a fresh pikerd in a process of its own, with *conf* as ``conf.toml``."""
+def piker_tree(conf: str = "", at: Path | None = None) -> Iterator[Tree]:
+    """Yield a fresh pikerd in a process of its own, with *conf* as ``conf.toml``.
+
+    Args:
+      conf: its text.
+      at: where all its files are, to be there the next time; else nowhere for long.
+    """
     addr = free_addr()
-    with tempfile.TemporaryDirectory(prefix="piker-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="piker-bench-") as passing:
+        folder = at or Path(passing)
         env = {"PIKER_REGISTRY": f"{addr[0]}:{addr[1]}"}
         for kind in ("config", "state", "cache", "runtime"):
-            place = Path(folder) / kind
-            place.mkdir(mode=0o700)
+            place = folder / kind
+            place.mkdir(mode=0o700, exist_ok=True)
             env[f"PIKER_{kind.upper()}_DIR"] = str(place)
         # a benchmark that is killed leaves no pikerd for long
         text = f"[pikerd]\nidle_exit_s = 60\n{conf}"
-        (Path(folder) / "config" / "conf.toml").write_text(text)
+        (folder / "config" / "conf.toml").write_text(text)
         argv = ("piker.cli.pikerd", "--idle-exit", "--registry", env["PIKER_REGISTRY"])
         with running(Program(argv, env)) as root:
             up_ns = root.wait_listening(addr)

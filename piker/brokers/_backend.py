@@ -90,6 +90,8 @@ class HistoryConf:
       requests_s: requests a second that old bars may take; a part of what the venue
         allows, so that trades that were missed can be asked for meanwhile.
       reach_bars: it has only so many of the newest, whatever is asked for; 0: no bound.
+      ahead: the newest may be asked for before it is known what time it is there: a
+        round trip less until a market is open.
       edition: what the bars are of, where one name can stand for several pasts: the
         seed of a simulated market. Stored bars of another edition are set aside.
     """
@@ -98,6 +100,7 @@ class HistoryConf:
     max_bars: int = 1000
     requests_s: float = 5.0
     reach_bars: int = 0
+    ahead: bool = False
     edition: str = ""
 
 

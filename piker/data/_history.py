@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -21,7 +21,7 @@ from piker.brokers import HistoryConf
 from piker.config import DataConf
 from piker.errors import VenueError
 from piker.log import get_logger
-from piker.msgs import NS, FeedInit, HistoryProgress, SessionClock
+from piker.msgs import NS, FeedInit, HistoryProgress, MktPair, SessionClock
 from piker.service import collapse_eg, leaves
 from piker.tsp import Span, is_news
 
@@ -49,6 +49,12 @@ _SETTLE_S: Final = 3.0
 _DOUBTS_MAX: Final = 1000
 #: Progress is told so often at most.
 _TELL_EVERY_S: Final = 0.25
+
+
+def _set_event() -> trio.Event:
+    event = trio.Event()
+    event.set()
+    return event
 
 
 @dataclass(eq=False)
@@ -92,10 +98,52 @@ class History:
         default_factory=lambda: {RT_S: _Doubts(), HIST_S: _Doubts()}
     )
     _is_running: bool = False
+    _ahead: dict[int, tuple[int, Frame]] = field(default_factory=dict)
+    _is_asked: trio.Event = field(default_factory=_set_event)
     _newest: dict[int, Frame] = field(default_factory=dict)
     _told_at: dict[int, float] = field(default_factory=dict)
 
     # -- at once ------------------------------------------------------------------
+
+    async def ask_ahead(
+        self, mkt: MktPair, task_status: Any = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Ask for the newest bars while the market is still being described.
+
+        The time of day here is a guess at what its first trades will be; where it
+        is a bad one `load_newest` asks again. Raises nothing.
+        """
+        self._ahead.clear()
+        self._is_asked = trio.Event()
+        task_status.started()
+        with trio.move_on_after(NEWEST_DEADLINE_S):
+            try:
+                await self._ask_all_ahead(mkt)
+            except Exception as err:  # noqa: BLE001 - said when it is asked again
+                log.debug("history of %s, asked ahead: %r", self.fqme, err)
+        self._is_asked.set()
+
+    async def _ask_all_ahead(self, mkt: MktPair) -> None:
+        open_history = get_eps(self.mod, "datad").get("open_history_client")
+        if open_history is None:
+            return
+        end_s = int(time.time()) // HIST_S * HIST_S
+
+        async def ask(venue: VenueBars, period_s: int) -> None:
+            self._ahead[period_s] = (end_s, await venue.newest(period_s, end_s))
+
+        async with open_history(mkt) as (get_bars, conf), trio.open_nursery() as tasks:
+            venue = VenueBars(get_bars, conf, self.pace, self.warn)
+            for period_s in (HIST_S, RT_S) if conf.ahead else ():
+                if period_s in conf.periods_s and self._depth_s(period_s):
+                    tasks.start_soon(ask, venue, period_s)
+
+    def _asked_ahead(self, period_s: int, start_s: int) -> Frame | None:
+        """Return what is of use of what was asked for ahead."""
+        end_s, frame = self._ahead.pop(period_s, (0, None))
+        if frame is None or not frame.start_s < start_s <= end_s:
+            return None
+        return frame.before(start_s)
 
     async def load_newest(self, init: FeedInit, builders: Builders) -> str:
         """Fill new buffers with the newest bars the venue has.
@@ -127,11 +175,15 @@ class History:
         open_history = get_eps(self.mod, "datad").get("open_history_client")
         if open_history is None:
             return ""
+        await self._is_asked.wait()
         faults: list[str] = []
 
         async def ask(venue: VenueBars, period_s: int) -> None:
             try:
-                frame = await venue.newest(period_s, init.start_ns // NS)
+                start_s = init.start_ns // NS
+                frame = self._asked_ahead(period_s, start_s)
+                if frame is None:
+                    frame = await venue.newest(period_s, start_s)
             except VenueError as err:
                 faults.append(f"no history: {err}")
             else:

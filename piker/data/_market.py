@@ -288,6 +288,8 @@ class Market:
         if not self.bars.builders:
             mkt, _ = await get_eps(self.mod, "datad")["get_mkt_info"](self.fqme)
             self.bars.open(mkt, self.conf)
+            if self.bars.is_empty:
+                await self._tasks.start(self.history.ask_ahead, mkt)
         resume = self.bars.resume_point()
         self._odd.begin()
         self.opened += 1

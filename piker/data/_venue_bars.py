@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,11 @@ class Frame:
     start_s: int
     is_last: bool = False
     empty: tuple[Span, ...] = ()
+
+    def before(self, end_s: int) -> Frame:
+        """Return the part of it that opens before *end_s*."""
+        empty = tuple(span for span in self.empty if span[1] <= end_s)
+        return replace(self, bars=between(self.bars, None, end_s), empty=empty)
 
 
 @dataclass(eq=False)

@@ -79,13 +79,15 @@ class Venue:
         self.is_odd = moods.get("is_odd", False)
         self.cuts_newest = moods.get("cuts_newest", False)
         self.oldest_s = moods.get("oldest_s", 0)
+        self.ahead = moods.get("ahead", False)
         self.requests: list[tuple[int, int, int | None]] = []
         self.now_s = BEGIN_S
 
     def module(self):
         @asynccontextmanager
         async def open_history_client(mkt):
-            yield self.get_bars, HistoryConf(self.periods, self.max_bars, 1e6)
+            conf = HistoryConf(self.periods, self.max_bars, 1e6, ahead=self.ahead)
+            yield self.get_bars, conf
 
         return SimpleNamespace(
             __name__="piker.brokers.scripted", open_history_client=open_history_client
@@ -612,6 +614,27 @@ async def test_what_a_venue_has_later_is_asked_for_later(clock, dirs, tmp_path):
         venue.oldest_s = 0
         await trio.sleep(4000)
         assert read_bars(FQME, 60).bars()["time"][0] == BEGIN_S
+
+
+async def test_bars_asked_for_ahead_are_used_if_they_reach_the_first_trades(
+    clock, dirs, tmp_path, monkeypatch
+):
+    """A clock that is behind the venue's leaves a hole: they are asked for again."""
+    venue = Venue(Truth(12, 3600, share=1.0), ahead=True)
+    venue.now_s = NOW_S
+    for ours_s, requests in ((NOW_S, 2), (NOW_S + 59, 2), (NOW_S - 120, 4)):
+        monkeypatch.setattr("time.time", lambda at=ours_s: at)
+        venue.requests.clear()
+        place = Place(tmp_path, venue)
+        place.open()
+        await place.history.ask_ahead(MKT)
+        await place.begin(NOW_S)
+        assert len(venue.requests) == requests
+        for period_s in (1, 60):
+            got = between(place.rows(period_s), None, place.start_s)
+            assert got["time"][-1] == place.start_s - period_s
+            assert np.isin(got, venue.truth.bars[period_s]).all()
+        place.close(lose=True)
 
 
 async def test_one_bar_of_long_ago_costs_no_gigabytes(tmp_path):

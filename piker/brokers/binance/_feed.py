@@ -69,7 +69,11 @@ async def open_history_client(
         ) -> npt.NDArray[np.void]:
             return await api.bars(mkt, period_s, end_s, start_s)
 
-        yield get_bars, HistoryConf(api.service.periods_s, 1000, api.service.bars_a_s)
+        service = api.service
+        yield (
+            get_bars,
+            HistoryConf(service.periods_s, 1000, service.bars_a_s, ahead=True),
+        )
 
 
 def _venue_of(mkt: MktPair) -> Venue:

@@ -64,7 +64,15 @@ async def open_history_client(
         ) -> npt.NDArray[np.void]:
             return await api.bars(listed, period_s, end_s, start_s)
 
-        yield get_bars, HistoryConf((60,), MAX_BARS, api.bars_a_s, MAX_BARS - 2)
+        yield (
+            get_bars,
+            HistoryConf(
+                max_bars=MAX_BARS,
+                requests_s=api.bars_a_s,
+                reach_bars=MAX_BARS - 2,
+                ahead=True,
+            ),
+        )
 
 
 async def stream_quotes(
