@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from piker.brokers._parts import Part
@@ -17,6 +17,8 @@ from piker.brokers._parts import Part
 #: A serial further ahead than this is damaged, or so far ahead that the trades are
 #: fetched anyhow: it isn't waited for.
 FAR: Final = 10_000_000
+#: So many serials that aren't held any more may stay in the heap of a short list.
+_STALE_MAX: Final = 1000
 
 
 @dataclass
@@ -79,13 +81,6 @@ class Sequence:
         else:
             self.known += 1
 
-    def push_all(self, parts: Iterable[Part]) -> list[Part]:
-        """Take parts; return what may go, in order."""
-        ready: list[Part] = []
-        for part in parts:
-            self.push(part, ready)
-        return ready
-
     def start_at(self, serial: int | None = None) -> list[Part]:
         """Go on at *serial*, or at the lowest that is held back.
 
@@ -110,17 +105,20 @@ class Sequence:
         """
         wanted = self._held if firsts is None else firsts
         dropped = [first for first in wanted if first in self._held]
-        for first in dropped:
-            del self._held[first]
-        self.far += len(dropped)
+        self._leave_out(dropped)
         return dropped
 
     def _leave_far(self) -> None:
         """Leave out what was taken before it was known how far ahead it is."""
-        far = [first for first in self._held if first - FAR > self.expect]
-        for first in far:
+        self._leave_out([first for first in self._held if first - FAR > self.expect])
+
+    def _leave_out(self, firsts: list[int]) -> None:
+        for first in firsts:
             del self._held[first]
-        self.far += len(far)
+        self.far += len(firsts)
+        if len(self._firsts) > 2 * len(self._held) + _STALE_MAX:
+            self._firsts = list(self._held)
+            heapify(self._firsts)
 
     def _release(self, ready: list[Part]) -> None:
         """Append what is held back and may go."""

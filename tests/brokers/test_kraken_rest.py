@@ -205,7 +205,6 @@ def test_the_documents_bodies():
         )
     }
     assert _rest.parse_time_ns(sample("http_server_time.json")) == 1762820224 * 10**9
-    assert _rest.parse_system_status(sample("http_system_status.json")) == "online"
     (one,), left_out = parse_asset_pairs(sample("http_asset_pairs.json"))
     assert (one.mkt.fqme, one.rest_name, left_out) == (
         "xbtusdt.spot.kraken",

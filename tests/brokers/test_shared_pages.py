@@ -80,7 +80,10 @@ def test_what_is_decided_of_missing_trades_is_told():
     told = []
     seq = _NotedSequence(-1, lambda serial, dropped: told.append((serial, dropped)))
     parts = [Part("X", [], serial, serial) for serial in (5, 6, 9, 900)]
-    assert seq.push_all(parts) == []
+    ready: list[Part] = []
+    for part in parts:
+        seq.push(part, ready)
+    assert ready == []
     seq.start_at()
     seq.start_at(6)  # it is there already
     assert (seq.expect, told) == (7, [(5, [])])

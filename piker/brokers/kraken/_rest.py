@@ -1,7 +1,7 @@
 r"""Kraken's REST bodies to values: pure, from bytes; BadPayload for anything else.
 
     Trades --> parts, as the websocket gives them      OHLC --> OHLCV
-    Ticker --> quotes and volumes                      Time, SystemStatus
+    Ticker --> quotes and volumes                      Time
     {"error": [...]} --> why a request was refused
 
 What AssetPairs lists is read in ``_listing``.
@@ -29,7 +29,7 @@ from piker.msgs import NS, Tick
 from piker.tsp import OHLCV, in_order
 
 from ._reasons import reason_of
-from ._rest_schemas import Body, OhlcRow, SystemStatus, TickerRow, Time, TradeRow
+from ._rest_schemas import Body, OhlcRow, TickerRow, Time, TradeRow
 
 _T = TypeVar("_T")
 _LAST_S: Final = 9_223_372_036  # of ns in 64 bits
@@ -48,7 +48,6 @@ _TICKERS: Final[msgspec.json.Decoder[dict[str, TickerRow]]] = _decoder(
     dict[str, TickerRow]
 )
 _TIME: Final[msgspec.json.Decoder[Time]] = _decoder(Time)
-_STATUS: Final[msgspec.json.Decoder[SystemStatus]] = _decoder(SystemStatus)
 
 
 class Quote24h(NamedTuple):
@@ -133,11 +132,6 @@ def parse_tickers(body: bytes) -> dict[str, Quote24h]:
 def parse_time_ns(body: bytes) -> int:
     """Return the venue's time, ns since the epoch, whole seconds."""
     return decode_result(_TIME, body).unixtime * NS
-
-
-def parse_system_status(body: bytes) -> str:
-    """Return ``online``, ``maintenance``, ``cancel_only`` or ``post_only``."""
-    return one_line(decode_result(_STATUS, body).status)
 
 
 def decode_result(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from ._schemas import Amount, Serial, Symbol
+from ._schemas import Amount, Serial
 
 #: Seconds since the epoch, below the year 2262.
 Seconds = Annotated[int, Meta(ge=0, lt=9_223_372_036)]
@@ -130,9 +130,3 @@ class Time(Struct, frozen=True):
     """``{"unixtime": 1700000000, "rfc1123": "Tue, 14 Nov 23 22:13:20 +0000"}``."""
 
     unixtime: Seconds
-
-
-class SystemStatus(Struct, frozen=True):
-    """``{"status": "online", "timestamp": "2023-11-14T22:13:20Z"}``."""
-
-    status: Symbol
