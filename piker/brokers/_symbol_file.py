@@ -8,9 +8,6 @@ it can be made anew, so nothing here is worth an error to who reads.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -19,6 +16,7 @@ import msgspec
 
 from piker.config import cache_dir, make_private
 from piker.errors import ConfigError
+from piker.files import put_whole
 from piker.log import get_logger
 from piker.msgs import MktPair
 from piker.types import Struct
@@ -100,20 +98,6 @@ def write_symbols(file: SymbolFile) -> None:
     path = symbols_path(file.broker, file.key)
     try:
         make_private(path.parent)
-        _replace(path, msgspec.msgpack.encode(file))
+        put_whole(path, msgspec.msgpack.encode(file), durable=False, mode=0o600)
     except (OSError, ConfigError) as err:
         log.warning("symbols of %s are not kept for the next start: %s", path, err)
-
-
-def _replace(path: Path, raw: bytes) -> None:
-    fd, fresh = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(raw)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(fresh).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(fresh).unlink()
-        raise

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from piker.errors import ShmFull
+from piker.files import put_whole
 from piker.log import get_logger
 
 from . import _tractor as tr
@@ -152,21 +153,11 @@ async def open_tree(addr: tr.Addr) -> AsyncIterator[Tree]:
             try:
                 with writing(info):
                     tr.write_cookie(cookie)
-                    _write_whole(info, msgspec.json.encode(told))
+                    put_whole(info, msgspec.json.encode(told), durable=False)
                 yield Tree(addr, shm, cookie, info)
             finally:
                 for path in (cookie, info):
                     path.unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write *path* so that who finds it finds all of it."""
-    temp = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        temp.write_bytes(content)
-        temp.replace(path)
-    finally:
-        temp.unlink(missing_ok=True)
 
 
 def shm_dir() -> Path:

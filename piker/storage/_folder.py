@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piker.errors import StoreDamaged, StoreError
+from piker.files import sync_folder
 from piker.log import get_logger
 
 from ._layout import (
@@ -31,7 +32,6 @@ from ._layout import (
     number_of,
     remove_gone,
     set_aside,
-    sync_folder,
     tail_name,
 )
 from ._lock import take_lock

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piker.errors import StoreError, UsageError
+from piker.files import put_whole
 from piker.tsp import OHLCV, find_fault
 
-from ._layout import put_whole
 from ._parts import first_line, to_frame
 
 if TYPE_CHECKING:
@@ -304,4 +304,4 @@ def write_foreign(path: Path, bars: NDArray[np.void]) -> None:
         frame.write_parquet(made)
     else:
         frame.write_ipc(made, compression="zstd")
-    put_whole(path, made.getbuffer())
+    put_whole(path, made.getbuffer(), durable=True)

@@ -28,6 +28,7 @@ import numpy as np
 
 from piker import config
 from piker.errors import StoreDamaged, StoreError
+from piker.files import sync_folder
 from piker.msgs import Fqme
 from piker.tsp import Ints
 
@@ -173,28 +174,3 @@ def read_file(path: Path) -> bytes:
         if err.errno == errno.EIO:
             raise StoreDamaged(f"{path} can't be read: {err.strerror}") from None
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in *folder* durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def put_whole(path: Path, raw: bytes | memoryview) -> None:
-    """Make *raw* the content of *path*: durable on return, all of it or nothing."""
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        with fresh.open("wb") as out:
-            out.write(raw)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            fresh.unlink()
-        raise
-    sync_folder(path.parent)

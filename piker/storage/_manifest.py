@@ -17,9 +17,10 @@ from typing import Final
 import msgspec
 
 from piker.errors import StoreDamaged, StoreTooNew
+from piker.files import put_whole
 from piker.types import Struct
 
-from ._layout import MANIFEST, put_whole, read_file
+from ._layout import MANIFEST, read_file
 
 #: Of the form of the folder; one with a higher number is left alone.
 VERSION: Final = 1
@@ -108,7 +109,8 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put *manifest* in force."""
-    put_whole(folder / MANIFEST, seal(msgspec.json.encode(manifest)))
+    raw = seal(msgspec.json.encode(manifest))
+    put_whole(folder / MANIFEST, raw, durable=True)
 
 
 def seal(body: bytes, version: int = VERSION) -> bytes:

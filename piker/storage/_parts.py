@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piker.errors import StoreDamaged
+from piker.files import put_whole
 from piker.tsp import OHLCV
 
-from ._layout import put_whole, read_file
+from ._layout import read_file
 from ._manifest import Part
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def write_part(path: Path, bars: NDArray[np.void]) -> Part:
     made = BytesIO()  # polars wraps a full disk into an error of its own
     to_frame(bars).write_parquet(made, compression="zstd", row_group_size=_GROUP_ROWS)
     raw = made.getbuffer()
-    put_whole(path, raw)
+    put_whole(path, raw, durable=True)
     return Part(
         file=path.name,
         rows=len(bars),

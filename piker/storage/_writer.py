@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piker.errors import StoreError, StoreFull
+from piker.files import sync_folder
 from piker.tsp import find_fault
 
 from ._folder import Folder
-from ._layout import bars_folder, months_of, part_name, sync_folder, tail_name
+from ._layout import bars_folder, months_of, part_name, tail_name
 from ._manifest import add_span
 from ._parts import write_part
 from ._reader import settled
