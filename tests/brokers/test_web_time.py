@@ -11,10 +11,11 @@ import trio
 
 from piker.brokers import OnClock
 from piker.brokers._web import _stream, _time
-from piker.brokers._web._stream import Source, _keep_time
+from piker.brokers._web._record import _start_ns
+from piker.brokers._web._stream import Source, _describe, _keep_time
 from piker.brokers._web._time import Told, VenueTime, skew_s
 from piker.errors import VenueUnreachable
-from piker.msgs import Asset, Clock, MktPair, VenueClock, Warned
+from piker.msgs import Asset, Clock, MktPair, Quote, VenueClock, Warned
 
 NS = 1_000_000_000
 START_NS = 1_700_000_000 * NS
@@ -186,6 +187,23 @@ def clock_at(world):
         return told._replace(venue_ns=told.venue_ns + off_s * NS)
 
     return VenueTime("x"), ask
+
+
+async def test_no_bar_of_the_history_still_forms(world, autojump_clock):
+    """Our clock has passed a minute that the venue's hasn't, and is taken for it."""
+    minute_ns = START_NS + 40 * NS
+    assert minute_ns % (60 * NS) == 0
+    world.wall_off_ns, world.venue_off_ns = 40_200_000_000, 39_300_000_000
+
+    async def quote() -> Quote:
+        return Quote(fqme=MKT.fqme, last=1.0, ticks=[], time_ns=0)
+
+    source = Source(MKT, None, None, quote, world.ask, VenueTime("x"))
+    for start_ns in (minute_ns - 60 * NS, minute_ns):
+        init, _ = await _describe(source)
+        assert init.clock.now_ns() > minute_ns
+        assert init.start_ns == await _start_ns(source, None) == start_ns
+        await trio.sleep(5)
 
 
 async def test_a_market_is_told_when_its_venues_clock_changes(world, autojump_clock):

@@ -23,15 +23,14 @@ from piker.brokers._refetched import as_frame
 from piker.brokers._sequence import Sequence
 from piker.brokers._session_notes import Begun, Down, Dropped, Up
 from piker.errors import SymbolNotFound, VenueRefused
-from piker.msgs import NS, Disconnected, Ended, FramePoint, Reconnected, boot_ns
+from piker.msgs import Disconnected, Ended, FramePoint, Reconnected, boot_ns
 from piker.service import collapse_eg
 
 from ._hub import Hub
 from ._market import MarketStream
 from ._pages import Page, Since
-from ._stream import OpenSource, Source, ask_clock
+from ._stream import OpenSource, Source, ask_clock, start_from
 
-_MINUTE_NS: Final = 60 * NS
 _AHEAD: Final = 64
 
 
@@ -64,7 +63,7 @@ async def _start_ns(source: Source, point: FramePoint | None) -> int:
     _, now_ns = await ask_clock(source)
     if point is not None and point.serial < 0:
         return point.time_ns
-    return now_ns // _MINUTE_NS * _MINUTE_NS
+    return start_from(now_ns)
 
 
 @dataclass(eq=False)

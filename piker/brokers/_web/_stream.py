@@ -34,6 +34,9 @@ from ._time import SKEW_NS, AskTime, VenueTime, skew_s
 log = get_logger(__name__)
 
 _MINUTE_NS: Final = 60 * NS
+#: A bar that ended so long ago is whole in a venue's history: its time is known to a
+#: second or two, and its bars may lag behind its trades.
+_SETTLED_NS: Final = 5 * NS
 #: A venue's time is measured anew so often, and after a lost connection if the newest
 #: measure is older than a minute: a line that comes and goes is no reason to ask again.
 _TIME_EVERY_S: Final = 600.0
@@ -186,11 +189,17 @@ async def _describe(source: Source) -> tuple[FeedInit, Quote]:
     async with collapse_eg(), trio.open_nursery() as tasks:
         tasks.start_soon(ask_quote)
         clock, now_ns = await ask_clock(source)
-    # from a whole minute on, so that the bars that are forming now become whole
-    init = FeedInit(
-        mkt=source.mkt, clock=clock, start_ns=now_ns // _MINUTE_NS * _MINUTE_NS
-    )
+    init = FeedInit(mkt=source.mkt, clock=clock, start_ns=start_from(now_ns))
     return init, quotes[0]
+
+
+def start_from(now_ns: int) -> int:
+    """Return from where on trades are wanted, as history has whole bars until there.
+
+    Args:
+      now_ns: the venue's time, as is what is returned: ns since the epoch.
+    """
+    return (now_ns - _SETTLED_NS) // _MINUTE_NS * _MINUTE_NS
 
 
 async def ask_clock(source: Source) -> tuple[Clock, int]:
