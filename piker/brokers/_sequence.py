@@ -81,6 +81,11 @@ class Sequence:
         else:
             self.known += 1
 
+    def begins_before(self, time_ns: int) -> bool:
+        """Whether the lowest trade held back is stamped before *time_ns*."""
+        part = self._held.get(self.lowest)
+        return part is not None and any(t.time_ns < time_ns for t in part.ticks[:1])
+
     def start_at(self, serial: int | None = None) -> list[Part]:
         """Go on at *serial*, or at the lowest that is held back.
 

@@ -317,6 +317,84 @@ async def test_a_damaged_id_of_a_quiet_market_hides_no_later_trade(autojump_cloc
         assert b.stream.lost == 0
 
 
+# -- a market that hasn't traded yet -------------------------------------------------
+
+
+@pytest.mark.parametrize("behind_s", [0, 1, 4])
+async def test_a_trade_lost_before_the_first_one_heard_is_fetched(
+    autojump_clock, behind_s
+):
+    """The venue listed none when the market was opened."""
+    async with open_bench() as b:
+        await b.say(Up())
+        await trio.sleep(1)
+        assert b.live == 1
+        await b.say([part(2)])
+        await trio.sleep(behind_s)
+        assert b.taken()[0] == []
+        b.newest = 2
+        await trio.sleep(3)
+        assert b.taken()[0] == [1, 2]
+        await b.say([part(3)])
+        assert b.taken() == ([3], [])
+
+
+@pytest.mark.parametrize("damaged", [10**9, 50])
+@pytest.mark.parametrize("behind_s", [0, 4, 13])
+async def test_a_first_trade_with_a_damaged_id_hides_none(
+    autojump_clock, behind_s, damaged
+):
+    """All that came after it were known, for ever."""
+    async with open_bench() as b:
+        await b.say(Up())
+        await trio.sleep(1)
+        await b.say([part(damaged, at_s=1)])
+        await trio.sleep(behind_s)
+        for tid in range(1, 30):
+            b.newest = tid
+            await b.say([part(tid)])
+            await trio.sleep(1)
+        tids, events = b.taken()
+        assert tids == list(range(1, 30))
+        assert b.stream.lost == 0
+        warned = [event.reason for event in events if isinstance(event, Warned)]
+        assert all(f"trade {damaged} is left out" in reason for reason in warned)
+        assert len(warned) <= 1
+
+
+async def test_a_first_trade_that_the_venue_lists_late_is_found_all_the_same(
+    autojump_clock,
+):
+    async with open_bench() as b:
+        await b.say(Up())
+        await trio.sleep(1)
+        await b.say([part(1)])
+        await trio.sleep(14)
+        tids, events = b.taken()
+        assert tids == []
+        assert [type(e) for e in events] == [Disconnected, Warned, Reconnected]
+        assert events[1].reason == "trade 1 is left out: the venue doesn't list it"
+        b.newest = 1
+        await trio.sleep(15)
+        assert b.taken() == ([1], [])
+
+
+@pytest.mark.parametrize("comes", ["before the answer", "after it"])
+async def test_trades_from_before_the_opening_say_where_to_begin(autojump_clock, comes):
+    """Kraken's newest 50, of a market that sleeps: nothing lists them again."""
+    async with open_bench(has_snapshot=True) as b:
+        newest = [part(41, 45, at_s=-100)]
+        await b.say(*([newest, Up()] if comes == "before the answer" else [Up()]))
+        await trio.sleep(1)
+        await b.say(newest)
+        await trio.sleep(0.1)
+        assert b.live == 1
+        b.taken()
+        await b.say([part(46, at_s=2)])
+        assert b.taken() == ([46], [])
+        assert len(b.asked) == 1
+
+
 # -- a quiet stream --------------------------------------------------------------------
 
 

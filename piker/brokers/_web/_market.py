@@ -22,7 +22,7 @@ from piker.brokers._parts import Part
 from piker.brokers._sequence import Sequence
 from piker.errors import VenueError
 from piker.log import get_logger
-from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
+from piker.msgs import Disconnected, Reconnected, Tick, Warned
 
 from ._backoff import Backoff
 from ._dialect import Doubt, Down, Failed, Item, Member, Up
@@ -30,7 +30,7 @@ from ._doubts import Doubts
 from ._faults import FaultLog
 from ._hub import Hub
 from ._mends import CHECK, GAP, HOLE, Mend, Mends
-from ._pages import FetchPage, Page, Since, page_from, will_pass
+from ._pages import FetchPage, Page, Since, newest_ns, page_from, will_pass
 from ._silence import Silence
 
 log = get_logger(__name__)
@@ -48,8 +48,6 @@ _LOOK_S: Final = 1.0
 _HELD_MAX: Final = 200_000
 #: So many trades are never lost at once: one that comes after them has a damaged id.
 _LOST_MAX: Final = 100_000
-#: Stamps don't lead the venue's clock by more.
-_LEAD_NS: Final = 5 * NS
 
 
 @dataclass(eq=False)
@@ -90,7 +88,6 @@ class MarketStream:
     _live: bool = False
     _was_live: bool = False
     _down: str = ""
-    _any_start: bool = False
     _at_loss: tuple[int, int] = field(init=False)
     _unsent: list[Tick] = field(default_factory=list)
     _silence: Silence = field(default_factory=Silence)
@@ -119,7 +116,7 @@ class MarketStream:
             await self._put(item)
             if self.seq.held > _HELD_MAX:
                 self._drop(item)
-            if self._live and self.seq.hole is not None:
+            if self._live and self.seq.held:
                 self._mend(self._close_hole, HOLE)
         elif isinstance(item, Up):
             self.came_up.set()
@@ -160,8 +157,6 @@ class MarketStream:
                     ticks += part.ticks
                 else:
                     seq.push(part, ready)
-                    if seq.expect < 0 and self._any_start:
-                        ready += seq.start_at()
                 if ready:
                     trades += self._count(ready, ticks)
             if ready:
@@ -174,22 +169,11 @@ class MarketStream:
         for part in ready:
             ticks += part.ticks
         if ticks:
-            self._note_time(ticks[-1].time_ns)
+            now_ns = None if self.now_ns is None else self.now_ns()
+            self.last_ns = newest_ns(self.last_ns, ticks[-1].time_ns, now_ns)
         n = len(ready)
         ready.clear()
         return n
-
-    def _note_time(self, time_ns: int) -> None:
-        """Note the stamp of the newest trade, from which on others may be asked for.
-
-        One that leads the venue's clock is damaged: with it, those that follow would
-        never be found.
-        """
-        if time_ns and self.now_ns is not None:
-            now_ns = self.now_ns()
-            if time_ns > now_ns + _LEAD_NS:
-                time_ns = max(self.last_ns, now_ns - _LEAD_NS)
-        self.last_ns = time_ns or self.last_ns
 
     async def _flush(self, ticks: list[Tick]) -> None:
         """Send ticks; a cancel leaves them for the next to send, none is lost."""
@@ -230,17 +214,34 @@ class MarketStream:
             await self._fetch_all()
 
     async def _close_hole(self) -> None:
-        """Mend a hole in a live stream."""
+        """Mend a hole in a live stream, or find out where it begins."""
         await trio.sleep(_REORDER_S)
-        if self.seq.hole is None:
+        await self._begin_before()
+        if not self.seq.held:
             return
-        first, last = self.seq.hole
+        missing = self._missing()
         with trio.move_on_after(_MEND_S) as patience:
             await self._fetch_all()
         if patience.cancelled_caught:
-            await self._set_down(f"trades {first} to {last} are missing: fetching them")
+            await self._set_down(missing)
             await self._fetch_all()
             await self._go_live()
+
+    async def _begin_before(self) -> None:
+        """Begin with what is held back if it is from before all that is asked for.
+
+        Else only the venue knows where to begin: trades may have been lost before the
+        first one heard, and that one's id may be damaged.
+        """
+        since_ns = self.start_ns if self.point is None else self.point.time_ns
+        if self.seq.expect < 0 and self.seq.begins_before(since_ns):
+            await self._put([], -1)
+
+    def _missing(self) -> str:
+        hole = self.seq.hole
+        if hole is None:
+            return f"the venue doesn't list trade {self.seq.lowest} yet: asking again"
+        return f"trades {hole[0]} to {hole[1]} are missing: fetching them"
 
     async def _watch_doubts(self) -> None:
         """Look into doubts, once there is no other work."""
@@ -253,7 +254,7 @@ class MarketStream:
         """Find out whether an unreadable frame was a trade."""
         await trio.sleep(_DOUBT_S)
         at, before = self._doubts.take(), self.seq.expect
-        if self._silence.heard != at and self.seq.hole is None:
+        if self._silence.heard != at and not self.seq.held:
             return  # the next trade came: none is missing before it
         await self._fetch_all()
         self._doubts.done(found=self.seq.expect > before)
@@ -272,13 +273,11 @@ class MarketStream:
             found = await self._put(page.parts, first)
             if not page.is_last and found:
                 continue
-            if self.seq.expect < 0:
-                self._any_start = True  # no trade yet: the first to come is the first
-                await self._put([], -1)
-            hole = self.seq.hole
-            if hole is None:
+            await self._begin_before()
+            if not self.seq.held:
                 return
-            if page.parts and page.parts[-1].last > hole[1]:
+            hole = self.seq.hole
+            if hole and page.parts and page.parts[-1].last > hole[1]:
                 await self._put([], -1)  # the venue knows beyond it: there are none
                 continue
             now = trio.current_time()
@@ -327,13 +326,13 @@ class MarketStream:
         """
         hole = self.seq.hole
         if hole is None:
+            if self.seq.held:
+                await self._leave_held("the venue doesn't list it")
+                self._doubts.at = self._silence.heard  # perhaps it will
             return
         first, last = hole
         if is_moving or last - first >= _LOST_MAX:
-            self.seq.drop_held()
-            reason = f"trade {last + 1} is left out: its id is damaged"
-            self._faults.note(reason)
-            await self._warn(reason)
+            await self._leave_held("its id is damaged")
             return
         self.lost += last - first + 1
         reason = f"trades {first} to {last} are lost: the venue doesn't give them"
@@ -342,6 +341,12 @@ class MarketStream:
         async with self._turn:
             ticks = [tick for part in self.seq.start_at() for tick in part.ticks]
             await self._flush(ticks)
+
+    async def _leave_held(self, why: str) -> None:
+        reason = f"trade {self.seq.lowest} is left out: {why}"
+        self.seq.drop_held()
+        self._faults.note(reason)
+        await self._warn(reason)
 
     # -- what datad is told -----------------------------------------------------
 

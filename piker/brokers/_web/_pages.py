@@ -19,6 +19,8 @@ from piker.msgs import NS
 
 #: How far back a stream is resumed at most: older bars can't change any more.
 _RESUME_BACK_S: Final = 600.0
+#: Stamps don't lead the venue's clock by more.
+_LEAD_NS: Final = 5 * NS
 
 
 class Since(NamedTuple):
@@ -69,3 +71,19 @@ def will_pass(err: VenueError, *, was_given: bool) -> bool:
     if isinstance(err, VenueRefused):
         return was_given and not isinstance(err, MarketGone)
     return isinstance(err, VenueUnreachable | RateLimited | BadPayload)
+
+
+def newest_ns(known_ns: int, told_ns: int, now_ns: int | None) -> int:
+    """Return the stamp of the newest trade, from which on others may be asked for.
+
+    One that leads the venue's clock is damaged: with it, those that follow would never
+    be found.
+
+    Args:
+      known_ns: the one so far.
+      told_ns: of the trade that came, 0 if it has none.
+      now_ns: the venue's time, None where it isn't known.
+    """
+    if told_ns and now_ns is not None and told_ns > now_ns + _LEAD_NS:
+        return max(known_ns, now_ns - _LEAD_NS)
+    return told_ns or known_ns
