@@ -55,6 +55,7 @@ class Bench:
         self.newest = 0
         self.takes_s = 0.01
         self.fault: Exception | None = None
+        self.unlisted: set[int] = set()
         self.asked: list = []
         self.live = 0
         self.distrusted: list[str] = []
@@ -68,8 +69,8 @@ class Bench:
         first = since.serial
         if first < 0:
             first = max(1, -(-since.time_ns // NS) - START_S)
-        parts = [part(i) for i in range(first, newest + 1)]
-        return Page(parts, is_last=True)
+        tids = [i for i in range(first, newest + 1) if i not in self.unlisted]
+        return Page([part(i) for i in tids], is_last=True)
 
     async def say(self, *items) -> None:
         for item in items:
@@ -266,6 +267,26 @@ async def test_what_the_venue_never_gives_is_given_up_and_told(autojump_clock):
         assert [type(e) for e in events] == [Disconnected, Warned, Reconnected]
         assert "trades 3 to 4 are lost" in events[1].reason
         assert b.stream.lost == 2
+
+
+async def test_trades_that_the_venues_list_leaves_out_are_lost_and_told(
+    autojump_clock,
+):
+    """Kraken's had trades with 0 for their ids, until 2024."""
+    async with open_bench() as b:
+        b.newest = 2
+        await b.say(Up())
+        await trio.sleep(1)
+        b.newest, b.unlisted = 9, {3, 4, 7}
+        await b.say([part(9)])
+        await trio.sleep(1)
+        tids, events = b.taken()
+        assert tids == [1, 2, 5, 6, 8, 9]
+        assert [(type(event), event.reason) for event in events] == [
+            (Warned, "trades 3 to 4 are lost: the venue doesn't give them"),
+            (Warned, "trades 7 to 7 are lost: the venue doesn't give them"),
+        ]
+        assert b.stream.lost == 3
 
 
 @pytest.mark.parametrize("ahead_s", [3600, 10**6])

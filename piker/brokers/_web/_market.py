@@ -219,7 +219,9 @@ class MarketStream:
         await self._begin_before()
         if not self.seq.held:
             return
-        missing = self._missing()
+        missing = f"the venue doesn't list trade {self.seq.lowest} yet: asking again"
+        if hole := self.seq.hole:
+            missing = f"trades {hole[0]} to {hole[1]} are missing: fetching them"
         with trio.move_on_after(_MEND_S) as patience:
             await self._fetch_all()
         if patience.cancelled_caught:
@@ -236,12 +238,6 @@ class MarketStream:
         since_ns = self.start_ns if self.point is None else self.point.time_ns
         if self.seq.expect < 0 and self.seq.begins_before(since_ns):
             await self._put([], -1)
-
-    def _missing(self) -> str:
-        hole = self.seq.hole
-        if hole is None:
-            return f"the venue doesn't list trade {self.seq.lowest} yet: asking again"
-        return f"trades {hole[0]} to {hole[1]} are missing: fetching them"
 
     async def _watch_doubts(self) -> None:
         """Look into doubts, once there is no other work."""
@@ -278,7 +274,7 @@ class MarketStream:
                 return
             hole = self.seq.hole
             if hole and page.parts and page.parts[-1].last > hole[1]:
-                await self._put([], -1)  # the venue knows beyond it: there are none
+                await self._lose(*hole)  # what it lists goes on beyond them
                 continue
             now = trio.current_time()
             if behind_since is None or found:
@@ -326,21 +322,20 @@ class MarketStream:
         """
         hole = self.seq.hole
         if hole is None:
-            if self.seq.held:
-                await self._leave_held("the venue doesn't list it")
-                self._doubts.at = self._silence.heard  # perhaps it will
-            return
-        first, last = hole
-        if is_moving or last - first >= _LOST_MAX:
+            await self._leave_held("the venue doesn't list it")
+            self._doubts.at = self._silence.heard  # perhaps it will
+        elif is_moving or hole[1] - hole[0] >= _LOST_MAX:
             await self._leave_held("its id is damaged")
-            return
+        else:
+            await self._lose(*hole)
+
+    async def _lose(self, first: int, last: int) -> None:
+        """Go on after trades that the venue doesn't list; ids leave no number out."""
         self.lost += last - first + 1
         reason = f"trades {first} to {last} are lost: the venue doesn't give them"
         log.error("%s: %s", self.fqme, reason)
         await self._warn(reason)
-        async with self._turn:
-            ticks = [tick for part in self.seq.start_at() for tick in part.ticks]
-            await self._flush(ticks)
+        await self._put([], -1)
 
     async def _leave_held(self, why: str) -> None:
         reason = f"trade {self.seq.lowest} is left out: {why}"
