@@ -398,6 +398,7 @@ async def test_a_first_trade_that_the_venue_lists_late_is_found_all_the_same(
         b.newest = 1
         await trio.sleep(15)
         assert b.taken() == ([1], [])
+        assert b.distrusted == [], "the stream had told it"
 
 
 @pytest.mark.parametrize("comes", ["before the answer", "after it"])

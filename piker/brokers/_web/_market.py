@@ -393,7 +393,8 @@ class MarketStream:
         if not self._live or self.came_up is not line:
             return  # that connection is gone
         was_full, self.member.was_full = self.member.was_full, False
-        is_late = self.seq.expect > before and self._silence.heard == heard
+        # a first trade may have been told, and left out while it wasn't listed
+        is_late = self.seq.expect > before >= 0 and self._silence.heard == heard
         if is_late and not was_full:  # else it may be our side that left them out
             reason = f"the stream of {self.fqme} lags behind its venue"
             self.hub.distrust(self.member.symbol, reason)
