@@ -6,6 +6,7 @@ frame --decode_message--> [Part, ...]: ticks of markets, with their serials
 
 from __future__ import annotations
 
+from math import nan
 from typing import Literal, NamedTuple
 
 from piker.brokers._payload import Reason
@@ -45,3 +46,19 @@ class Notice(NamedTuple):
     req_id: int = -1
     text: str = ""
     reason: Reason = "other"
+
+
+def side_tick(
+    side: Literal["bid", "ask"], price: float | None, size: float | None, time_ns: int
+) -> Tick:
+    """Return the best bid or ask as a venue tells it.
+
+    Args:
+      side: which.
+      price: quote units; 0 or None if there is none: who knew one is to forget it.
+      size: base units; None if it isn't told.
+      time_ns: the venue's stamp, ns since the epoch; 0 if it gives none.
+    """
+    if not price:
+        return Tick(side, nan, 0.0, time_ns)
+    return Tick(side, price, size or 0.0, time_ns)

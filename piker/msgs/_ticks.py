@@ -22,7 +22,8 @@ class Tick(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
       type: what it is about; a ``trade`` is the only type that makes bars.
-      price: quote units per base unit, the double nearest to the venue's decimal.
+      price: quote units per base unit, the double nearest to the venue's decimal;
+        ``nan`` of a ``bid`` or ``ask`` that isn't there any more, or isn't known.
       size: base units (for ``bid``/``ask`` what is displayed there); 0 if unknown.
       time_ns: the venue's own stamp, ns since the epoch, UTC; 0 if it gives none.
       tid: the venue's trade id, rising with time; -1 if it gives none.

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from piker.brokers import HistoryConf, OnClock, Reached
+from piker.brokers._parts import side_tick
 from piker.data import _buffers, _bus
 from piker.data._shm import ShmArray, ShmWriter
 from piker.data._subs import Sub
@@ -154,6 +155,19 @@ async def test_who_comes_after_a_while_is_shown_nothing_old(bench, clock, day_s,
             first = flumes[0].first_quote
             assert first.last == last
             assert [tick.price for tick in first.ticks] == [last], "no bid of yore"
+
+
+async def test_who_comes_is_shown_no_side_of_the_book_that_is_gone(bench, clock):
+    """Nor what was bid when the market was opened."""
+    backend = Backend(clock=replay_clock(), first=Tick("bid", 99.0, 1.0))
+    async with bench(backend) as b, watching(b.bus, BTC) as (sub, _):
+        for bid in (side_tick("bid", 99.9, 1.0, 0), side_tick("bid", 0.0, 0.0, 0)):
+            await backend.ups[0].put(bid)
+            await settle()
+        told = [t for q in taken(sub) if isinstance(q, Quote) for t in q.ticks]
+        assert repr(told[-1]) == repr(Tick("bid", math.nan, 0.0))
+        async with watching(b.bus, BTC) as (_, flumes):
+            assert repr(flumes[0].first_quote.ticks) == repr(told[-1:])
 
 
 async def test_a_viewer_who_comes_while_the_upstream_closes(bench, clock):

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from piker.brokers._parts import Notice, Part
+from piker.brokers._parts import Notice, Part, side_tick
 from piker.brokers._payload import FOREIGN, as_request_id, bad_payload, one_line
 from piker.msgs import Tick
 
@@ -179,13 +179,10 @@ def _from_book_ticker(data: msgspec.Raw) -> Part:
 def book_part(
     symbol: str, bid: tuple[float, float], ask: tuple[float, float], time_ns: int
 ) -> Part:
-    """Return a best bid and ask, price and size each, where the price isn't 0."""
-    ticks = []
-    if bid[0]:
-        ticks.append(Tick("bid", *bid, time_ns))
-    if ask[0]:
-        ticks.append(Tick("ask", *ask, time_ns))
-    return Part(symbol, ticks)
+    """Return a best bid and ask, price and size each; one without price is none."""
+    return Part(
+        symbol, [side_tick("bid", *bid, time_ns), side_tick("ask", *ask, time_ns)]
+    )
 
 
 _ROUTES: Final = {

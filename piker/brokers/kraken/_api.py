@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from piker.brokers._parts import side_tick
 from piker.brokers._symbols import Listed
 from piker.brokers._web import (
     Http,
@@ -117,8 +118,8 @@ class Api:
             raise BadPayload(f"kraken gave no quote of {listed.mkt.fqme!r}")
         (now, *_) = told.values()
         ticks = [Tick("last", now.last, 0.0)] if now.last else []
-        ticks += [Tick("bid", now.bid, now.bid_size)] if now.bid else []
-        ticks += [Tick("ask", now.ask, now.ask_size)] if now.ask else []
+        ticks.append(side_tick("bid", now.bid, now.bid_size, 0))
+        ticks.append(side_tick("ask", now.ask, now.ask_size, 0))
         last = now.last or float("nan")
         return Quote(fqme=listed.mkt.fqme, last=last, ticks=ticks, time_ns=0)
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from piker.brokers._parts import Notice, Part
+from piker.brokers._parts import Notice, Part, side_tick
 from piker.brokers._payload import FOREIGN, as_request_id, bad_payload, one_line
 from piker.brokers._runs import Event, cut_runs
 from piker.msgs import Tick
@@ -113,11 +113,10 @@ def _from_tickers(data: msgspec.Raw) -> list[Part]:
     parts = []
     for ticker in tickers:
         time_ns = stamp_ns(ticker.timestamp) if ticker.timestamp else 0
-        ticks = []
-        if ticker.bid:
-            ticks.append(Tick("bid", ticker.bid, ticker.bid_qty or 0.0, time_ns))
-        if ticker.ask:
-            ticks.append(Tick("ask", ticker.ask, ticker.ask_qty or 0.0, time_ns))
+        ticks = [
+            side_tick("bid", ticker.bid, ticker.bid_qty, time_ns),
+            side_tick("ask", ticker.ask, ticker.ask_qty, time_ns),
+        ]
         parts.append(Part(ticker.symbol, ticks))
     return parts
 

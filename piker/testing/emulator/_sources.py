@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from math import isnan
 from pathlib import Path
 from typing import Final
 
@@ -230,8 +231,8 @@ class Collector:
             due_ns,
             time_ms,
             self._update_id,
-            bid.price,
+            0.0 if isnan(bid.price) else bid.price,
             bid.size,
-            ask.price,
+            0.0 if isnan(ask.price) else ask.price,
             ask.size,
         )

@@ -70,7 +70,7 @@ class Print(NamedTuple):
 
 
 class Book(NamedTuple):
-    """The best bid and ask; sizes in base units."""
+    """The best bid and ask, sizes in base units; a price of 0 where there is none."""
 
     market: Market
     due_ns: int
