@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ ROUND_TRIPS = 3.0
 _LATENCY_MS = 50
 _FQME = "btcusdt.usdtm.perp.binance"
 _XBT = "xbtusdt.spot.kraken"
-_STREAMS = "btcusdt@aggTrade/btcusdt@bookTicker"
+_PATHS = (
+    "/market/stream?streams=btcusdt@aggTrade",
+    "/public/stream?streams=btcusdt@bookTicker",
+)
 _SOON = "reconnect_max_s = 0.01\n"
 
 
@@ -67,7 +71,7 @@ def run(rounds: int = 5, frames: int | None = None, cuts: int = 5) -> Report:
 
 
 async def _into_bars(path: Path) -> float:
-    async with open_emulator("binance.usdtm", session=path, speed=0) as emulator:
+    async with _open_usdtm(path) as emulator:
         with tempfile.TemporaryDirectory() as name:
             async with (
                 open_test_pikerd(
@@ -89,9 +93,13 @@ async def _played(emulator: Emulator, feed: Feed) -> float:
     return took_s / (await emulator.stats())["frames"] * 1e6
 
 
+def _open_usdtm(path: Path) -> AbstractAsyncContextManager[Emulator]:
+    """Run a venue that waits for all who listen: to trades, to bids and asks."""
+    return open_emulator("binance.usdtm", session=path, speed=0, streams=len(_PATHS))
+
+
 async def _received(path: Path) -> float:
-    async with open_emulator("binance.usdtm", session=path, speed=0) as emulator:
-        url = f"{emulator.ws_url}/stream?streams={_STREAMS}"
+    async with _open_usdtm(path) as emulator:
         got = 0
 
         async def receive(conn: Any) -> None:
@@ -100,9 +108,10 @@ async def _received(path: Path) -> float:
                 got += 1
 
         async with trio.open_nursery() as tasks:
-            connecting = connect(url, compression=None, max_queue=None)
-            # its own `async with` can't be cancelled on trio 0.22
-            tasks.start_soon(receive, await connecting.connect(tasks))
+            for url in (f"{emulator.ws_url}{path}" for path in _PATHS):
+                connecting = connect(url, compression=None, max_queue=None)
+                # its own `async with` can't be cancelled on trio 0.22
+                tasks.start_soon(receive, await connecting.connect(tasks))
             began = await _begun(emulator)
             total = (await emulator.wait_done(120))["frames"]
             while got < total:

@@ -61,6 +61,7 @@ CONF_TEMPLATE = """\
 # spot_rest = "https://api.binance.com"
 # spot_ws = "wss://stream.binance.com:9443"
 # usdtm_rest = "https://fapi.binance.com"
+# Trades come by /market below it, bids and asks by /public.
 # usdtm_ws = "wss://fstream.binance.com"
 # Request weight used in a minute at most; the venue allows 6000 and 2400.
 # spot_weight = 4800

@@ -18,11 +18,16 @@ from tests.data._replays import bars_of, rows
 
 @dataclass(frozen=True)
 class Venue:
-    """An emulated venue and a market of it, fed by a recorded session."""
+    """An emulated venue and a market of it, fed by a recorded session.
+
+    Attributes:
+      lines: connections that tell of the market.
+    """
 
     name: str
     fqme: str
     session: str
+    lines: int = 1
 
     @property
     def broker(self) -> str:
@@ -35,7 +40,7 @@ class Venue:
 
 SPOT = Venue("binance.spot", "btcusdt.spot.binance", "spot_hft/btcusdt_20240808.gz")
 USDTM = Venue(
-    "binance.usdtm", "btcusdt.usdtm.perp.binance", "usdm_hft/btcusdt_20240808.gz"
+    "binance.usdtm", "btcusdt.usdtm.perp.binance", "usdm_hft/btcusdt_20240808.gz", 2
 )
 # what was traded elsewhere, told as Kraken tells it
 KRAKEN = Venue("kraken.spot", "xbtusdt.spot.kraken", "spot_hft/btcusdt_20240808.gz")

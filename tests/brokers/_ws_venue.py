@@ -11,7 +11,7 @@ import trio
 from websockets.exceptions import ConnectionClosed
 from websockets.trio.server import ServerConnection, serve
 
-from piker.brokers._parts import Notice, Part
+from piker.brokers._parts import Notice, Part, side_tick
 from piker.brokers._web import Dialect, RateBudget
 from piker.errors import BadPayload
 from piker.msgs import Tick
@@ -25,6 +25,9 @@ def decode(payload: bytes) -> list[Part] | Notice:
         if kind == "trade":
             n = told["n"]
             return [Part(told["s"], [Tick("trade", 1.0, 1.0, 1, n)], n, n)]
+        if kind == "quote":
+            sides = ("bid", told["bid"]), ("ask", told["ask"])
+            return [Part(told["s"], [side_tick(*side, 1.0, 0) for side in sides])]
     except (ValueError, KeyError, TypeError) as error:
         raise BadPayload(f"not what x documents: {error}: {payload[:20]!r}") from error
     if kind == "bug":

@@ -49,8 +49,8 @@ async def test_at_full_speed(open_test_pikerd):
         open_test_pikerd(conf=conf_of(*emulators)),
         open_feed(FQMES) as feed,
     ):
-        for told in await play_out(emulators, feed):
-            assert told["websockets"] == 1
+        for venue, told in zip(VENUES, await play_out(emulators, feed), strict=True):
+            assert told["websockets"] == venue.lines
             assert told["statuses"].keys() == {"200"}
 
 
@@ -68,8 +68,8 @@ async def test_at_20x_from_slow_venues_whose_clocks_are_off(open_test_pikerd):
         open_test_pikerd(conf=conf_of(*emulators)),
         open_feed(FQMES) as feed,
     ):
-        for told in await play_out(emulators, feed):
-            assert told["websockets"] == 1
+        for venue, told in zip(VENUES, await play_out(emulators, feed), strict=True):
+            assert told["websockets"] == venue.lines
             assert told["statuses"].keys() == {"200"}
 
 
@@ -106,9 +106,10 @@ async def test_a_storm_of_60_disconnects_at_full_speed(open_test_pikerd):
             open_test_pikerd(conf=conf_soon(emulators, 0.05)),
             open_feed(FQMES) as feed,
         ):
-            for told in await play_out(emulators, feed):
+            found = await play_out(emulators, feed)
+            for venue, told in zip(VENUES, found, strict=True):
                 assert told["fired"]["disconnect"] == 60
-                assert told["websockets"] == 61
+                assert told["websockets"] == venue.lines + 60
                 assert told["limited"] == 0
                 assert told["statuses"].keys() == {"200"}
 
@@ -159,11 +160,11 @@ async def test_spoilt_and_reordered_frames(open_test_pikerd):
         open_test_pikerd(conf=conf_of(*emulators)),
         open_feed(FQMES) as feed,
     ):
-        for told in await play_out(emulators, feed):
+        for venue, told in zip(VENUES, await play_out(emulators, feed), strict=True):
             assert told["fired"] == {
                 "garbage": 8, "truncate": 5, "duplicate": 3, "reorder": 4
             }  # fmt: skip
-            assert told["websockets"] == 1
+            assert told["websockets"] == venue.lines
 
 
 async def test_silence_with_the_socket_open(open_test_pikerd):
@@ -174,17 +175,18 @@ async def test_silence_with_the_socket_open(open_test_pikerd):
         open_feed(FQMES) as feed,
     ):
         async with trio.open_nursery() as striking:
-            for emulator in emulators:
-                striking.start_soon(fall_silent_twice, emulator)
-        for told in await play_out(emulators, feed):
+            for venue, emulator in zip(VENUES, emulators, strict=True):
+                striking.start_soon(fall_silent_twice, venue, emulator)
+        for venue, told in zip(VENUES, await play_out(emulators, feed), strict=True):
             assert told["fired"] == {"silence": 2}
-            assert told["websockets"] == 3
+            assert told["websockets"] == 3 * venue.lines
 
 
-async def fall_silent_twice(emulator):
-    for times, pongs in enumerate((False, True), 1):
+async def fall_silent_twice(venue, emulator):
+    for times, pongs in enumerate((False, True), 2):
         await emulator.fault("silence", seconds=60, pongs=pongs)
-        said = await until(emulator, lambda told, n=times: told["websockets"] > n)
+        opened = times * venue.lines
+        said = await until(emulator, lambda told, n=opened: told["websockets"] >= n)
         # the market is told of on the new line
         await until(emulator, lambda told, n=said["sent"]: told["sent"] > n + 100)
 

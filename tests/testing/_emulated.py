@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,19 @@ from piker.testing.emulator._run import Options, open_server
 
 ORIGIN_MS = 1_700_000_000_000
 STREAMS = "btcusdt@aggTrade/btcusdt@bookTicker"
+#: What tells all of a market of Binance: on USD-M each route has streams of its own.
+PATHS = {
+    "spot": [f"/stream?streams={STREAMS}"],
+    "usdtm": [
+        "/market/stream?streams=btcusdt@aggTrade",
+        "/public/stream?streams=btcusdt@bookTicker",
+    ],
+}
+
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 def write_session(path: Path, trades: int = 300, *, usdtm: bool = False) -> Path:
@@ -77,6 +90,17 @@ def open_ws(venue, path=f"/stream?streams={STREAMS}"):
     # a client whose queue is full doesn't see the answer to its goodbye
     url = venue.ws_url + path
     return connect(url, compression=None, proxy=None, max_queue=None)
+
+
+@asynccontextmanager
+async def open_all(venue, more=""):
+    """Yield websockets that tell all of a market of Binance, *more* on the last."""
+    *paths, last = PATHS[venue.venue.partition(".")[2]]
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(open_ws(venue, path))
+            for path in (*paths, last + more)
+        ]
 
 
 async def hear(ws, count=10**9, *, quiet_s=0.3):

@@ -15,7 +15,7 @@ from piker.brokers.kraken import (
     _rest as kraken_rest,
 )
 
-from ._emulated import hear, http, open_local, open_ws, write_session
+from ._emulated import hear, http, open_all, open_local, open_ws, write_session
 
 
 def decode_all(decode, heard):
@@ -45,8 +45,10 @@ async def test_binance(tmp_path, kind):
     async with open_local(
         f"binance.{kind}", session=session, speed=0, made_up=9
     ) as venue:
-        async with open_ws(venue) as ws, http(venue) as client:
+        async with open_all(venue) as (ws, *others), http(venue) as client:
             ticks, notices = decode_all(binance.decode_message, await hear(ws))
+            for other in others:
+                decode_all(binance.decode_message, await hear(other))
 
             async def get(path):
                 return (await client.get(f"{root}/{path}")).content

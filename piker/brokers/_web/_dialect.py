@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 import trio
@@ -14,6 +16,7 @@ from piker.errors import VenueError
 
 from ._budget import RateBudget
 
+_ANY_ID: Final = 999_999_999
 AHEAD: Final = 256  # items for a member that are not taken yet: more is left out
 
 
@@ -54,6 +57,9 @@ class Dialect:
       venue: its name, for errors.
       url: makes the URL of a connection for symbols.
       in_url: whether that URL subscribes to them already.
+      url_max: characters of a URL, at most; the first of the symbols, as many as fit,
+        are in it.
+      frame_max: bytes of a frame that the venue answers, at most.
       subscribe: makes the frames that subscribe to symbols, given a request id.
       unsubscribe: makes the frames that end that.
       decode: takes a frame apart, or raises BadPayload.
@@ -74,12 +80,39 @@ class Dialect:
     subscribe: Callable[[Sequence[str], int], list[str]]
     unsubscribe: Callable[[Sequence[str], int], list[str]]
     decode: Callable[[bytes], list[Part] | Notice]
+    url_max: float = inf
+    frame_max: float = inf
     acks: int = 0
     heartbeat_s: float = 0.0
     frames_a_s: float = 4.0
     connects: RateBudget = field(default_factory=lambda: RateBudget(60, 60))
     checks: RateBudget = field(default_factory=lambda: RateBudget(1, 3.0))
     urgent_checks: RateBudget = field(default_factory=lambda: RateBudget(2, 6.0))
+
+    def by_url(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return those of *symbols*, the first ones, that a connection's URL holds."""
+        return _fitting(symbols, self.url_max, lambda some: len(self.url(some)))
+
+    def by_frame(self, symbols: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Yield *symbols*, as many at once as one request may hold."""
+
+        def size(some: Sequence[str]) -> int:
+            frames = (*self.subscribe(some, _ANY_ID), *self.unsubscribe(some, _ANY_ID))
+            return max(len(frame.encode()) for frame in frames)
+
+        while symbols:
+            some = _fitting(symbols, self.frame_max, size)
+            yield some
+            symbols = symbols[len(some) :]
+
+
+def _fitting(
+    symbols: Sequence[str], most: float, size: Callable[[Sequence[str]], int]
+) -> Sequence[str]:
+    """Return the first of *symbols*, as many as *size* of them allows, one at least."""
+    counts = range(1, len(symbols) + 1)
+    fits = bisect_right(counts, most, key=lambda count: size(symbols[:count]))
+    return symbols[: max(1, fits)]
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""One connection to a venue's stream, shared by all markets of this process.
+"""One connection to a venue's stream, shared by many markets of this process.
 
     join(symbol) --> [Hub: connect, subscribe to all, read, decode] --> Member: Up,
                       lost or silent: back-off, connect again           parts, Down
@@ -210,7 +210,7 @@ class Hub:
 
         dialect = self.dialect
         await dialect.connects.spend()
-        symbols = tuple(self._members)
+        symbols = dialect.by_url(tuple(self._members))
         self.stats.connects += 1
         async with open_socket(
             dialect.venue, dialect.url(symbols), proxy=self.proxy
@@ -236,16 +236,17 @@ class Hub:
                 scope.cancel()
             self._end_rests()
             wanted = set(self._members) - set(self._resting)
-            if new := sorted(wanted - self._asked):
-                req_id = self._requests.ask(new)
-                self._asked |= set(new)
-                await self._say(sock, pace, self.dialect.subscribe(new, req_id))
-                self._requests.note_said(req_id)
-            if old := sorted(self._asked - wanted):
+            # who leaves goes first: a full connection has room for others only then
+            for old in self.dialect.by_frame(sorted(self._asked - wanted)):
                 self._asked -= set(old)
                 self._up -= set(old)
                 frames = self.dialect.unsubscribe(old, self._requests.next_id())
                 await self._say(sock, pace, frames)
+            for new in self.dialect.by_frame(sorted(wanted - self._asked)):
+                req_id = self._requests.ask(new)
+                self._asked |= set(new)
+                await self._say(sock, pace, self.dialect.subscribe(new, req_id))
+                self._requests.note_said(req_id)
             with trio.move_on_at(min(self._resting.values(), default=inf)):
                 await self._changed.wait()
 

@@ -1,9 +1,9 @@
 """``stream_frames`` of a web venue: its frames as they come, nothing missing.
 
-hub's tap --frames, as they came-------------> sink
+taps of hubs --frames, as they came----------> sink
 a MarketStream of its own --REST answers, notes--^   what it makes of them is dropped
 
-The recorder's stream is one more member of the venue's one connection: it knows what
+The recorder's stream is one more member of the venue's connections: it knows what
 *it* lacks, after a loss of the venue and after one of who records.
 """
 
@@ -51,7 +51,7 @@ async def record_markets(
                 market = _Market(recording, source, start_ns, points.get(fqme))
                 markets.append(market)
         recording.symbols |= {market.symbol for market in markets}
-        for hub in {market.source.hub for market in markets}:
+        for hub in {hub for market in markets for hub in market.source.hubs}:
             stack.enter_context(recording.tapped(hub))
         async with collapse_eg(), trio.open_nursery() as tasks:
             for market in markets:
@@ -139,7 +139,10 @@ class _Market:
     async def _stream(self) -> None:
         send, receive = trio.open_memory_channel[FeedItem](_AHEAD)
         source, known = self.source, self.known
-        async with source.hub.join(self.symbol) as member, trio.open_nursery() as tasks:
+        async with (
+            source.joined() as (member, *quotes),
+            trio.open_nursery() as tasks,
+        ):
             stream = MarketStream(
                 fqme=self.fqme,
                 hub=source.hub,
@@ -155,6 +158,8 @@ class _Market:
             )
             self.sink.watch(self.fqme, lambda: self._reached(stream))
             tasks.start_soon(self._watch, receive)
+            for line in source.quote_lines(quotes, send):
+                tasks.start_soon(line.run)
             await stream.run()
 
     @property

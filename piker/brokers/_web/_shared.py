@@ -1,4 +1,4 @@
-"""What all users within one process share: one client, one connection a venue."""
+"""What all users within one process share: one client, the connections of a venue."""
 
 from __future__ import annotations
 

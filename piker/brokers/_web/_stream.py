@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -26,9 +26,11 @@ from piker.msgs import (
 )
 from piker.service import collapse_eg
 
+from ._dialect import Member
 from ._hub import Hub
 from ._market import MarketStream
 from ._pages import FetchPage, Page, Since
+from ._quotes import QuoteLine
 from ._time import SKEW_NS, AskTime, VenueTime, skew_s
 
 log = get_logger(__name__)
@@ -57,13 +59,14 @@ class Source:
 
     Attributes:
       mkt: the market.
-      hub: its venue's stream.
+      hub: its venue's stream, of all or of trades alone.
       fetch: gives its past trades.
       quote: gives its newest quote.
       ask_time: asks the venue for its time.
       time: the clock that makes.
       replay: the market's clock in its place, of a venue that replays another time.
       has_snapshot: whether a subscription begins with the newest trades.
+      quotes: its venue's stream of bids and asks, if that is another.
     """
 
     mkt: MktPair
@@ -74,6 +77,31 @@ class Source:
     time: VenueTime
     replay: SessionClock | None = None
     has_snapshot: bool = False
+    quotes: Hub | None = None
+
+    @property
+    def hubs(self) -> list[Hub]:
+        """All streams that tell of it, that of its trades first."""
+        return [self.hub] if self.quotes is None else [self.hub, self.quotes]
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[list[Member]]:
+        """Yield a member of each of `hubs`."""
+        async with AsyncExitStack() as stack:
+            yield [
+                await stack.enter_async_context(hub.join(self.mkt.bs_mktid))
+                for hub in self.hubs
+            ]
+
+    def quote_lines(
+        self, members: list[Member], send: trio.MemorySendChannel[FeedItem]
+    ) -> list[QuoteLine]:
+        """Return what takes quotes of streams of their own, none or one, to *send*."""
+        hubs = self.hubs[1:]
+        return [
+            QuoteLine(self.mkt.fqme, hub, member, self.quote, send)
+            for hub, member in zip(hubs, members, strict=True)
+        ]
 
     async def page(self, since: Since) -> Page:
         """Fetch a page of past trades, one request for all who ask at a time.
@@ -157,7 +185,7 @@ async def _stream_one(
     note_live: Callable[[], None],
     point: ResumePoint | None,
 ) -> None:
-    async with opening as source, source.hub.join(source.mkt.bs_mktid) as member:
+    async with opening as source, source.joined() as (member, *quotes):
         # the hub connects while the venue is asked for its time and a quote
         init, quote = await _describe(source)
         note_start(init, quote)
@@ -175,6 +203,8 @@ async def _stream_one(
         )
         async with collapse_eg(), trio.open_nursery() as tasks:
             tasks.start_soon(_keep_time, source, init.clock, stream)
+            for line in source.quote_lines(quotes, send_chan):
+                tasks.start_soon(line.run)
             await stream.run()
             tasks.cancel_scope.cancel()
 

@@ -63,7 +63,8 @@ class BinanceConf(WebConf, frozen=True, kw_only=True):
     """The table ``[brokers.binance]``.
 
     Attributes:
-      spot_rest, spot_ws, usdtm_rest, usdtm_ws: base URLs.
+      spot_rest, spot_ws, usdtm_rest, usdtm_ws: base URLs; what a request or a stream
+        goes by, as ``/market`` of USD-M's trades, is put behind.
       spot_weight, usdtm_weight: request weight that may be used in a minute; the venue
         allows 6000 and 2400 an address, whatever else asks from there.
     """

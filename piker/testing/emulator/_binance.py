@@ -5,7 +5,8 @@
 
 By https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams and
 .../docs/derivatives/usds-margined-futures/websocket-market-streams. As there, any
-well-formed stream name is acknowledged, whether or not such a market exists.
+well-formed stream name is acknowledged, whether or not such a market exists, and on
+USD-M whether or not it is one that the connection's route tells.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ Kind = Literal["spot", "usdtm"]
 #: Frames of a client in a second, streams of a connection, pings: by the documents.
 _MESSAGES_S: Final = {"spot": 5, "usdtm": 10}
 _STREAMS: Final = {"spot": 1024, "usdtm": 200}
+#: Characters of a URL, bytes of a client's message: by what clients met.
+_URL_MAX: Final = 8004
+_MESSAGE_MAX: Final = 4088  # 4096 with the frame's head
+#: USD-M: a path begins with what is told there; where it doesn't, what is public is.
+#: .../websocket-market-streams/Important-WebSocket-Change-Notice
+_ROUTE: Final = re.compile(r"/(public|market|private)(?=/)")
+_PUBLIC: Final = frozenset({"bookTicker", "depth", "rpiDepth", "trade"})
 _PING_S: Final = {"spot": 20.0, "usdtm": 180.0}
 _PONG_S: Final = {"spot": 60.0, "usdtm": 600.0}
 
@@ -173,17 +181,27 @@ class Binance:
 
     # -- requests of clients -------------------------------------------------------
 
-    def takes_path(self, path: str) -> bool:
-        """Tell whether it is ``/ws``, ``/ws/<stream>`` or ``/stream``."""
-        return path.rstrip("/") in {"/ws", "/stream"} or path.startswith("/ws/")
+    def refusal(self, url: str) -> int:
+        """Return 0 for ``/ws``, ``/ws/<stream>`` and ``/stream``, else a status."""
+        if len(url) > _URL_MAX:
+            return 414
+        _, path = self._route(urlsplit(url).path)
+        is_known = path.rstrip("/") in {"/ws", "/stream"} or path.startswith("/ws/")
+        return 0 if is_known else 404
+
+    def _route(self, path: str) -> tuple[str, str]:
+        """Return the route that *path* begins with, empty for none, and the rest."""
+        found = _ROUTE.match(path) if self.kind == "usdtm" else None
+        return (found[1], path[found.end() :]) if found else ("", path)
 
     def opened(self, conn: Connection) -> None:
         """Subscribe what the path says."""
         parts = urlsplit(conn.path)
-        conn.combined = parts.path.startswith("/stream")
+        conn.route, path = self._route(parts.path)
+        conn.combined = path.startswith("/stream")
         asked = dict(parse_qsl(parts.query)).get("streams", "")
         if not conn.combined:
-            asked = parts.path.removeprefix("/ws").strip("/")
+            asked = path.removeprefix("/ws").strip("/")
         self._subscribe(conn, [name for name in asked.split("/") if name])
 
     def counted(self, conn: Connection) -> bool:
@@ -194,7 +212,9 @@ class Binance:
         return len(heard) < _MESSAGES_S[self.kind]
 
     def heard(self, conn: Connection, payload: bytes) -> None:
-        """Answer a request."""
+        """Answer a request; one that is too long never."""
+        if len(payload) > _MESSAGE_MAX:
+            return None
         try:
             asked = msgspec.json.decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -216,7 +236,8 @@ class Binance:
     def _do(self, conn: Connection, method: Any, names: list[Any], req_id: Any) -> None:
         match method:
             case "LIST_SUBSCRIPTIONS":
-                _say(conn, {"result": list(conn.streams), "id": req_id})
+                names = [*conn.streams, *conn.mute_streams]
+                _say(conn, {"result": names, "id": req_id})
             case "GET_PROPERTY":
                 _say(conn, {"result": conn.combined, "id": req_id})
             case "SET_PROPERTY":
@@ -243,7 +264,8 @@ class Binance:
         if method == "UNSUBSCRIBE":
             for name in names:
                 self.core.unsubscribe(conn, name)
-        elif len({*conn.streams, *names}) > _STREAMS[self.kind]:
+                conn.mute_streams.pop(name, None)
+        elif self._is_too_many(conn, names):
             text = "Invalid request: too many parameters"
             return self._refuse(conn, 2, text, req_id)
         _say(conn, {"result": None, "id": req_id})
@@ -251,9 +273,24 @@ class Binance:
             self._subscribe(conn, names)
         return None
 
+    def _is_too_many(self, conn: Connection, names: list[str]) -> bool:
+        asked = {*conn.streams, *conn.mute_streams, *names}
+        return len(asked) > _STREAMS[self.kind]
+
     def _subscribe(self, conn: Connection, names: list[str]) -> None:
         for name in names[: _STREAMS[self.kind]]:
-            self.core.subscribe(conn, name)
+            if self._is_told(conn, name):
+                self.core.subscribe(conn, name)
+            else:
+                conn.mute_streams[name] = None
+
+    def _is_told(self, conn: Connection, name: str) -> bool:
+        """Whether *conn* is of the route by which the stream *name* is told."""
+        if self.kind == "spot":
+            return True
+        channel = re.split("[@_]", name.partition("@")[2] or name[1:])[0]
+        route = "public" if channel in _PUBLIC else "market"
+        return (conn.route or "public") == route
 
     def _refuse(self, conn: Connection, code: int, text: str, req_id: Any) -> None:
         _say(conn, {"code": code, "msg": text, "id": req_id})

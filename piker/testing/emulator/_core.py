@@ -79,8 +79,8 @@ class Venue(Protocol):
         """Return the answer to a GET."""
         ...
 
-    def takes_path(self, path: str) -> bool:
-        """Tell whether websockets are served there."""
+    def refusal(self, url: str) -> int:
+        """Return the status that a websocket is refused with, 0 if it isn't."""
         ...
 
     def opened(self, conn: Connection) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import trio
@@ -131,9 +132,9 @@ class Kraken:
 
     # -- requests of clients -------------------------------------------------------
 
-    def takes_path(self, path: str) -> bool:
-        """Tell whether it is that of version 2."""
-        return path.rstrip("/") == "/v2"
+    def refusal(self, url: str) -> int:
+        """Return 0 for the path of version 2."""
+        return 0 if urlsplit(url).path.rstrip("/") == "/v2" else 404
 
     def opened(self, conn: Connection) -> None:
         """Tell the state of the venue."""

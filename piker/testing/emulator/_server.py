@@ -26,7 +26,7 @@ from ._tape import to_trades
 from ._ws import HIGH_BYTES, Connection, is_message, text_frame
 
 CONTROL: Final = "/_emulator/"
-_HEAD_MAX: Final = 16384
+_HEAD_MAX: Final = 65536  # what is too long for a venue is to be refused by it
 _HOST: Final = "127.0.0.1"
 _TLS: Final = b"\x16\x03"  # how a handshake starts; there is none to be had here
 _NO_TLS: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
@@ -151,8 +151,9 @@ class Server:
         if fault is not None:
             proto.send_response(proto.reject(fault.status, "emulated\n"))
             return False
-        if not self.venue.takes_path(urlsplit(conn.path).path):
-            proto.send_response(proto.reject(404, "no websocket here\n"))
+        host = requests[0].headers.get("Host", "")
+        if status := self.venue.refusal(f"ws://{host}{conn.path}"):
+            proto.send_response(proto.reject(status, "no websocket here\n"))
             return False
         response = proto.accept(requests[0])
         proto.send_response(response)

@@ -55,6 +55,8 @@ class Connection:
     Attributes:
       path: with its query, as it was asked for.
       streams: it listens to, in order of subscription.
+      mute_streams: binance: it asked for them where they aren't told.
+      route: binance: what the path began with, empty for none.
       combined: binance: messages are wrapped with their stream's name.
       size: bytes not yet taken by the kernel.
       lose: market-data frames to leave out, a fault.
@@ -72,6 +74,8 @@ class Connection:
         self.stream = stream
         self.path = path
         self.streams: dict[str, None] = {}
+        self.mute_streams: dict[str, None] = {}
+        self.route = ""
         self.combined = True
         self.proto = ServerProtocol()
         self.size = 0
