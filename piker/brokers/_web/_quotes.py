@@ -82,13 +82,17 @@ class QuoteLine:
         await self.send.send((self.fqme, ticks))
 
     async def _lose(self, reason: str) -> None:
-        """Have what was bid and asked forgotten, and say why; once a loss."""
-        if self._is_lost:
-            return
-        self._is_lost = True
+        """Have what was bid and asked forgotten, and say why once a loss.
+
+        Forgotten with each try to connect again: while its trades are down too, quotes
+        get to nobody.
+        """
         gone = [side_tick("bid", None, None, 0), side_tick("ask", None, None, 0)]
         await self.send.send((self.fqme, gone))
         self._prices.clear()
+        if self._is_lost:
+            return
+        self._is_lost = True
         reason = f"no bids and asks, its trades go on: {reason}"
         await self.send.send(
             Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
