@@ -93,7 +93,7 @@ class QuoteLine:
         if self._is_lost:
             return
         self._is_lost = True
-        reason = f"no bids and asks, its trades go on: {reason}"
+        reason = f"no bids and asks: {reason}"
         await self.send.send(
             Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
         )
