@@ -6,6 +6,7 @@ import json
 import random
 import time
 from functools import partial
+from math import isnan
 
 import pytest
 
@@ -123,7 +124,10 @@ def check(told):
         assert part.symbol
         assert -1 <= part.first <= part.last < 2**63
         for tick in part.ticks:
-            assert 0 < tick.price < 1e15
+            if isnan(tick.price):
+                assert (tick.type in {"bid", "ask"}, tick.size) == (True, 0)
+            else:
+                assert 0 < tick.price < 1e15
             assert 0 <= tick.size < 1e15
             assert 0 <= tick.time_ns < 2**63
             assert -1 <= tick.tid < 2**63
