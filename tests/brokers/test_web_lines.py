@@ -12,7 +12,7 @@ import trio
 
 from piker.brokers._parts import Part
 from piker.brokers._web import Page, RateBudget, Seats, Source, VenueTime, open_hub
-from piker.brokers._web._dialect import Member, Up
+from piker.brokers._web._dialect import Doubt, Member, Up
 from piker.brokers._web._quotes import QuoteLine
 from piker.brokers._web._record import record_markets
 from piker.brokers._web._stream import stream_markets
@@ -163,7 +163,8 @@ async def test_quotes_that_stopped_are_found_out(autojump_clock):
     send, sent = trio.open_memory_channel(100)
     distrusted: list[str] = []
     hub = SimpleNamespace(
-        distrust=distrusted.append, dialect=SimpleNamespace(checks=RateBudget(1, 3.0))
+        distrust=lambda symbol, reason: distrusted.append(f"{symbol}: {reason}"),
+        dialect=SimpleNamespace(checks=RateBudget(1, 3.0)),
     )
     line = QuoteLine(A, hub, Member("a", receive, items), ask, send)
 
@@ -190,7 +191,12 @@ async def test_quotes_that_stopped_are_found_out(autojump_clock):
         fault.clear()
         await trio.sleep(100)
         assert taken() == [(A, asked.ticks[1:])]
-        assert distrusted == [f"the quotes of {A} lag behind its venue"]
+        assert distrusted == [f"a: the quotes of {A} lag behind its venue"]
+        asked.ticks[1] = Tick("bid", 9.2, 7.0)
+        await items.send(Doubt())  # it is our side that lost something
+        await trio.sleep(100)
+        assert taken() == [(A, asked.ticks[1:])]
+        assert len(distrusted) == 1
         tasks.cancel_scope.cancel()
 
 

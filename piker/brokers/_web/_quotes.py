@@ -23,7 +23,7 @@ from piker.errors import VenueError
 from piker.log import get_logger
 from piker.msgs import ASKS, BIDS, Quote, Tick, Warned
 
-from ._dialect import Down, Failed, Item, Member, Up
+from ._dialect import Doubt, Down, Failed, Item, Member, Up
 from ._hub import Hub
 from ._silence import Silence
 
@@ -72,6 +72,8 @@ class QuoteLine:
         elif isinstance(item, Up):
             self._is_lost = False
             self._silence.begin()
+        elif isinstance(item, Doubt):
+            self._prices.clear()  # what was left out may have told others
         elif isinstance(item, Down):
             await self._lose(item.reason)
         elif isinstance(item, Failed):
@@ -104,22 +106,24 @@ class QuoteLine:
         while True:
             await trio.sleep(_LOOK_S)
             heard = self._silence.heard
-            if not self._is_quiet():
+            if not self._silence.is_long or self._has_news(heard):
                 continue
             await turns.spend()
-            if not self._is_quiet() or heard != self._silence.heard:
+            if self._has_news(heard):
                 turns.give_back()
                 continue
             self._silence.note_check()
             await self._check_quiet(heard)
 
-    def _is_quiet(self) -> bool:
-        return not self._is_lost and self._silence.is_long
+    def _has_news(self, heard: int) -> bool:
+        """Whether it is lost, or has told something since, if only to be taken."""
+        waiting = self.member.items.statistics().current_buffer_used
+        return self._is_lost or heard != self._silence.heard or bool(waiting)
 
     async def _check_quiet(self, heard: int) -> None:
         """Ask the venue for its quote; if that has another price, the line is stale.
 
-        After a loss it is news to us, and says nothing of the line.
+        After a loss, or a doubt, it is news to us and says nothing of the line.
         """
         try:
             quote = await self.ask()
@@ -128,14 +132,15 @@ class QuoteLine:
             return
         ticks = [tick for tick in quote.ticks if tick.type in _SIDES]
         await trio.sleep(_LOOK_S)  # the line may be about to tell it
-        if self._is_lost or heard != self._silence.heard:
+        if self._has_news(heard):
             return
         known = dict(self._prices)
         if repr(known) == repr(_prices(ticks)):  # in which nan is nan
             return
         await self._tell(ticks)
         if known:
-            self.hub.distrust(f"the quotes of {self.fqme} lag behind its venue")
+            reason = f"the quotes of {self.fqme} lag behind its venue"
+            self.hub.distrust(self.member.symbol, reason)
 
 
 def _prices(ticks: list[Tick]) -> dict[str, float]:

@@ -191,7 +191,9 @@ def _dialect(base_url: str, line: _Line) -> Dialect:
         decode=decode_message,
         frames_a_s=4,  # five are allowed, pings among them
         connects=connects,  # of an address, 300 within five minutes are allowed
+        # of all connections together
         checks=run_local(("checks", base_url), lambda: RateBudget(1, 3.0)),
+        urgent_checks=run_local(("urgent", base_url), lambda: RateBudget(2, 6.0)),
     )
 
 
