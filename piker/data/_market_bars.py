@@ -41,7 +41,7 @@ class MarketBars:
       warn: takes a sentence about an oddity.
       doubt: takes period and time of a bar that lacks a trade, seconds.
       builders: by period in seconds, empty while there are no buffers.
-      newest: the newest tick of each type.
+      newest: the newest tick of each type; of a side of the book that is gone, too.
       last: price of the newest trade.
       clock: the market's.
       stamps: which of its trades' stamps are believed.
