@@ -13,6 +13,7 @@ from benchmarks import (
     attach,
     boot,
     fanout,
+    history,
     isolation,
     klines,
     replay,
@@ -33,6 +34,7 @@ TINY = {
     "search": lambda: search.run(1, patterns=10, floor_patterns=2),
     "klines": lambda: klines.run(1, bodies=2),
     "wire": lambda: wire.run(1, frames=3000, cuts=1),
+    "history": lambda: history.run(1),
     "store": lambda: store.run(1, rows=3000, appends=3),
     "isolation": lambda: isolation.run(
         1, strikes=("no fault", "datad SIGKILLed"), seconds=0.3, flood=400

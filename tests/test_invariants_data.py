@@ -23,6 +23,7 @@ import trio
 import piker
 from piker.brokers import BACKENDS, get_brokermod, sim
 from piker.data import (
+    HistoryProgress,
     Quote,
     Reconnected,
     datad_init,
@@ -278,7 +279,8 @@ async def test_10_datad_stopped_for_a_while_and_continued(open_test_pikerd):
         await trio.sleep(0.5)
         await check_live_bars(feed.flumes[BTC], began - 60)
         assert datad.restarts == 0
-        assert not len(feed.events)
+        told = [await feed.events.receive() for _ in range(len(feed.events))]
+        assert all(isinstance(event, HistoryProgress) for event in told)
 
 
 # -- 16: how daemons are built -------------------------------------------------
