@@ -141,9 +141,16 @@ class Backfill:
         while self.at_s > max(start_s, self._venue_from_s):
             frame = await self._frame(self.venue, (self.span[0], self.at_s))
             await self._store(frame, stored)
+            self.builder.correct(self._shown(frame.bars))
             if frame.is_last:
                 self._venue_from_s = self.at_s
             self._put(frame.bars, frame.start_s)
+
+    def _shown(self, bars: Bars) -> Bars:
+        """Return those of *bars* that the buffer has: its first ones were cut off."""
+        first, last = self.builder.writer.bounds
+        oldest_s = self.builder.writer.row(first).time if last > first else None
+        return between(bars, oldest_s, None) if oldest_s is not None else _NO_BARS
 
     async def _store(self, frame: Frame, stored: Bars) -> None:
         """Store what of a frame isn't yet."""

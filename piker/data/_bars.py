@@ -138,11 +138,28 @@ class BarBuilder:
         corrected = 0
         for bar in bars.tolist():
             index = writer.find(bar[0])
-            old = writer.row(index) if index < last - MUTABLE else None
-            if old is not None and old != bar and old.time == bar[0]:
+            old = writer.row(index) if index < last else None
+            if old is None or old == bar or old.time != bar[0]:
+                continue
+            if index < last - MUTABLE:
                 writer.correct(index, bar)
-                corrected += 1
+            elif old.time < writer.since_s:  # of the history: no trade is in it
+                writer.rewrite(index, bar, writer.keys(index), writer.marks)
+                self._load_tail()
+                self._flatten()
+            else:
+                continue
+            corrected += 1
         return corrected
+
+    def _flatten(self) -> None:
+        """Have the empty ones of the newest bars go on at the close before them."""
+        close = self._tail[0].close
+        for bar in self._tail:
+            if not bar.count and bar.close != close and bar.time >= self.writer.since_s:
+                bar.open = bar.high = bar.low = bar.close = close
+                self._store(bar, self.writer.marks)
+            close = bar.close
 
     def flat_after(self, time_s: int) -> int:
         """Return the end of the run of empty bars after the one that opens at *time_s*.

@@ -23,7 +23,8 @@ from piker.errors import VenueError
 from piker.log import get_logger
 from piker.msgs import NS, FeedInit, HistoryProgress, MktPair, SessionClock
 from piker.service import collapse_eg, leaves
-from piker.tsp import Span, is_news
+from piker.storage import read_tail
+from piker.tsp import Span, between, is_news, newest_run
 
 from ._backfill import Backfill
 from ._bars import BarBuilder
@@ -47,6 +48,8 @@ LOOK_EVERY_S: Final = 3600.0
 _SETTLE_S: Final = 3.0
 #: More bars in doubt aren't noted at a time: those in between are asked for by hand.
 _DOUBTS_MAX: Final = 1000
+#: So many stored bars are enough to begin with.
+_ENOUGH: Final = 500
 #: Progress is told so often at most.
 _TELL_EVERY_S: Final = 0.25
 
@@ -130,13 +133,29 @@ class History:
         end_s = int(time.time()) // HIST_S * HIST_S
 
         async def ask(venue: VenueBars, period_s: int) -> None:
-            self._ahead[period_s] = (end_s, await venue.newest(period_s, end_s))
+            frame = await self._newest_frame(venue, period_s, end_s)
+            self._ahead[period_s] = (end_s, frame)
 
         async with open_history(mkt) as (get_bars, conf), trio.open_nursery() as tasks:
             venue = VenueBars(get_bars, conf, self.pace, self.warn)
             for period_s in (HIST_S, RT_S) if conf.ahead else ():
                 if period_s in conf.periods_s and self._depth_s(period_s):
                     tasks.start_soon(ask, venue, period_s)
+
+    async def _newest_frame(self, venue: VenueBars, period_s: int, end_s: int) -> Frame:
+        """Return the newest bars: stored ones, if they are many, and what lacks since.
+
+        Raises VenueError.
+        """
+        if self.conf.store and not venue.conf.edition:
+            stored = await trio.to_thread.run_sync(read_tail, self.fqme, period_s)
+            stored = newest_run(between(stored, None, end_s), period_s)
+            least = min(_ENOUGH, venue.conf.max_bars)
+            if len(stored) >= least:
+                since_s = int(stored["time"][-1]) + period_s
+                if since_s > end_s - venue.conf.max_bars * period_s:
+                    return await venue.newest_since(period_s, end_s, stored)
+        return await venue.newest(period_s, end_s)
 
     def _asked_ahead(self, period_s: int, start_s: int) -> Frame | None:
         """Return what is of use of what was asked for ahead."""
@@ -183,7 +202,7 @@ class History:
                 start_s = init.start_ns // NS
                 frame = self._asked_ahead(period_s, start_s)
                 if frame is None:
-                    frame = await venue.newest(period_s, start_s)
+                    frame = await self._newest_frame(venue, period_s, start_s)
             except VenueError as err:
                 faults.append(f"no history: {err}")
             else:

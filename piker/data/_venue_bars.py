@@ -93,6 +93,18 @@ class VenueBars:
             return Frame(bars, end_s)
         return Frame(bars, int(bars["time"][0]), empty=self._holes(bars, period_s))
 
+    async def newest_since(self, period_s: int, end_s: int, stored: Bars) -> Frame:
+        """Return *stored* bars, without holes, and those that follow before *end_s*.
+
+        Raises VenueError, also if the venue's don't follow at once.
+        """
+        since_s = int(stored["time"][-1]) + period_s
+        bars = stored
+        if since_s < end_s:
+            news = await self._answer(period_s, end_s, since_s)
+            bars = np.concatenate((stored, news))
+        return Frame(bars, int(bars["time"][0]), empty=self._holes(bars, period_s))
+
     async def frame(self, period_s: int, span: Span) -> Frame:
         """Return the newest part of *span*, not empty; raises VenueError."""
         start_s, end_s = span

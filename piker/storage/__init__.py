@@ -23,5 +23,6 @@ from ._reader import (
     BarColumns as BarColumns,
     StoredBars as StoredBars,
     read_bars as read_bars,
+    read_tail as read_tail,
 )
 from ._writer import StoreWriter as StoreWriter

@@ -98,6 +98,21 @@ def read_bars(
     raise StoreError(f"{folder} changes faster than it can be read")
 
 
+def read_tail(fqme: str, period_s: int) -> NDArray[np.void]:
+    """Read the bars that are in no month's file yet: quick, and often the newest.
+
+    Returns: dtype OHLCV, ascending; none where there are none or they can't be read.
+    """
+    folder = bars_folder(fqme, period_s)
+    try:
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            return settled(_read_tail(folder / manifest.tail).bars)
+    except (StoreError, OSError):
+        pass  # `read_bars` says what is wrong
+    return np.empty(0, OHLCV)
+
+
 def without_manifest(folder: Path) -> list[str]:
     """Return what is to be said of a folder that has no manifest: mostly nothing."""
     if any(PART.match(p.name) or TAIL.match(p.name) for p in files_in(folder)):

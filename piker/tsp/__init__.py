@@ -22,6 +22,7 @@ from ._gaps import (
     in_order as in_order,
     is_news as is_news,
     merge as merge,
+    newest_run as newest_run,
     open_mask as open_mask,
 )
 from ._hours import Gap as Gap, list_gaps as list_gaps

@@ -200,3 +200,14 @@ def in_order(bars: NDArray[np.void]) -> NDArray[np.void]:
     if np.any(bars[1:][~is_first[1:]] != bars[:-1][~is_first[1:]]):
         raise ValueError("two bars of one time differ")
     return bars[is_first]
+
+
+def newest_run(bars: NDArray[np.void], period_s: int) -> NDArray[np.void]:
+    """Return the newest of *bars*, OHLCV, ascending, back to the first hole.
+
+    Args:
+      bars: shape (n,).
+      period_s: bar length, seconds.
+    """
+    breaks = np.flatnonzero(np.diff(bars["time"]) != period_s)
+    return bars[breaks[-1] + 1 :] if len(breaks) else bars

@@ -637,6 +637,24 @@ async def test_bars_asked_for_ahead_are_used_if_they_reach_the_first_trades(
         place.close(lose=True)
 
 
+async def test_a_first_answer_that_was_cut_off_is_made_good(clock, dirs, tmp_path):
+    """The newest bars lacked: they are flat in the buffer until they are there."""
+    venue = Venue(Truth(13, 3600, share=1.0))
+    get_bars = venue.get_bars
+
+    async def cut_at_first(period_s, end_s, start_s=None):
+        bars = await get_bars(period_s, end_s, start_s)
+        return bars[: len(bars) // 2] if start_s is None else bars
+
+    venue.get_bars = cut_at_first
+    place = Place(tmp_path, venue)
+    async with running(place, NOW_S):
+        with pytest.raises(AssertionError):
+            check_joined(place, NOW_S)
+        await place.until_done()
+        check_joined(place, NOW_S)
+
+
 async def test_one_bar_of_long_ago_costs_no_gigabytes(tmp_path):
     writer = ShmWriter.open(tmp_path / "b", fqme=FQME, period_s=1, capacity=1024)
     writer.since_s = NOW_S
