@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import trio
 
-from piker.errors import VenueError, VenueRefused
+from piker.errors import BadPayload, VenueError, VenueRefused
 from piker.tsp import OHLCV, Span, between, fill_gaps, is_news, missing_spans
 
 from ._bars import BarBuilder
@@ -29,6 +30,10 @@ from ._venue_bars import Bars, Frame, VenueBars
 _WINDOW: Final = 1 << 17
 #: Waits before a venue that doesn't answer is asked for old bars again.
 _RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+#: A span whose answers can't be read is left for later after so many in a row.
+_BAD_TRIES: Final = 5
+#: Bars that are put into the buffer at once: a few ms of work.
+_AT_ONCE: Final = 8192
 _NO_BARS: Final = np.empty(0, OHLCV)
 
 
@@ -80,9 +85,9 @@ class Backfill:
             window = (max(start_s, self.at_s - _WINDOW * self.period_s), self.at_s)
             stored, holes = await self._look(window)
             for hole in reversed(holes):
-                self._put(between(stored, hole[1], self.at_s), hole[1])
+                await self._put(between(stored, hole[1], self.at_s), hole[1])
                 await self._fill(hole, stored, minutes)
-            self._put(between(stored, None, self.at_s), window[0])
+            await self._put(between(stored, None, self.at_s), window[0])
         self.note(self)
 
     async def mend(self, spans: Iterable[Span]) -> None:
@@ -102,6 +107,7 @@ class Backfill:
                 # what was flat at a wrong close is to be flat at the right one
                 calendar = self.builder.calendar
                 bars = fill_gaps(frame.bars, self.period_s, calendar, at_s)
+                bars = bars[_no_worse(bars, stored)]
                 await self._store(replace(frame, bars=bars), stored)
                 self.builder.correct(bars)
                 at_s = start_s if frame.is_last else frame.start_s
@@ -114,7 +120,10 @@ class Backfill:
             return []
         end_s = self.builder.writer.row(index).time
         start_s = max(self.span[0], end_s - _WINDOW * self.period_s)
-        return (await self._look((start_s, end_s)))[1] if end_s > start_s else []
+        if end_s <= start_s:
+            return []
+        holes = (await self._look((start_s, end_s)))[1]
+        return holes if self.keeper.is_readable else []
 
     async def reach(self, time_s: int) -> None:
         """Wait until it has got to *time_s*, or to its end."""
@@ -136,7 +145,7 @@ class Backfill:
         start_s, _ = hole
         if self.venue is None or self.period_s not in self.venue.conf.periods_s:
             if self.period_s == RT_S and start_s < self.at_s:
-                self._put(await _stand_ins(hole, minutes), start_s)
+                await self._put(await _stand_ins(hole, minutes), start_s)
             return
         while self.at_s > max(start_s, self._venue_from_s):
             frame = await self._frame(self.venue, (self.span[0], self.at_s))
@@ -144,7 +153,9 @@ class Backfill:
             self.builder.correct(self._shown(frame.bars))
             if frame.is_last:
                 self._venue_from_s = self.at_s
-            self._put(frame.bars, frame.start_s)
+            # without a bar it says nothing of what is stored from before the hole
+            reach_s = frame.start_s if len(frame.bars) else max(frame.start_s, start_s)
+            await self._put(frame.bars, reach_s)
 
     def _shown(self, bars: Bars) -> Bars:
         """Return those of *bars* that the buffer has: its first ones were cut off."""
@@ -160,7 +171,7 @@ class Backfill:
 
     async def _frame(self, venue: VenueBars, span: Span) -> Frame:
         """Return the newest part of a span, however long the venue takes."""
-        tries = 0
+        tries = bad = 0
         while True:
             try:
                 frame = await venue.frame(self.period_s, span)
@@ -168,6 +179,10 @@ class Backfill:
                 self.warn(f"no older {self.period_s} s bars can be had by this: {err}")
                 return Frame(_NO_BARS, span[0], is_last=True)
             except VenueError as err:
+                bad = bad + 1 if isinstance(err, BadPayload) else 0
+                if bad > _BAD_TRIES:
+                    self.warn(f"some {self.period_s} s bars can't be read by us: {err}")
+                    return Frame(_NO_BARS, span[0], is_last=True)
                 self.reason = str(err)
                 self.note(self)
                 await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
@@ -176,16 +191,30 @@ class Backfill:
                 self.reason = ""
                 return frame
 
-    def _put(self, bars: Bars, start_s: int) -> None:
+    async def _put(self, bars: Bars, start_s: int) -> None:
         """Take bars that reach back to *start_s* into the buffer, if it has room."""
         if start_s >= self.at_s:
             return  # a frame went further back
-        self.builder.prepend(bars)
+        for end in range(len(bars), 0, -_AT_ONCE):
+            self.builder.prepend(bars[max(0, end - _AT_ONCE) : end])
+            await trio.lowlevel.checkpoint()  # quotes go on meanwhile
         self.bars += len(bars)
         self.at_s = start_s
         self._moved.set()
         self._moved = trio.Event()
         self.note(self)
+
+
+def _no_worse(bars: Bars, known: Bars) -> npt.NDArray[np.bool_]:
+    """Tell which of *bars* don't say that nothing traded where *known* knows better."""
+    if not len(known):
+        return np.ones(len(bars), np.bool_)
+    at = np.minimum(np.searchsorted(known["time"], bars["time"]), len(known) - 1)
+    same = known["time"][at] == bars["time"]
+    worse: npt.NDArray[np.bool_] = (
+        same & (bars["count"] == 0) & (known["count"][at] > 0)
+    )
+    return ~worse
 
 
 async def _stand_ins(hole: Span, minutes: Backfill) -> Bars:

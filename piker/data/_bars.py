@@ -25,6 +25,7 @@ from ._shm import MUTABLE, SEEN_BITS, Keys, Marks, ShmWriter
 
 _FULL: Final = (1 << SEEN_BITS) - 1
 _BULK: Final = 64  # flat bars from which on numpy is faster than one by one
+_FLAT_MAX: Final = 3600  # flat bars looked at after one that is corrected
 _CHUNK: Final = 1 << 16  # flat bars made at once
 _TOO_LARGE: Final = 1 << 63  # for a word of the buffer
 _TOO_MANY: Final = 1 << 32  # for one trade to stand for: sums have room
@@ -102,6 +103,7 @@ class BarBuilder:
         """Take up the buffer as it is: once opened, or filled from elsewhere."""
         marks = self.writer.marks
         self._dirty = None
+        self.since_ns = max(self.since_ns, self.writer.since_s * NS)
         self._last_tid, self._last_ns = marks.last_tid, marks.last_time_ns
         self._seen = marks.seen
         self._resumed_ns = marks.last_time_ns
@@ -141,6 +143,8 @@ class BarBuilder:
             old = writer.row(index) if index < last else None
             if old is None or old == bar or old.time != bar[0]:
                 continue
+            if old[-1] and not bar[-1]:
+                continue  # trades that were heard of are no less true
             if index < last - MUTABLE:
                 writer.correct(index, bar)
             elif old.time < writer.since_s:  # of the history: no trade is in it
@@ -168,8 +172,12 @@ class BarBuilder:
         """
         writer = self.writer
         _, last = writer.bounds
-        index = writer.find(time_s + self.period_s)
-        while index < last - MUTABLE and not writer.row(index)[-1]:
+        index = writer.find(time_s)
+        if index >= last or writer.row(index).time != time_s:
+            return time_s + self.period_s
+        index += 1
+        stop = min(last - MUTABLE, index + _FLAT_MAX)
+        while index < stop and not writer.row(index)[-1]:
             index += 1
         return writer.row(index).time if index < last else time_s + self.period_s
 
@@ -228,6 +236,12 @@ class BarBuilder:
     def newest_s(self) -> int | None:
         """Time of the newest bar, None if there is none."""
         return self._tail[-1].time if self._tail else None
+
+    @property
+    def oldest_s(self) -> int:
+        """Time of the oldest bar, 0 if there is none."""
+        first, last = self.writer.bounds
+        return self.writer.row(first).time if last > first else 0
 
     @property
     def close(self) -> float:

@@ -48,6 +48,8 @@ LOOK_EVERY_S: Final = 3600.0
 _SETTLE_S: Final = 3.0
 #: More bars in doubt aren't noted at a time: those in between are asked for by hand.
 _DOUBTS_MAX: Final = 1000
+#: A bar is whole so long after its end, by the venue's time.
+_CLOSED_NS: Final = 2 * NS
 #: So many stored bars are enough to begin with.
 _ENOUGH: Final = 500
 #: Progress is told so often at most.
@@ -101,7 +103,7 @@ class History:
         default_factory=lambda: {RT_S: _Doubts(), HIST_S: _Doubts()}
     )
     _is_running: bool = False
-    _ahead: dict[int, tuple[int, Frame]] = field(default_factory=dict)
+    _ahead: dict[int, tuple[int, int, Frame]] = field(default_factory=dict)
     _is_asked: trio.Event = field(default_factory=_set_event)
     _newest: dict[int, Frame] = field(default_factory=dict)
     _told_at: dict[int, float] = field(default_factory=dict)
@@ -119,12 +121,13 @@ class History:
         self._ahead.clear()
         self._is_asked = trio.Event()
         task_status.started()
-        with trio.move_on_after(NEWEST_DEADLINE_S):
-            try:
+        try:
+            with trio.move_on_after(NEWEST_DEADLINE_S):
                 await self._ask_all_ahead(mkt)
-            except Exception as err:  # noqa: BLE001 - said when it is asked again
-                log.debug("history of %s, asked ahead: %r", self.fqme, err)
-        self._is_asked.set()
+        except Exception as err:  # noqa: BLE001 - said when it is asked again
+            log.debug("history of %s, asked ahead: %r", self.fqme, err)
+        finally:
+            self._is_asked.set()
 
     async def _ask_all_ahead(self, mkt: MktPair) -> None:
         open_history = get_eps(self.mod, "datad").get("open_history_client")
@@ -133,8 +136,9 @@ class History:
         end_s = int(time.time()) // HIST_S * HIST_S
 
         async def ask(venue: VenueBars, period_s: int) -> None:
+            asked_ns = time.time_ns()
             frame = await self._newest_frame(venue, period_s, end_s)
-            self._ahead[period_s] = (end_s, frame)
+            self._ahead[period_s] = (asked_ns, end_s, frame)
 
         async with open_history(mkt) as (get_bars, conf), trio.open_nursery() as tasks:
             venue = VenueBars(get_bars, conf, self.pace, self.warn)
@@ -157,10 +161,15 @@ class History:
                     return await venue.newest_since(period_s, end_s, stored)
         return await venue.newest(period_s, end_s)
 
-    def _asked_ahead(self, period_s: int, start_s: int) -> Frame | None:
-        """Return what is of use of what was asked for ahead."""
-        end_s, frame = self._ahead.pop(period_s, (0, None))
-        if frame is None or not frame.start_s < start_s <= end_s:
+    def _asked_ahead(self, period_s: int, init: FeedInit) -> Frame | None:
+        """Return what is of use of what was asked for ahead: bars that were closed."""
+        asked_ns, end_s, frame = self._ahead.pop(period_s, (0, 0, None))
+        if frame is None or isinstance(init.clock, SessionClock):
+            return None
+        venue_ns = asked_ns + init.clock.now_ns() - time.time_ns()
+        is_closed = venue_ns >= init.start_ns + _CLOSED_NS
+        start_s = init.start_ns // NS
+        if not is_closed or not frame.start_s < start_s <= end_s:
             return None
         return frame.before(start_s)
 
@@ -200,7 +209,7 @@ class History:
         async def ask(venue: VenueBars, period_s: int) -> None:
             try:
                 start_s = init.start_ns // NS
-                frame = self._asked_ahead(period_s, start_s)
+                frame = self._asked_ahead(period_s, init)
                 if frame is None:
                     frame = await self._newest_frame(venue, period_s, start_s)
             except VenueError as err:
@@ -246,6 +255,7 @@ class History:
             self.warn(f"its history stands still by a fault: {leaves(err)[0]!r}")
         finally:
             self._is_running = False
+            self.progress = {p: t for p, t in self.progress.items() if t.done >= 1}
 
     async def _keep_all(self, builders: Builders, venue: VenueBars | None) -> None:
         fills = {p: self._backfill(each, venue) for p, each in builders.items()}
@@ -274,23 +284,31 @@ class History:
             if fill.keeper is not None:
                 await self._store_newest(fill.keeper)
                 tasks.start_soon(_save_live, fill.builder, fill.keeper)
-            await fill.run(minutes)
-            await self._mend(fill)
+            try:
+                await fill.run(minutes)
+                await self._mend(fill)
+            except Exception as err:  # what closes is stored all the same
+                log.exception("history of %s failed", self.fqme)
+                self.warn(f"its history stands still by a fault: {leaves(err)[0]!r}")
+            await trio.sleep_forever()
 
     async def _mend(self, fill: Backfill) -> None:
         """Ask again, for ever: soon for a bar in doubt, now and then for what lacks."""
         doubts = self._doubts[fill.period_s]
+        look_at = trio.current_time() + LOOK_EVERY_S
         while True:
-            with trio.move_on_after(LOOK_EVERY_S) as look:
+            with trio.move_on_at(look_at) as look:
                 await doubts.wait()
-            if look.cancelled_caught:
+            if look.cancelled_caught or trio.current_time() >= look_at:
+                look_at = trio.current_time() + LOOK_EVERY_S
                 await fill.mend(await fill.holes())
                 continue
             await trio.sleep(_SETTLE_S)  # the venue's bars may be behind its trades
             times, doubts.times = doubts.times, set()
             doubts.event = trio.Event()
-            ends = {at: fill.builder.flat_after(at) for at in sorted(times)}
-            await fill.mend(ends.items())
+            oldest_s = fill.builder.oldest_s
+            for at in sorted(at for at in times if at >= oldest_s):
+                await fill.mend([(at, fill.builder.flat_after(at))])
 
     def doubt(self, period_s: int, time_s: int) -> None:
         """Note that a bar may lack a trade: the venue is asked for it again."""

@@ -42,6 +42,7 @@ class Keeper:
       warn: takes a sentence about what can't be stored.
       edition: of the market, see `HistoryConf`.
       stored: bars appended since it was made.
+      is_readable: whether the newest `read` could read it.
     """
 
     fqme: str
@@ -49,21 +50,25 @@ class Keeper:
     warn: Callable[[str], None]
     edition: str = ""
     stored: int = 0
+    is_readable: bool = True
     _writer: StoreWriter | None = None
+    _fold_at: float = -float("inf")
     _retry_at: float = -float("inf")
     _lock: trio.Lock = field(default_factory=trio.Lock)
 
     async def read(self, span: Span, newest: int | None = None) -> Bars:
         """Return the stored bars of a span; none where they can't be read."""
         async with self._lock:
-            if not await self._open():
+            self.is_readable = await self._open()
+            if not self.is_readable:
                 return np.empty(0, OHLCV)
             try:
                 read = partial(read_bars, newest=newest)
                 found = await trio.to_thread.run_sync(
                     read, self.fqme, self.period_s, *span
                 )
-            except StoreError as err:
+            except (StoreError, OSError) as err:
+                self.is_readable = False
                 self.warn(f"stored bars can't be read by piker: {err}")
                 return np.empty(0, OHLCV)
         for fault in found.damaged:
@@ -79,15 +84,23 @@ class Keeper:
         """Store bars durably; tell whether they are."""
         if not len(bars):
             return True
-        done = await self._write(lambda writer: _append(writer, bars))
+        done = await self._write(lambda writer: writer.append(bars))
         self.stored += len(bars) if done else 0
+        is_due = self._wants_fold and trio.current_time() >= self._fold_at
+        # what is appended is durable whatever becomes of the fold
+        if done and is_due and not await self._write(StoreWriter.fold):
+            self._fold_at = trio.current_time() + RETRY_S
         return done
+
+    @property
+    def _wants_fold(self) -> bool:
+        return self._writer is not None and self._writer.wants_fold
 
     async def note_empty(self, spans: Iterable[Span]) -> None:
         """Note durably that the venue has no bar in these spans."""
         spans = list(spans)
         if spans:
-            await self._write(lambda writer: _note_empty(writer, spans))
+            await self._write(lambda writer: writer.note_empty(spans))
 
     @property
     def empty(self) -> tuple[Span, ...]:
@@ -137,17 +150,6 @@ class Keeper:
         if not isinstance(err, StoreFull) and self._writer is not None:
             self._writer.close()  # its file may be unusable: one is opened anew
             self._writer = None
-
-
-def _append(writer: StoreWriter, bars: Bars) -> None:
-    writer.append(bars)
-    if writer.wants_fold:
-        writer.fold()
-
-
-def _note_empty(writer: StoreWriter, spans: list[Span]) -> None:
-    for span in spans:
-        writer.note_empty(*span)
 
 
 @dataclass(eq=False)

@@ -41,6 +41,7 @@ from piker.msgs import (
     FeedEvent,
     FeedInit,
     FlumeMsg,
+    HistoryProgress,
     Quote,
     Reconnected,
     SessionClock,
@@ -128,7 +129,7 @@ class Market:
     def __post_init__(self) -> None:
         self._odd = Oddities(self.fqme, self._tell)
         self.history = History(
-            self.fqme, self.mod, self.conf, self.pace, self._tell, self._odd.warn
+            self.fqme, self.mod, self.conf, self.pace, self._progress, self._odd.warn
         )
         self.bars = MarketBars(self._odd.warn, self.history.doubt)
 
@@ -396,6 +397,12 @@ class Market:
     def _tell(self, event: FeedEvent) -> None:
         for sub in self.subs:
             sub.push_event(event)
+
+    def _progress(self, told: HistoryProgress) -> None:
+        """Pass on how far its past is loaded; what lacked at first may be there now."""
+        if told.done >= 1:
+            self._odd.no_history = ""
+        self._tell(told)
 
     def _lost(self, err: PikerError) -> None:
         log.warning("lost the source of %s: %s", self.fqme, err)

@@ -46,10 +46,11 @@ async def read_past(
     start_s, end_s = (None if at is None else int(at // 1) for at in span)
     if start_s is not None:
         start_s -= start_s % period_s
+    whole_s = end_s if end_s is None else -(-end_s // period_s) * period_s
     newer = np.empty(0, OHLCV)
     if held is not None:
-        newer = held.slice(start_s, end_s).to_structured()
-    upto_s = int(newer["time"][0]) if len(newer) else end_s
+        newer = held.slice(start_s, whole_s).to_structured()
+    upto_s = int(newer["time"][0]) if len(newer) else whole_s
     bars = newer
     if start_s is None or upto_s is None or start_s < upto_s:
         found = await trio.to_thread.run_sync(

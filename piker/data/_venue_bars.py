@@ -151,7 +151,7 @@ class VenueBars:
             self.warn(f"{period_s} s bars of its venue are left out by this: {what}")
             for _, each in faults[1:]:
                 is_off = is_off | each
-            self._dropped |= set(bars["time"][is_off].tolist())
+            self._dropped = set(bars["time"][is_off].tolist())
             bars = bars[~is_off]
         try:
             return between(in_order(bars), *within)
@@ -159,11 +159,15 @@ class VenueBars:
             raise BadPayload(f"of {period_s} s bars, {err}") from None
 
     def _holes(self, bars: Bars, period_s: int) -> tuple[Span, ...]:
-        """Return what lacks between bars, but for those that were left out here."""
+        """Return what lacks between bars, but for those that were left out here.
+
+        A hole that is longer than an answer may be one in the answer only.
+        """
         time_s = bars["time"]
         found = []
         for at in np.flatnonzero(np.diff(time_s) > period_s):
-            span = (int(time_s[at]) + period_s, int(time_s[at + 1]))
-            if self._dropped.isdisjoint(range(*span, period_s)):
-                found.append(span)
+            first_s, end_s = int(time_s[at]) + period_s, int(time_s[at + 1])
+            is_short = end_s - first_s <= self.conf.max_bars * period_s
+            if is_short and not any(first_s <= t < end_s for t in self._dropped):
+                found.append((first_s, end_s))
         return tuple(found)

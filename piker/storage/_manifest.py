@@ -10,6 +10,7 @@ every version: what no longer fits it is not believed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -123,12 +124,12 @@ def seal(body: bytes, version: int = VERSION) -> bytes:
     )
 
 
-def add_span(
-    spans: tuple[tuple[int, int], ...], first_s: int, end_s: int
+def add_spans(
+    spans: tuple[tuple[int, int], ...], more: Iterable[tuple[int, int]]
 ) -> tuple[tuple[int, int], ...]:
-    """Return *spans* with one more, those that touch joined; disjoint, ascending."""
+    """Return *spans* and *more*, those that touch joined; disjoint, ascending."""
     joined: list[tuple[int, int]] = []
-    for first, end in sorted([*spans, (first_s, end_s)]):
+    for first, end in sorted([*spans, *more]):
         if joined and first <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
         elif end > first:

@@ -11,7 +11,7 @@ use by two threads at once.
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ from piker.tsp import find_fault
 
 from ._folder import Folder
 from ._layout import bars_folder, months_of, part_name, tail_name
-from ._manifest import add_span
+from ._manifest import add_spans
 from ._parts import write_part
 from ._reader import settled
 from ._tail import TailWriter, rescue_tail
@@ -112,16 +112,16 @@ class StoreWriter:
         with self._writing():
             self._tail.append(bars)
 
-    def note_empty(self, first_s: int, end_s: int) -> None:
-        """Note durably that the venue has nothing from *first_s* to before *end_s*.
+    def note_empty(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Note durably that the venue has nothing in *spans*: (first, end), epoch s.
 
         Raises: as `fold`.
         """
         manifest = self._files.manifest
-        spans = add_span(manifest.empty, first_s, end_s)
-        if spans != manifest.empty:
+        empty = add_spans(manifest.empty, spans)
+        if empty != manifest.empty:
             with self._writing():
-                self._files.put(msgspec.structs.replace(manifest, empty=spans))
+                self._files.put(msgspec.structs.replace(manifest, empty=empty))
 
     def fold(self) -> None:
         """Move the tail's bars into the files of their months.

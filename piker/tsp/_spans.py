@@ -5,7 +5,9 @@ A span is (start, end) in epoch seconds, the end exclusive; both are whole perio
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -39,10 +41,12 @@ def missing_spans(
     before = np.concatenate(([start_s - period_s], inside))
     after = np.append(inside, end_s)
     known = list(known)
+    ends = [end_s for _, end_s in known]
     found: list[Span | None] = []
     for at in np.flatnonzero(after - before > period_s):
         run = (int(before[at]) + period_s, int(after[at]))
-        found += [_open_part(span, period_s, calendar) for span in without(run, known)]
+        near = islice(known, bisect_right(ends, run[0]), None)
+        found += [_open_part(span, period_s, calendar) for span in without(run, near)]
     return [span for span in found if span is not None]
 
 

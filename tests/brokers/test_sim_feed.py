@@ -10,7 +10,7 @@ import trio
 
 from piker.brokers import Reached, ResumePoint, sim
 from piker.brokers.sim import _worlds as worlds
-from piker.brokers.sim._feed import get_mkt_info
+from piker.brokers.sim._feed import get_mkt_info, open_history_client
 from piker.brokers.sim._worlds import find
 from piker.errors import ConfigError, SessionFileError, SymbolNotFound
 from piker.msgs import NS, SessionClock, WallClock
@@ -275,3 +275,14 @@ async def test_what_can_be_played_of_a_torn_session_is_sent(conf, tmp_path):
     send.close()
     sent = [item async for item in receive]
     assert sum(len(batch) for _, batch in sent) == ticks > 1000
+
+
+async def test_the_newest_bars_of_a_closed_market_are_those_of_before(tmp_path):
+    with private_dirs(tmp_path):
+        mkt, world = await get_mkt_info("tsla.nasdaq.sim")
+        opens_s = world.calendar.next_open(1_700_000_000 + 3 * 86_400)
+        async with open_history_client(mkt) as (get_bars, conf):
+            for period_s in conf.periods_s:
+                bars = await get_bars(period_s, opens_s - opens_s % 60)
+                assert len(bars) >= 100
+                assert not world.calendar.is_open(int(bars["time"][-1]) + period_s)

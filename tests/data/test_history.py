@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from piker.brokers import HistoryConf
 from piker.config import DataConf
+from piker.data import _history, _keeper
 from piker.data._bars import BarBuilder
 from piker.data._history import History
 from piker.data._shm import ShmArray, ShmWriter
@@ -27,12 +28,13 @@ from piker.errors import (
     BadPayload,
     NoData,
     RateLimited,
+    StoreFull,
     UsageError,
     VenueRefused,
     VenueUnreachable,
 )
 from piker.msgs import NS, FeedInit, FlumeMsg, Quote, Tick
-from piker.storage import StoreWriter, read_bars, verify
+from piker.storage import StoreWriter, list_stores, read_bars, verify
 from piker.testing import private_dirs
 from piker.tsp import OHLCV, aggregate, between, fill_gaps, find_fault, resample
 from tests.data._scripted import make_mkt
@@ -164,7 +166,7 @@ class Place:
         points = [b.resume_point() for b in self.builders.values()]
         if not from_s:
             from_s = min((p[0] // NS for p in points if p), default=self.start_s)
-            from_s = max(from_s, BEGIN_S)
+            from_s = max(from_s - 512, BEGIN_S)  # as sources do, by their ids
         for builder in self.builders.values():
             builder.apply(self.venue.truth.ticks(from_s, upto_s))
             builder.advance_to(int(upto_s))
@@ -324,6 +326,12 @@ def clock(autojump_clock):
 def dirs(tmp_path):
     with private_dirs(tmp_path / "dirs") as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """No deadline passes of a clock that jumps while a thread works."""
+    monkeypatch.setattr(_history, "NEWEST_DEADLINE_S", 1e6)
 
 
 @asynccontextmanager
@@ -566,6 +574,9 @@ async def test_a_client_reads_what_is_older_than_the_buffer(clock, dirs, tmp_pat
         both = (int(older["time"][4]), BEGIN_S + 70)
         assert np.array_equal(await flume.read(*both), between(every, *both))
         assert np.array_equal(await flume.read(period_s=1), place.rows(1))
+        within = BEGIN_S + 1860 - 600 * 2
+        (*_, last) = (await flume.read(BEGIN_S, within, 600)).tolist()
+        assert last in resample(every, 600, LOT).tolist(), "a whole one, cut by nobody"
         for bad in (0, -60):
             with pytest.raises(UsageError):
                 await flume.read(period_s=bad)
@@ -625,7 +636,7 @@ async def test_bars_asked_for_ahead_are_used_if_they_reach_the_first_trades(
     for ours_s, requests in ((NOW_S, 2), (NOW_S + 59, 2), (NOW_S - 120, 4)):
         monkeypatch.setattr("time.time", lambda at=ours_s: at)
         venue.requests.clear()
-        place = Place(tmp_path, venue)
+        place = Place(tmp_path, venue, store=False)
         place.open()
         await place.history.ask_ahead(MKT)
         await place.begin(NOW_S)
@@ -635,6 +646,150 @@ async def test_bars_asked_for_ahead_are_used_if_they_reach_the_first_trades(
             assert got["time"][-1] == place.start_s - period_s
             assert np.isin(got, venue.truth.bars[period_s]).all()
         place.close(lose=True)
+
+
+async def test_bars_that_still_formed_when_asked_for_ahead_are_asked_for_again(
+    clock, dirs, tmp_path, monkeypatch
+):
+    """Our clock was ahead of the venue's, and to describe the market took a while."""
+    venue = Venue(Truth(14, 3600, share=1.0), ahead=True)
+    venue.now_s = NOW_S
+    place = Place(tmp_path, venue, store=False)
+    place.open()
+    now_ns = (place.init(NOW_S).start_ns // NS - 2) * NS
+    monkeypatch.setattr("time.time_ns", lambda: now_ns)
+    monkeypatch.setattr("time.time", lambda: NOW_S)
+    await place.history.ask_ahead(MKT)
+    await place.begin(NOW_S)
+    assert len(venue.requests) == 4
+    place.close(lose=True)
+
+
+async def test_a_cancelled_question_ahead_holds_up_nobody(clock, dirs, tmp_path):
+    venue = Venue(Truth(15, 3600), ahead=True)
+    place = Place(tmp_path, venue, store=False)
+    place.open()
+    sound, venue.get_bars = venue.get_bars, trio.sleep_forever
+    venue.get_bars = lambda *_: trio.sleep_forever()
+    with trio.move_on_after(1):
+        await place.history.ask_ahead(MKT)
+    venue.get_bars = sound
+    began = trio.current_time()
+    assert not await place.begin(NOW_S)
+    assert trio.current_time() - began < 1
+    place.close(lose=True)
+
+
+async def test_a_lone_old_bar_makes_no_years_of_nothing(clock, dirs, tmp_path):
+    """What is empty for good is what lacks within an answer's length, no more."""
+    venue = Venue(Truth(16, 3600, share=1.0), max_bars=20)
+    get_bars = venue.get_bars
+
+    async def with_a_lone_one(period_s, end_s, start_s=None):
+        bars = await get_bars(period_s, end_s, start_s)
+        lone = bars[:1].copy()
+        lone["time"] = 60
+        return np.concatenate((lone, bars[1:]))
+
+    venue.get_bars = with_a_lone_one
+    place = Place(tmp_path, venue)
+    async with running(place, NOW_S):
+        venue.get_bars = get_bars
+        place.history.mod = venue.module()
+        await place.until_done()
+    again = Place(tmp_path, venue)
+    async with running(again, NOW_S):
+        await again.until_done()
+        check_joined(again, NOW_S)
+
+
+async def test_trades_of_before_that_come_again_are_no_doubts(clock, dirs, tmp_path):
+    """A source that is resumed sends what is known as well, from long before."""
+    truth = Truth(17, 3700, share=1.0)
+    place = Place(tmp_path, Venue(truth))
+    place.open()
+    await place.begin(NOW_S)
+    place.take(NOW_S, NOW_S + 30)
+    place.close()
+    place.open()
+    for builder in place.builders.values():
+        builder.apply(truth.ticks(NOW_S - 300, NOW_S + 40))
+        builder.apply([Tick("trade", 1.0, 0.001, NS, 10**6)])
+        assert not builder.late
+        assert not builder.stats.too_late
+    place.close(lose=True)
+
+
+async def test_stored_bars_from_before_the_venues_are_shown(clock, dirs, tmp_path):
+    """The venue has none as old; what lacks in between is flat."""
+    truth = Truth(18, 3600, share=1.0)
+    with closing(StoreWriter(FQME, 60)) as before:
+        before.append(truth.bars[60][:30])
+    place = Place(tmp_path, Venue(truth, oldest_s=BEGIN_S + 2400))
+    async with running(place, NOW_S):
+        await place.until_done()
+        rows = place.rows(60)
+        assert rows["time"][0] == BEGIN_S
+        assert np.array_equal(rows[:30], truth.bars[60][:30])
+        assert not rows["count"][30:40].any()
+        assert np.all(np.diff(rows["time"]) == 60)
+
+
+async def test_a_store_that_fails_once_stops_neither_past_nor_present(
+    clock, dirs, tmp_path, monkeypatch
+):
+    truth = Truth(19, 4000, share=1.0)
+    place = Place(tmp_path, Venue(truth))
+    async with running(place, NOW_S):
+        await place.until_done()
+        real = _keeper.read_bars
+
+        def full(*args, **kwargs):
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(_keeper, "read_bars", full)
+        asked = len(place.venue.requests)
+        await trio.sleep(4000)
+        assert len(place.venue.requests) == asked, "not to be read isn't to lack"
+        monkeypatch.setattr(_keeper, "read_bars", real)
+        place.take(NOW_S, NOW_S + 100)
+        await trio.sleep(20)
+        stored = read_bars(FQME, 1, NOW_S, NOW_S + 99).bars()
+        assert np.array_equal(stored, between(truth.bars[1], NOW_S, NOW_S + 99))
+
+
+async def test_doubts_hold_up_no_look_for_what_lacks(clock, dirs, tmp_path):
+    truth = Truth(20, 3600, share=1.0)
+    venue = Venue(truth, oldest_s=NOW_S - 600)
+    place = Place(tmp_path, venue)
+    async with running(place, NOW_S):
+        await place.until_done()
+        venue.oldest_s = 0
+        for _ in range(6):
+            place.history.doubt(60, NOW_S - 300)
+            await trio.sleep(1800)
+        assert read_bars(FQME, 60).bars()["time"][0] == BEGIN_S
+
+
+async def test_a_fold_that_fails_makes_nothing_be_stored_twice(
+    clock, dirs, tmp_path, monkeypatch
+):
+    def full(writer):
+        raise StoreFull("no room")
+
+    monkeypatch.setattr(StoreWriter, "wants_fold", property(lambda _: True))
+    monkeypatch.setattr(StoreWriter, "fold", full)
+    truth = Truth(21, 4000, share=1.0)
+    place = Place(tmp_path, Venue(truth))
+    async with running(place, NOW_S):
+        await place.until_done()
+        for at in range(NOW_S, NOW_S + 200, 20):
+            place.take(at, at + 20)
+            await trio.sleep(6)
+        await trio.sleep(60)
+        info = {each.period_s: each for each in list_stores()}
+    bars = len(read_bars(FQME, 1))
+    assert info[1].tail <= bars + 100, "but for those a late trade may change"
 
 
 async def test_a_first_answer_that_was_cut_off_is_made_good(clock, dirs, tmp_path):

@@ -116,7 +116,7 @@ def test_where_it_can_not_be_told_what_counts_nothing_is_removed(monkeypatch):
     for name in (manifest.tail, *(p.file for p in manifest.parts.values())):
         assert (writer.folder / name).exists()
     assert stored() == bars.tobytes()
-    for change in (lambda: writer.append(bars), lambda: writer.note_empty(0, 60)):
+    for change in (lambda: writer.append(bars), lambda: writer.note_empty([(0, 60)])):
         with pytest.raises(StoreError, match="open them anew"):
             change()
     anew = StoreWriter(FQME, 60)  # the lock is free

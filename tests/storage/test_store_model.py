@@ -41,7 +41,7 @@ from piker.storage import (
     stored_folders,
     verify,
 )
-from piker.storage._manifest import add_span, read_manifest, seal
+from piker.storage._manifest import add_spans, read_manifest, seal
 from piker.storage._tail import RECORD, decode, encode
 from piker.tsp import OHLCV
 
@@ -107,8 +107,8 @@ class Store(RuleBasedStateMachine):
 
     @rule(first=st.integers(0, 50), length=st.integers(0, 9))
     def note_empty(self, first, length):
-        self.writer.note_empty(first, first + length)
-        self.empty = add_span(self.empty, first, first + length)
+        self.writer.note_empty([(first, first + length)])
+        self.empty = add_spans(self.empty, [(first, first + length)])
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
@@ -180,7 +180,7 @@ def test_a_changed_bit_costs_its_bar_only(bit):
 def test_spans_join(spans):
     got, model = (), set()
     for first, length in spans:
-        got = add_span(got, first, first + length)
+        got = add_spans(got, [(first, first + length)])
         model |= set(range(first, first + length))
     assert {t for first, end in got for t in range(first, end)} == model
     assert all(a[1] < b[0] for a, b in pairwise(got))

@@ -34,8 +34,7 @@ from ._worlds import (
     world_clock,
 )
 
-_BARS_1S: Final = 1800
-_BARS_MAX: Final = 5000
+_BARS_MAX: Final = 1800
 _LOOK_AHEAD: Final = (
     4000  # frames in which a recorded market's first trade is looked for
 )
@@ -74,8 +73,13 @@ async def open_history_client(
 def _bars(
     world: World, period_s: int, end_s: int, start_s: int | None
 ) -> npt.NDArray[np.void]:
-    rows = _BARS_1S if period_s < 60 else _BARS_MAX
+    rows = _BARS_MAX
     end_s -= end_s % period_s
+    if start_s is None and not world.calendar.open_seconds(
+        end_s - rows * period_s, end_s
+    ):
+        # closed for as long as that: the newest are of before
+        end_s = world.calendar.prev_open(end_s - 1) // period_s * period_s + period_s
     least = end_s - rows * period_s
     start_s = max(least, 0 if start_s is None else start_s, 0)
     start_s -= start_s % period_s
