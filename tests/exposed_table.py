@@ -14,6 +14,7 @@ _DATAD = _ANY | {
     "piker.data._daemon:_setup_persistent_datad",
     "piker.data._rpc:describe_markets",
     "piker.data._rpc:feed_stats",
+    "piker.data._rpc:mend_store",
     "piker.data._rpc:open_feed_bus",
     "piker.data._rpc:open_frame_stream",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._run import options_of, say, settle
+from ._run import options_of, run_async, say, settle
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from piker.msgs import MendProgress
+    from piker.service import Addr
     from piker.storage import StoreInfo
     from piker.tsp import Gap
 
@@ -205,19 +207,40 @@ def verify_(
 
 
 @app.command(name="repair")
-def repair_(fqme: Market, period: Period, as_json: AsJson = False) -> None:
-    """Set damaged files aside, so that what is left can be read and added to."""
-    from piker.storage import repair
+def repair_(
+    ctx: typer.Context,
+    fqme: Market,
+    period: Period,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Don't ask the venue.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set damaged files aside, then ask the venue for the bars that lack.
+
+    Between the first stored bar and the last; those that are there stay as they are.
+    """
+    from piker.errors import StoreError
+    from piker.storage import stored_span
 
     from ._show import put_json
 
-    faults = repair(fqme, period)
+    span = (0, 0)
+    with suppress(StoreError):  # of a broken manifest, or told just below
+        span = stored_span(fqme, period)
+    told: dict[str, Any] = {"fqme": fqme, "period_s": period}
+    told["set_aside"] = _set_aside(fqme, period, offline=offline)
+    found = None if offline else run_async(options_of(ctx), _mend, fqme, period, span)
+    told |= {name: getattr(found, name, None) for name in ("lacked", "filled", "left")}
+    if found is not None:
+        say(
+            f"{found.lacked:,} bars lacked: {found.filled:,} were filled, "
+            f"{found.left:,} the venue doesn't have"
+            if found.lacked
+            else "no bar lacked"
+        )
     if as_json:
-        put_json({"fqme": fqme, "period_s": period, "set_aside": faults})
-    for fault in faults:
-        say(fault)
-    if not faults:
-        say("nothing was damaged")
+        put_json(told)
 
 
 @app.command(name="delete")
@@ -261,6 +284,46 @@ def _chosen(fqme: str | None, period: int | None) -> list[tuple[str, int]]:
     if not found:
         raise StoreError(f"no bars are stored in {store_root()}")
     return found
+
+
+def _set_aside(fqme: str, period: int, *, offline: bool) -> list[str]:
+    """Set damaged files aside, say which; return the same."""
+    from piker.errors import StoreBusy
+    from piker.storage import repair
+
+    try:
+        faults = repair(fqme, period)
+    except StoreBusy as err:
+        if offline:
+            raise
+        say(f"damaged files aren't looked for: {err}")
+        return []
+    for fault in faults:
+        say(fault)
+    if not faults:
+        say("nothing was damaged")
+    return faults
+
+
+async def _mend(
+    addr: Addr, fqme: str, period: int, span: tuple[int, int]
+) -> MendProgress:
+    """Have datad ask for what lacks."""
+    from piker.brokers import check_broker
+    from piker.data import mend_bars
+    from piker.msgs import Fqme
+    from piker.service import maybe_open_pikerd
+
+    check_broker(Fqme.parse(fqme).broker)  # before a pikerd is started for nothing
+    async with maybe_open_pikerd("store", addr, on_start=say):
+        with _progress("asking for bars that lack") as progress:
+
+            def show(told: MendProgress) -> None:
+                progress(told.done)
+                for note in told.notes:
+                    say(note)
+
+            return await mend_bars(fqme, period, span, show)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from ._daemon import (
     maybe_spawn_datad as maybe_spawn_datad,
     spawn_datad as spawn_datad,
 )
+from ._mend_line import mend_bars as mend_bars
 from ._sampling import (
     maybe_spawn_samplerd as maybe_spawn_samplerd,
     open_sample_stream as open_sample_stream,

@@ -21,6 +21,7 @@ from piker.log import get_logger
 from piker.msgs import Clock, FlumeMsg, MktPair, SessionClock
 from piker.service import collapse_eg
 
+from ._keeper import Keepers
 from ._market import SETTLE_S, Market
 from ._sampling import open_sample_stream
 from ._subs import Sub
@@ -49,7 +50,8 @@ class FeedsBus:
         self.markets: dict[str, Market] = {}
         self.conf = config.load_config().data
         self._clocks: set[str] = set()
-        self._pace = Pace()
+        self.pace = Pace()
+        self.keepers = Keepers()
         self._idle_since = trio.current_time()
         self._uses = 0
 
@@ -106,7 +108,14 @@ class FeedsBus:
     def _claim(self, fqme: str) -> Market:
         market = self.markets.get(fqme)
         if market is None:
-            market = Market(fqme, self.mod, self.conf, self._follow_clock, self._pace)
+            market = Market(
+                fqme,
+                self.mod,
+                self.conf,
+                self._follow_clock,
+                self.pace,
+                self.keepers,
+            )
             self.markets[fqme] = market
         market.claims += 1
         market.start(self.nursery)

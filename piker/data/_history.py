@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final
@@ -29,7 +30,7 @@ from piker.tsp import Span, between, is_news, newest_run
 from ._backfill import Backfill
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S, Builders
-from ._keeper import Keeper, LiveSaver
+from ._keeper import Keeper, Keepers, LiveSaver
 from ._venue_bars import Frame, Pace, VenueBars
 from .validate import broker_name, get_eps
 
@@ -89,6 +90,7 @@ class History:
       pace: of requests, shared by the venue's markets.
       tell: takes progress for whoever looks on.
       warn: takes a sentence about an oddity.
+      keepers: of stores, shared by all in this process who write bars.
       progress: the newest, by period; none of a market that has no past.
     """
 
@@ -98,6 +100,7 @@ class History:
     pace: Pace
     tell: Callable[[HistoryProgress], None]
     warn: Callable[[str], None]
+    keepers: Keepers = field(default_factory=Keepers)
     progress: dict[int, HistoryProgress] = field(default_factory=dict)
     _doubts: dict[int, _Doubts] = field(
         default_factory=lambda: {RT_S: _Doubts(), HIST_S: _Doubts()}
@@ -258,22 +261,23 @@ class History:
             self.progress = {p: t for p, t in self.progress.items() if t.done >= 1}
 
     async def _keep_all(self, builders: Builders, venue: VenueBars | None) -> None:
-        fills = {p: self._backfill(each, venue) for p, each in builders.items()}
-        try:
+        async with AsyncExitStack() as stack:
+            fills = {}
+            for period_s, builder in builders.items():
+                fills[period_s] = await self._backfill(builder, venue, stack)
             async with collapse_eg(), trio.open_nursery() as tasks:
                 for fill in fills.values():
                     tasks.start_soon(self._keep, fill, fills[HIST_S])
-        finally:
-            with trio.CancelScope(shield=True):
-                for fill in fills.values():
-                    if fill.keeper is not None:
-                        await fill.keeper.close()
 
-    def _backfill(self, builder: BarBuilder, venue: VenueBars | None) -> Backfill:
+    async def _backfill(
+        self, builder: BarBuilder, venue: VenueBars | None, stack: AsyncExitStack
+    ) -> Backfill:
         keeper = None
         if self.conf.store:
             edition = (venue.conf if venue else HistoryConf()).edition
-            keeper = Keeper(self.fqme, builder.period_s, self.warn, edition)
+            keeper = await stack.enter_async_context(
+                self.keepers.held(self.fqme, builder.period_s, self.warn, edition)
+            )
         note = self._note if venue is not None else _say_nothing
         span = _span(builder, self._depth_s(builder.period_s))
         return Backfill(builder, span, keeper, venue, self.warn, note)

@@ -8,7 +8,8 @@ tried again. What is in the shared buffer meanwhile is stored then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -43,6 +44,7 @@ class Keeper:
       edition: of the market, see `HistoryConf`.
       stored: bars appended since it was made.
       is_readable: whether the newest `read` could read it.
+      fault: why the store can't be written, None while it can.
     """
 
     fqme: str
@@ -51,10 +53,16 @@ class Keeper:
     edition: str = ""
     stored: int = 0
     is_readable: bool = True
+    fault: StoreError | None = None
     _writer: StoreWriter | None = None
     _fold_at: float = -float("inf")
     _retry_at: float = -float("inf")
     _lock: trio.Lock = field(default_factory=trio.Lock)
+
+    async def ready(self) -> bool:
+        """Have the store open; tell whether it is, else `fault` says why not."""
+        async with self._lock:
+            return await self._open()
 
     async def read(self, span: Span, newest: int | None = None) -> Bars:
         """Return the stored bars of a span; none where they can't be read."""
@@ -108,9 +116,10 @@ class Keeper:
         return self._writer.empty if self._writer is not None else ()
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store; who uses it again opens it anew."""
         async with self._lock:
             writer, self._writer = self._writer, None
+            self.fault, self._retry_at = None, -float("inf")
             if writer is not None:
                 await trio.to_thread.run_sync(writer.close)
 
@@ -125,6 +134,7 @@ class Keeper:
             except StoreError as err:
                 self._fail(err)
                 return False
+            self.fault = None
             return True
 
     async def _open(self) -> bool:
@@ -140,16 +150,63 @@ class Keeper:
         except StoreError as err:
             self._fail(err)
             return False
+        self.fault = None
         for fault in self._writer.damaged:
             self.warn(f"stored bars are lost by damage: {fault}")
         return True
 
     def _fail(self, err: StoreError) -> None:
         self.warn(f"bars aren't stored by piker: {err}")
+        self.fault = err
         self._retry_at = trio.current_time() + RETRY_S
         if not isinstance(err, StoreFull) and self._writer is not None:
             self._writer.close()  # its file may be unusable: one is opened anew
             self._writer = None
+
+
+@dataclass(eq=False)
+class _Held:
+    """A keeper, and whom of its users to tell what can't be stored."""
+
+    keeper: Keeper
+    warns: list[Callable[[str], None]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Keepers:
+    """The keepers of a process: one of a store, however many write to it.
+
+    A second writer would be told that this very process writes the bars.
+    """
+
+    _held: dict[tuple[str, int], _Held] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def held(
+        self, fqme: str, period_s: int, warn: Callable[[str], None], edition: str
+    ) -> AsyncIterator[Keeper]:
+        """Yield the keeper of a store; it is let go of when nobody has it any more."""
+        held = self._held.get((fqme, period_s))
+        if held is None:
+            warns: list[Callable[[str], None]] = []
+            tell = partial(_tell_all, warns)
+            held = _Held(Keeper(fqme, period_s, tell, edition), warns)
+            self._held[fqme, period_s] = held
+        if not held.warns:
+            held.keeper.edition = edition
+        held.warns.append(warn)
+        try:
+            yield held.keeper
+        finally:
+            held.warns.remove(warn)
+            if not held.warns:
+                with trio.CancelScope(shield=True):
+                    await held.keeper.close()
+
+
+def _tell_all(warns: list[Callable[[str], None]], text: str) -> None:
+    for warn in warns:
+        warn(text)
 
 
 @dataclass(eq=False)

@@ -52,6 +52,7 @@ from piker.service import collapse_eg, encode
 
 from ._buffers import HIST_S, RT_S
 from ._history import History
+from ._keeper import Keepers
 from ._market_bars import MarketBars
 from ._oddities import Oddities
 from ._subs import Sub
@@ -83,6 +84,7 @@ class Market:
       conf: sizes and times.
       on_clock: told the clock it runs on once it is known.
       pace: of requests for old bars, shared by the venue's markets.
+      keepers: of stores, shared likewise.
       claims: clients that want it, those who still wait for it too.
       subs: who gets its quotes.
       init: what the backend said of it.
@@ -102,6 +104,7 @@ class Market:
     conf: DataConf
     on_clock: Callable[[Clock], None]
     pace: Pace = field(default_factory=Pace)
+    keepers: Keepers = field(default_factory=Keepers)
     claims: int = 0
     unclaimed_at: float = 0.0
     subs: set[Sub] = field(default_factory=set)
@@ -129,7 +132,13 @@ class Market:
     def __post_init__(self) -> None:
         self._odd = Oddities(self.fqme, self._tell)
         self.history = History(
-            self.fqme, self.mod, self.conf, self.pace, self._progress, self._odd.warn
+            self.fqme,
+            self.mod,
+            self.conf,
+            self.pace,
+            self._progress,
+            self._odd.warn,
+            self.keepers,
         )
         self.bars = MarketBars(self._odd.warn, self.history.doubt)
 

@@ -13,12 +13,14 @@ from piker.msgs import (
     FlumeMsg,
     FrameBatch,
     FramePoint,
+    MendProgress,
     MktPair,
 )
 from piker.service import Context, endpoint
 
 from ._bus import current_bus
 from ._frames import serve_frames
+from ._mend import mend_market
 
 
 @endpoint(started=list[FlumeMsg], sends=FeedMsg, receives=FeedCommand)
@@ -89,3 +91,26 @@ async def open_frame_stream(
     bus = current_bus()
     with bus.used():
         await serve_frames(ctx, bus.mod, fqmes, points, ahead_ns)
+
+
+@endpoint(sends=MendProgress)
+async def mend_store(
+    ctx: Context, fqme: str, period_s: int, since_s: int, until_s: int
+) -> None:
+    """Ask the venue for the bars that lack in a market's store, and store them.
+
+    Args:
+      fqme: full or short name.
+      period_s: bar length.
+      since_s, until_s: bars lack from there and to there too, where stored ones don't
+        reach so far: those of files that were set aside. Epoch s; both 0: no more.
+    Sends: how far it is, at the end with ``done`` at 1.
+    Raises: BadFqme; SymbolNotFound; StoreError, e.g. if nothing is stored, the disk is
+      full or another process writes it; VenueError: what was filled before is stored.
+    """
+    bus = current_bus()
+    with bus.used():
+        await ctx.started()
+        async with ctx.open_stream() as stream:
+            span = (since_s, until_s) if until_s > since_s else None
+            await mend_market(bus, fqme, period_s, span, stream.send)

@@ -26,6 +26,7 @@ from ._feed import (
     FlumeMsg as FlumeMsg,
     HistoryProgress as HistoryProgress,
     Match as Match,
+    MendProgress as MendProgress,
     Pause as Pause,
     Reconnected as Reconnected,
     Resume as Resume,

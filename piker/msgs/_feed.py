@@ -135,6 +135,27 @@ class HistoryProgress(Struct, frozen=True, kw_only=True, tag="history"):
     time_ns: int
 
 
+class MendProgress(Struct, frozen=True, kw_only=True, tag="mend"):
+    """How far the holes of a market's stored bars are asked for.
+
+    Attributes:
+      done: 0 to 1; at 1 it is at its end.
+      filled: bars that lacked and are stored by now.
+      left: periods looked at for which the venue has no bar.
+      notes: what is odd, a sentence each, since the last of these.
+    """
+
+    done: float
+    filled: int
+    left: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lacked(self) -> int:
+        """How many bars weren't there, of the periods looked at."""
+        return self.filled + self.left
+
+
 FeedEvent = Disconnected | Reconnected | Ended | Warned | HistoryProgress
 FeedMsg = Quote | FeedEvent
 

@@ -7,6 +7,7 @@ from ._admin import (
     list_stores as list_stores,
     nothing_stored as nothing_stored,
     repair as repair,
+    stored_span as stored_span,
     verify as verify,
 )
 from ._foreign import (

@@ -54,6 +54,23 @@ class StoreInfo(Struct, frozen=True, kw_only=True):
     fault: str = ""
 
 
+def stored_span(fqme: str, period_s: int) -> tuple[int, int]:
+    """Return from where to where bars are stored: open of the first, end of the last.
+
+    Both are 0 if there is none; epoch s. What can't be read of them counts too.
+
+    Raises: BadFqme; StoreTooNew; StoreDamaged if the manifest can't be read;
+      StoreError if nothing is stored.
+    """
+    folder = bars_folder(fqme, period_s)
+    if not folder.is_dir():
+        raise nothing_stored(fqme, period_s)
+    content = _content(folder)
+    if not content["bars"]:
+        return 0, 0
+    return content["first_s"], content["last_s"] + period_s
+
+
 def list_stores() -> list[StoreInfo]:
     """Return all that is stored, by market and period; reads no month's file."""
     return [_describe(*each) for each in stored_folders()]

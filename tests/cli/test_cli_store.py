@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import closing
 
+import numpy as np
 import pytest
+import trio
 
 from piker import config
-from piker.storage import bars_folder
+from piker.brokers.sim._synthetic import Synthetic
+from piker.brokers.sim._universe import find_market
+from piker.brokers.sim._worlds import edition
+from piker.data import HistoryProgress, open_feed
+from piker.storage import StoreWriter, bars_folder, read_bars
 from tests._data import data_dir
 from tests.cli import _cli
 
-pytestmark = pytest.mark.tree  # processes, though no actors
+pytestmark = pytest.mark.tree  # processes, mostly without actors
 
 CME = "6eh4.cme.20240318.sim"
 BTC = "unitbtc.spot.sim"
+SIM = "btcusdt.spot.sim"
 HEAD = "time,open,high,low,close,volume\n"
 
 
@@ -108,14 +117,60 @@ async def test_damage_is_found_set_aside_and_said(env, tmp_path):
     bad = await _cli.run("store", "verify", BTC, "-p", 60, "--json", env=env)
     assert bad.code == 1
     assert "isn't as it was written" in bad.json[0]["faults"][0]
-    mended = await _cli.run("store", "repair", BTC, "-p", 60, env=env)
+    mended = await _cli.run("store", "repair", BTC, "-p", 60, "--offline", env=env)
     assert mended.code == 0
     assert "lies in" in mended.err
     assert (await _cli.run("store", "verify", BTC, env=env)).code == 0
     listed = await _cli.run("store", "ls", "--json", env=env)
     assert listed.json[0]["damaged"] == 1
-    again = await _cli.run("store", "repair", BTC, "-p", 60, env=env)
+    again = await _cli.run("store", "repair", BTC, "-p", 60, "--offline", env=env)
     assert again.err == "nothing was damaged\n"
+    nobody = await _cli.run("store", "import", tmp_path / "x.csv", "-f", "x.nyse",
+                            "-p", 60, env=env)  # fmt: skip
+    assert nobody.code == 0
+    asked = await _cli.run("store", "repair", "x.nyse", "-p", 60, env=env)
+    assert (asked.code, asked.out) == (2, "")
+    assert "no broker 'nyse'" in asked.err
+    assert (await _cli.run("services", env=env)).code == 1, "none was started for it"
+
+
+async def test_holes_are_filled_by_the_venue(open_test_pikerd):
+    """Those of a file that was set aside too; beside a datad that writes the market."""
+    end_s = int(time.time()) // 60 * 60 - 600
+    span = ((end_s - 2 * 86_400) * 10**9, end_s * 10**9)
+    async with open_test_pikerd(conf="[data]\nhist_days = 0.1\nrt_hours = 0\n") as tree:
+        source = Synthetic(find_market(SIM), config.load_config().sim.seed)
+        truth = source.bars(*span, 60)
+        with closing(StoreWriter(SIM, 60, edition())) as writer:
+            writer.append(np.delete(truth, np.r_[500:900, 1700]))
+        args = ("store", "repair", SIM, "-p", 60, "--json")
+        said = await _cli.run(*args, env=tree.env)
+        assert said.code == 0, said
+        assert said.err == (
+            "nothing was damaged\n401 bars lacked: 401 were filled, 0 the venue "
+            "doesn't have\n"
+        )
+        want = {"fqme": SIM, "period_s": 60, "set_aside": []}
+        assert said.json == {**want, "lacked": 401, "filled": 401, "left": 0}
+        assert np.array_equal(read_bars(SIM, 60).bars(), truth)
+
+        await _cli.run("store", "repair", SIM, "-p", 60, "--offline", env=tree.env)
+        for path in bars_folder(SIM, 60).glob("*.parquet"):
+            path.write_bytes(path.read_bytes()[:-9])
+        said = await _cli.run(*args, env=tree.env)
+        assert (said.json["filled"], said.json["left"]) == (len(truth), 0)
+        assert said.json["set_aside"]
+        assert np.array_equal(read_bars(SIM, 60).bars(), truth)
+
+        async with open_feed(SIM) as feed:
+            with trio.fail_after(20):
+                async for event in feed.events:
+                    if isinstance(event, HistoryProgress) and event.done >= 1:
+                        break
+            said = await _cli.run(*args, env=tree.env)
+            assert said.code == 0, said
+            assert "damaged files aren't looked for: process" in said.err
+            assert said.json["lacked"] == said.json["filled"]
 
 
 @pytest.mark.parametrize(

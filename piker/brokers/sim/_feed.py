@@ -73,14 +73,14 @@ async def open_history_client(
 def _bars(
     world: World, period_s: int, end_s: int, start_s: int | None
 ) -> npt.NDArray[np.void]:
-    rows = _BARS_MAX
+
     end_s -= end_s % period_s
     if start_s is None and not world.calendar.open_seconds(
-        end_s - rows * period_s, end_s
+        end_s - _BARS_MAX * period_s, end_s
     ):
         # closed for as long as that: the newest are of before
         end_s = world.calendar.prev_open(end_s - 1) // period_s * period_s + period_s
-    least = end_s - rows * period_s
+    least = end_s - _BARS_MAX * period_s
     start_s = max(least, 0 if start_s is None else start_s, 0)
     start_s -= start_s % period_s
     bars = world.synthetic.bars(start_s * NS, end_s * NS, period_s)
