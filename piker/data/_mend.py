@@ -66,7 +66,7 @@ async def mend_market(
         async with bus.keepers.held(
             mkt.fqme, period_s, notes.append, conf.edition
         ) as keeper:
-            builder = _builder(bus, mkt, period_s)
+            builder = partial(_builder, bus, mkt, period_s)
             await Mend(keeper, venue, tell, builder, notes).run(span)
 
 
@@ -92,7 +92,8 @@ class Mend:
       keeper: of the store.
       venue: whom to ask; it has bars of the store's period.
       tell: told how far it is.
-      builder: of the market's buffer, if there is one: it is corrected there, too.
+      builder: returns that of the market's buffer, if there is one: it is corrected
+        there, too.
       notes: sentences to be told with the next progress.
       filled: bars that lacked and are stored by now.
       left: periods of which the venue has no bar.
@@ -101,7 +102,7 @@ class Mend:
     keeper: Keeper
     venue: VenueBars
     tell: Tell
-    builder: BarBuilder | None = None
+    builder: Callable[[], BarBuilder | None] = lambda: None
     notes: list[str] = field(default_factory=list)
     filled: int = 0
     left: int = 0
@@ -112,7 +113,8 @@ class Mend:
 
     def __post_init__(self) -> None:
         self.period_s = self.keeper.period_s
-        self._calendar = self.builder.calendar if self.builder is not None else None
+        builder = self.builder()
+        self._calendar = builder.calendar if builder is not None else None
 
     async def run(self, more: Span | None = None) -> None:
         """Ask for all that lacks from the first stored bar to the last.
@@ -133,9 +135,10 @@ class Mend:
         while at_s > start_s:
             window = (max(start_s, at_s - _WINDOW * self.period_s), at_s)
             holes = await self._holes(window)
+            before = self.filled
             for hole in reversed(holes):
                 await self._fill(hole)
-            if holes:
+            if self.filled > before:
                 holes = await self._holes(window)
             self.left += sum(map(self._periods, holes))
             at_s = window[0]
@@ -190,18 +193,32 @@ class Mend:
 
     async def _take(self, frame: Frame, end_s: int) -> None:
         """Store what lacks of a frame, and what it says isn't to be had."""
+        if not len(frame.bars):
+            return
         known = await self._read((frame.start_s, end_s))
         lacked = frame.bars[~np.isin(frame.bars["time"], known["time"])]
         if not await self.keeper.append(lacked):
             raise self._store_fault()
         self.filled += len(lacked)
         await self.keeper.note_empty(frame.empty)
-        if self.builder is not None and len(lacked):
-            both = np.concatenate((known, lacked))
-            both = both[np.argsort(both["time"])]
-            # what was flat at a wrong close is to be flat at the right one
-            whole = fill_gaps(both, self.period_s, self._calendar, end_s)
-            self.builder.correct(whole[~np.isin(whole["time"], known["time"])])
+        if len(lacked):
+            self._correct(known, lacked, end_s)
+
+    def _correct(self, known: Bars, lacked: Bars, end_s: int) -> None:
+        """Put what lacked into the buffer, as far as that reaches back."""
+        builder = self.builder()
+        if builder is None or builder.newest_s is None:
+            return
+        oldest_s = builder.writer.row(builder.writer.bounds[0]).time
+        both = np.concatenate((known, lacked))
+        both = both[np.argsort(both["time"])]
+        at = np.searchsorted(both["time"], oldest_s, "right") - 1
+        both = both[max(at, 0) :]
+        # filled on from 1970, say, it would take gigabytes
+        both["time"][0] = max(both["time"][0], oldest_s - self.period_s)
+        # what was flat at a wrong close is to be flat at the right one
+        whole = fill_gaps(both, self.period_s, self._calendar, end_s)
+        builder.correct(whole[~np.isin(whole["time"], known["time"])])
 
     async def _read(self, span: Span) -> Bars:
         """Return what is stored of a span; raises StoreError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import asynccontextmanager, closing
 from copy import copy
 from types import SimpleNamespace
@@ -274,3 +275,31 @@ async def test_the_buffer_of_an_open_market_is_corrected(clock, dirs, tmp_path):
         lacked = len(bars) - len(without(bars, (1500, 1900)))
         assert told.filled == lacked
     assert place.warnings == []
+
+
+async def test_one_bar_of_long_ago_costs_no_gigabytes(clock, dirs, tmp_path):
+    """Neither in the store nor from the venue, beside a buffer of today."""
+    bench = Bench(Venue(Truth(8, LENGTH_S, share=1.0)))
+    truth = bench.venue.truth
+    old = truth.bars[1][:2].copy()
+    old["time"] = BEGIN_S - 60 * 86_400, BEGIN_S - 30 * 86_400
+    place = Place(tmp_path, bench.venue)
+    async with open_market(place, bench):
+        await place.until_done()
+        store_by = place.history.keepers
+        async with store_by.held(FQME, 1, place.warnings.append, "") as keeper:
+            assert await keeper.append(old[:1])
+        told = copy(truth)
+        told.bars = {**truth.bars, 1: np.concatenate((old, truth.bars[1]))}
+        bench.venue.truth = told
+        tracemalloc.start()
+        try:
+            found = await bench.mend()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 60 << 20
+        assert found.filled == 1
+        assert found.left == 60 * 86_400 - 2
+        assert len(bench.venue.requests) <= 8
+    assert np.array_equal(between(stored(), None, BEGIN_S), old)
