@@ -210,6 +210,8 @@ class Mend:
         if builder is None or builder.newest_s is None:
             return
         oldest_s = builder.writer.row(builder.writer.bounds[0]).time
+        if end_s <= oldest_s:
+            return
         both = np.concatenate((known, lacked))
         both = both[np.argsort(both["time"])]
         at = np.searchsorted(both["time"], oldest_s, "right") - 1

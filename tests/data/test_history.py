@@ -232,8 +232,9 @@ async def live(folder: Path, venue: Venue, lives) -> None:
 
 
 @pytest.fixture
-def clock(autojump_clock):
+def clock(autojump_clock, monkeypatch):
     autojump_clock.autojump_threshold = 0.001  # a thread works meanwhile
+    monkeypatch.setattr(_history, "NEWEST_DEADLINE_S", math.inf)  # or for longer
     return autojump_clock
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from contextlib import asynccontextmanager, closing
 from copy import copy
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import trio
 
+from piker.data import _history
 from piker.data._bus import FeedsBus
 from piker.data._mend import mend_market
 from piker.errors import (
@@ -30,8 +32,9 @@ NOW_S = BEGIN_S + LENGTH_S
 
 
 @pytest.fixture
-def clock(autojump_clock):
+def clock(autojump_clock, monkeypatch):
     autojump_clock.autojump_threshold = 0.001  # a thread works meanwhile
+    monkeypatch.setattr(_history, "NEWEST_DEADLINE_S", math.inf)  # or for longer
     return autojump_clock
 
 
