@@ -52,6 +52,7 @@ class FeedsBus:
         self._clocks: set[str] = set()
         self.pace = Pace()
         self.keepers = Keepers()
+        self.mending: dict[str, float] = {}  # how much is done, by market
         self._idle_since = trio.current_time()
         self._uses = 0
 
@@ -155,7 +156,11 @@ class FeedsBus:
         return {fqme: market.stats() for fqme, market in self.markets.items()}
 
     def doing(self) -> str:
-        """Return how far the past of the markets is loaded, empty if it is."""
+        """Return how far the past of markets is loaded or mended, empty if it is."""
+        mending = (f"mends {name}: {done:.0%}" for name, done in self.mending.items())
+        return "; ".join(said for said in (self._loading(), *mending) if said)
+
+    def _loading(self) -> str:
         loading = {
             fqme: told
             for fqme, market in self.markets.items()

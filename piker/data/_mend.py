@@ -67,7 +67,16 @@ async def mend_market(
             mkt.fqme, period_s, notes.append, conf.edition
         ) as keeper:
             builder = partial(_builder, bus, mkt, period_s)
-            await Mend(keeper, venue, tell, builder, notes).run(span)
+            name = f"{mkt.fqme}, {period_s} s"
+
+            async def tell_all(told: MendProgress) -> None:
+                bus.mending[name] = told.done
+                await tell(told)
+
+            try:
+                await Mend(keeper, venue, tell_all, builder, notes).run(span)
+            finally:
+                bus.mending.pop(name, None)
 
 
 def _no_bars(broker: str, period_s: int, known: tuple[int, ...]) -> VenueRefused:

@@ -62,10 +62,12 @@ class Bench:
         self.told.clear()
         self.venue.requests.clear()
         await mend_market(self.bus, FQME, period_s, span, self._tell)
+        assert self.bus.doing() == ""
         assert [told.done >= 1 for told in self.told].index(True) + 1 == len(self.told)
         return self.told[-1]
 
     async def _tell(self, told) -> None:
+        assert self.bus.doing() == f"mends {FQME}, 1 s: {told.done:.0%}"
         self.told.append(told)
 
 
@@ -211,8 +213,8 @@ async def open_market(place: Place, bench: Bench):
     place.history.keepers = bench.bus.keepers
     place.open()
     builders = place.builders
-    bars = SimpleNamespace(builders=builders, close=lambda: None)
-    bench.bus.markets[FQME] = SimpleNamespace(bars=bars)
+    bars, past = SimpleNamespace(builders=builders), SimpleNamespace(progress={})
+    bench.bus.markets[FQME] = SimpleNamespace(bars=bars, history=past)
     assert not await place.begin(NOW_S)
     scope, ended = trio.CancelScope(), trio.Event()
 
