@@ -6,6 +6,7 @@ import math
 import tracemalloc
 from contextlib import asynccontextmanager, closing
 from copy import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,6 +148,25 @@ async def test_a_venue_that_has_no_more_brings_it_to_an_end(clock, dirs):
     assert np.array_equal(stored(), without(truth, *HOLES[:2], (2000, 2200)))
     assert (told.filled, told.left) == (501, 60 + 10 + 200)
     assert len(bench.venue.requests) <= 20
+
+
+async def test_a_venue_is_not_asked_for_more_than_it_keeps(clock, dirs, monkeypatch):
+    bench = Bench(Venue(Truth(9, LENGTH_S, share=1.0)))
+    monkeypatch.setattr("time.time", lambda: NOW_S)
+    open_any = bench.bus.mod.open_history_client
+
+    @asynccontextmanager
+    async def open_short(mkt):
+        async with open_any(mkt) as (get_bars, conf):
+            yield get_bars, replace(conf, reach_bars=1100)
+
+    bench.bus.mod.open_history_client = open_short
+    truth = bench.venue.truth.bars[1]
+    store(without(truth, *HOLES))
+    told = await bench.mend()
+    assert np.array_equal(stored(), without(truth, *HOLES[:2], (2000, 2500)))
+    assert (told.filled, told.left) == (201, 60 + 10 + 500)
+    assert min(start for _, _, start in bench.venue.requests) >= NOW_S - 1100
 
 
 async def test_bars_beyond_those_stored_are_asked_for_where_files_are_gone(clock, dirs):
