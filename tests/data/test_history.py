@@ -197,7 +197,9 @@ def test_a_backfill_meets_live_bars_with_none_missing_and_none_twice(part, data)
             max_size=3,
         )
     )
-    with TemporaryDirectory() as folder, private_dirs(Path(folder) / "dirs"):
+    # in memory: a thousand examples wait for no disk
+    place = TemporaryDirectory(prefix="piker-history-", dir="/dev/shm")
+    with place as folder, private_dirs(Path(folder) / "dirs"):
         trio_run(lambda: live(Path(folder), venue, lives), seed)
 
 
@@ -242,12 +244,6 @@ def clock(autojump_clock, monkeypatch):
 def dirs(tmp_path):
     with private_dirs(tmp_path / "dirs") as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch):
-    """No deadline passes of a clock that jumps while a thread works."""
-    monkeypatch.setattr(_history, "NEWEST_DEADLINE_S", 1e6)
 
 
 @asynccontextmanager

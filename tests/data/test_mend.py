@@ -76,7 +76,7 @@ def store(bars, *empty) -> None:
     with closing(StoreWriter(FQME, 1)) as writer:
         writer.append(bars)
         for span in empty:
-            writer.note_empty(*span)
+            writer.note_empty([span])
 
 
 def stored():
