@@ -10,7 +10,7 @@ never stored, and exact once they are merged to minutes again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -34,6 +34,8 @@ _RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _BAD_TRIES: Final = 5
 #: Bars that are put into the buffer at once: a few ms of work.
 _AT_ONCE: Final = 8192
+#: Waits for a store that can't be read.
+_UNREAD_S: Final = (1.0, 5.0, 10.0, 30.0)
 _NO_BARS: Final = np.empty(0, OHLCV)
 
 
@@ -83,7 +85,7 @@ class Backfill:
         start_s = self.span[0]
         while self.at_s > start_s:
             window = (max(start_s, self.at_s - _WINDOW * self.period_s), self.at_s)
-            stored, holes = await self._look(window)
+            stored, holes = await self._look_patiently(window)
             for hole in reversed(holes):
                 await self._put(between(stored, hole[1], self.at_s), hole[1])
                 await self._fill(hole, stored, minutes)
@@ -93,7 +95,8 @@ class Backfill:
     async def mend(self, spans: Iterable[Span]) -> None:
         """Ask the venue again for bars that are in doubt or lack; store its own.
 
-        What the buffer has otherwise is corrected: a new epoch of it.
+        What the buffer has otherwise is corrected: a new epoch of it; and what that
+        changes of the flat bars after it is stored, too.
         """
         if self.venue is None or self.period_s not in self.venue.conf.periods_s:
             return
@@ -108,8 +111,10 @@ class Backfill:
                 calendar = self.builder.calendar
                 bars = fill_gaps(frame.bars, self.period_s, calendar, at_s)
                 bars = bars[_no_worse(bars, stored)]
-                await self._store(replace(frame, bars=bars), stored)
-                self.builder.correct(bars)
+                await self._store(frame, stored)
+                changed = self.builder.correct(bars)
+                if self.keeper is not None:
+                    await self.keeper.append(changed)
                 at_s = start_s if frame.is_last else frame.start_s
 
     async def holes(self) -> list[Span]:
@@ -123,12 +128,28 @@ class Backfill:
         if end_s <= start_s:
             return []
         holes = (await self._look((start_s, end_s)))[1]
-        return holes if self.keeper.is_readable else []
+        can_keep = self.keeper.is_readable and await self.keeper.ready()
+        return holes if can_keep else []
 
     async def reach(self, time_s: int) -> None:
         """Wait until it has got to *time_s*, or to its end."""
         while self.at_s > max(time_s, self.span[0]):
             await self._moved.wait()
+
+    async def _look_patiently(self, window: Span) -> tuple[Bars, list[Span]]:
+        """Return that once the store can be read, if it can be soon.
+
+        A venue may have less: what is stored would be passed over for good.
+        """
+        for wait_s in _UNREAD_S:
+            found = await self._look(window)
+            if self.keeper is None or self.keeper.is_readable:
+                self.reason = ""
+                return found
+            self.reason = "stored bars can't be read"
+            self.note(self)
+            await trio.sleep(wait_s)
+        return await self._look(window)
 
     async def _look(self, window: Span) -> tuple[Bars, list[Span]]:
         """Return what is stored of a window, and what it lacks."""

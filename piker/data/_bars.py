@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -129,15 +129,18 @@ class BarBuilder:
             self._load_tail()
         return stored
 
-    def correct(self, bars: npt.NDArray[np.void]) -> int:
-        """Change bars that change by no trade any more; return how many differed.
+    def correct(self, bars: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+        """Change bars that change by no trade any more, and the flat ones after them.
 
         Args:
           bars: dtype OHLCV; those that aren't there, or may still change, are left.
+
+        Returns: the bars that change by no trade any more and are others now, OHLCV.
         """
         writer = self.writer
         _, last = writer.bounds
-        corrected = 0
+        corrected: list[tuple[Any, ...]] = []
+        changed = []
         for bar in bars.tolist():
             index = writer.find(bar[0])
             old = writer.row(index) if index < last else None
@@ -149,18 +152,40 @@ class BarBuilder:
                 writer.correct(index, bar)
             elif old.time < writer.since_s:  # of the history: no trade is in it
                 writer.rewrite(index, bar, writer.keys(index), writer.marks)
-                self._load_tail()
-                self._flatten()
             else:
                 continue
-            corrected += 1
-        return corrected
+            changed.append(index)
+            corrected.append(bar)
+        for index in changed:
+            corrected += self._carry_on(index)
+        if changed:
+            self._load_tail()
+            self._flatten()
+        return np.array(corrected, OHLCV)
+
+    def _carry_on(self, index: int) -> list[tuple[Any, ...]]:
+        """Have the empty bars after one go on at its close; return those that differed.
+
+        Of the bars that change by no trade any more.
+        """
+        writer, found = self.writer, []
+        close = writer.row(index).close
+        stop = min(writer.bounds[1] - MUTABLE, index + _FLAT_MAX)
+        for at in range(index + 1, stop):
+            row = writer.row(at)
+            if row[-1] or row.close == close:
+                break
+            flat = (row.time, close, close, close, close, 0.0, 0)
+            writer.correct(at, flat)
+            found.append(flat)
+        return found
 
     def _flatten(self) -> None:
         """Have the empty ones of the newest bars go on at the close before them."""
-        close = self._tail[0].close
+        before = max(self._tail[0].index - 1, self.writer.bounds[0])
+        close = self.writer.row(before).close
         for bar in self._tail:
-            if not bar.count and bar.close != close and bar.time >= self.writer.since_s:
+            if not bar.count and bar.close != close:
                 bar.open = bar.high = bar.low = bar.close = close
                 self._store(bar, self.writer.marks)
             close = bar.close

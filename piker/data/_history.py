@@ -31,6 +31,7 @@ from ._backfill import Backfill
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S, Builders
 from ._keeper import Keeper, Keepers, LiveSaver
+from ._shm import MUTABLE
 from ._venue_bars import Frame, Pace, VenueBars
 from .validate import broker_name, get_eps
 
@@ -157,6 +158,8 @@ class History:
         if self.conf.store and not venue.conf.edition:
             stored = await trio.to_thread.run_sync(read_tail, self.fqme, period_s)
             stored = newest_run(between(stored, None, end_s), period_s)
+            # the newest were stored while trades could still come: asked for again
+            stored = stored[:-MUTABLE]
             least = min(_ENOUGH, venue.conf.max_bars)
             if len(stored) >= least:
                 since_s = int(stored["time"][-1]) + period_s

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import trio
@@ -28,9 +28,30 @@ from ._venue_bars import Bars
 
 log = get_logger(__name__)
 
+T = TypeVar("T")
+
 #: A store that couldn't be written is opened again after so long.
 RETRY_S: Final = 30.0
 _EVER_S: Final = 1 << 40
+_THREADS: Final = 8
+
+
+_limiter: Final[trio.lowlevel.RunVar[trio.CapacityLimiter]] = trio.lowlevel.RunVar(
+    "limiter of stores"
+)
+
+
+async def _in_thread(sync: Callable[..., T], *args: Any) -> T:
+    """Run in one of the store's few threads: a stuck disk takes no others.
+
+    Those are for names of hosts, e.g.
+    """
+    try:
+        limiter = _limiter.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(_THREADS)
+        _limiter.set(limiter)
+    return await trio.to_thread.run_sync(sync, *args, limiter=limiter)
 
 
 @dataclass(eq=False)
@@ -67,14 +88,13 @@ class Keeper:
     async def read(self, span: Span, newest: int | None = None) -> Bars:
         """Return the stored bars of a span; none where they can't be read."""
         async with self._lock:
-            self.is_readable = await self._open()
+            is_open = await self._open()  # what is damaged is set aside by that
+            self.is_readable = is_open or not self.edition  # whose bars are they?
             if not self.is_readable:
                 return np.empty(0, OHLCV)
             try:
-                read = partial(read_bars, newest=newest)
-                found = await trio.to_thread.run_sync(
-                    read, self.fqme, self.period_s, *span
-                )
+                read = partial(read_bars, self.fqme, self.period_s, newest=newest)
+                found = await _in_thread(read, *span)
             except (StoreError, OSError) as err:
                 self.is_readable = False
                 self.warn(f"stored bars can't be read by piker: {err}")
@@ -121,7 +141,7 @@ class Keeper:
             writer, self._writer = self._writer, None
             self.fault, self._retry_at = None, -float("inf")
             if writer is not None:
-                await trio.to_thread.run_sync(writer.close)
+                await _in_thread(writer.close)
 
     async def _write(self, change: Callable[[StoreWriter], None]) -> bool:
         """Change the store in a thread; tell whether that was done."""
@@ -130,7 +150,7 @@ class Keeper:
                 return False
             assert self._writer is not None
             try:
-                await trio.to_thread.run_sync(change, self._writer)
+                await _in_thread(change, self._writer)
             except StoreError as err:
                 self._fail(err)
                 return False
@@ -144,7 +164,7 @@ class Keeper:
         if trio.current_time() < self._retry_at:
             return False
         try:
-            self._writer = await trio.to_thread.run_sync(
+            self._writer = await _in_thread(
                 StoreWriter, self.fqme, self.period_s, self.edition
             )
         except StoreError as err:
@@ -246,10 +266,13 @@ class LiveSaver:
         first = max(self._next - MUTABLE, self._floor, oldest)
         rows = writer.rows(first, stop)
         is_due = np.ones(len(rows), np.bool_)
-        recent = {}
-        for at in range(max(0, len(rows) - 2 * MUTABLE), len(rows)):
-            recent[first + at] = raw = rows[at].tobytes()
-            is_due[at] = self._recent.get(first + at) != raw
+        for at in range(min(self._next - first, len(rows))):  # saved once, at least
+            known = self._recent.get(first + at)
+            is_due[at] = known is not None and known != rows[at].tobytes()
+        recent = {
+            first + at: rows[at].tobytes()
+            for at in range(max(0, len(rows) - MUTABLE), len(rows))
+        }
         if not await self.keeper.append(rows[is_due]):
             return False
         self._next, self._recent = stop, recent

@@ -81,7 +81,7 @@ class VenueBars:
     pace: Pace
     warn: Callable[[str], None]
     requests: int = 0
-    _dropped: set[int] = field(default_factory=set)
+    _dropped: dict[int, set[int]] = field(default_factory=dict)
 
     async def newest(self, period_s: int, end_s: int) -> Frame:
         """Return the newest bars before *end_s*, as many as one request gives.
@@ -151,7 +151,8 @@ class VenueBars:
             self.warn(f"{period_s} s bars of its venue are left out by this: {what}")
             for _, each in faults[1:]:
                 is_off = is_off | each
-            self._dropped = set(bars["time"][is_off].tolist())
+            dropped = self._dropped.setdefault(period_s, set())
+            dropped |= set(bars["time"][is_off].tolist())
             bars = bars[~is_off]
         try:
             return between(in_order(bars), *within)
@@ -164,10 +165,11 @@ class VenueBars:
         A hole that is longer than an answer may be one in the answer only.
         """
         time_s = bars["time"]
+        dropped = self._dropped.get(period_s, set())
         found = []
         for at in np.flatnonzero(np.diff(time_s) > period_s):
             first_s, end_s = int(time_s[at]) + period_s, int(time_s[at + 1])
             is_short = end_s - first_s <= self.conf.max_bars * period_s
-            if is_short and not any(first_s <= t < end_s for t in self._dropped):
+            if is_short and not any(first_s <= t < end_s for t in dropped):
                 found.append((first_s, end_s))
         return tuple(found)

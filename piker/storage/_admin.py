@@ -65,10 +65,13 @@ def stored_span(fqme: str, period_s: int) -> tuple[int, int]:
     folder = bars_folder(fqme, period_s)
     if not folder.is_dir():
         raise nothing_stored(fqme, period_s)
-    content = _content(folder)
-    if not content["bars"]:
-        return 0, 0
-    return content["first_s"], content["last_s"] + period_s
+    manifest = _manifest_in(folder)
+    parts = manifest.parts.values()
+    times = [at for part in parts for at in (part.first_s, part.last_s)]
+    with suppress(StoreDamaged):  # of the tail: the months tell enough
+        content = _content(folder)
+        times += [content["first_s"], content["last_s"]] if content["bars"] else []
+    return (min(times), max(times) + period_s) if times else (0, 0)
 
 
 def list_stores() -> list[StoreInfo]:
@@ -97,7 +100,7 @@ def _content(folder: Path) -> dict[str, int]:
     except FileNotFoundError:
         if manifest != _manifest_in(folder):
             return _content(folder)  # it was folded just now
-        raise
+        raise StoreDamaged(f"{folder / manifest.tail} is missing") from None
     parts = manifest.parts.values()
     firsts, lasts = [p.first_s for p in parts], [p.last_s for p in parts]
     if len(times):

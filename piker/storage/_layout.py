@@ -28,7 +28,7 @@ import numpy as np
 
 from piker import config
 from piker.errors import StoreDamaged, StoreError
-from piker.files import sync_folder
+from piker.files import put_whole, sync_folder
 from piker.msgs import Fqme
 from piker.tsp import Ints
 
@@ -37,6 +37,8 @@ LOCK: Final = "lock"
 DAMAGED: Final = "damaged"
 PART: Final = re.compile(r"^(\d{4,}-\d\d)\.(\d+)\.parquet$")
 TAIL: Final = re.compile(r"^tail\.(\d+)\.bin$")
+#: What a file system says that gives a file one name only.
+_NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _PERIOD: Final = re.compile(r"^(\d+)s$")
 
 
@@ -155,7 +157,14 @@ def set_aside(path: Path) -> Path:
         if there.samefile(path):  # by one that was killed before it was done
             return there
     there = folder / f"{path.name}.{time.time_ns()}"
-    os.link(path, there)
+    try:
+        os.link(path, there)
+    except OSError as err:
+        if err.errno not in _NO_LINKS:
+            raise
+        put_whole(
+            there, path.read_bytes(), durable=True
+        )  # a file system without such names
     sync_folder(folder)
     return there
 

@@ -67,12 +67,13 @@ def read_part(path: Path, first: int = 0, rows: int | None = None) -> pl.DataFra
 
     Raises:
       FileNotFoundError: it isn't there.
-      StoreDamaged: it isn't a file of bars, a damaged one, or can't be read.
+      StoreDamaged: it isn't a file of bars, a damaged one, or the disk can't read it.
+      OSError: it can't be read now, which says nothing of the file.
     """
     import polars as pl
 
-    if not path.exists():
-        raise FileNotFoundError(path)
+    with path.open("rb"):  # polars tells all that keeps it from that in its own words
+        pass
     try:
         frame = pl.scan_parquet(path, glob=False).slice(first, rows).collect()
     except FileNotFoundError:

@@ -81,7 +81,8 @@ def read_bars(
       end_s: bars open before it, up to the newest by default.
       newest: only so many of the newest of them.
 
-    Raises: BadFqme; StoreTooNew; StoreDamaged if the manifest can't be read.
+    Raises: BadFqme; StoreTooNew; StoreDamaged if the manifest can't be read;
+      StoreError if it can't be read now.
     """
     lowest = start_s if start_s is not None else -_EVER_S
     end = end_s if end_s is not None else _EVER_S
@@ -95,6 +96,8 @@ def read_bars(
             return reader.read(lowest, end, newest)
         except _Superseded:
             continue
+        except OSError as err:  # of us, e.g. too many open files: not of what is stored
+            raise StoreError(f"{folder} can't be read now: {err.strerror}") from None
     raise StoreError(f"{folder} changes faster than it can be read")
 
 

@@ -313,6 +313,19 @@ async def test_one_that_can_not_be_had_now_leaves_the_others_alone(what):
         assert hub.stats.connects == 1
 
 
+async def test_a_market_that_left_before_its_answer_costs_nobody_the_connection():
+    """Twice: a symbol that fails again is a reason to give a connection up."""
+    async with open_bench() as (venue, hub), hub.join("A") as a:
+        await until(a, Up)
+        venue.acks = False
+        for heard in (1, 2):
+            async with hub.join("B"):
+                await venue.wait_heard(2 * heard)
+            await trio.sleep(3 * QUICK["_ACK_S"])
+        assert nothing_left(a)
+        assert hub.stats.connects == 1
+
+
 async def test_nobody_there_is_tried_again_ever_more_seldom():
     async with open_server(answer()) as server:
         url = server.ws_url

@@ -7,6 +7,7 @@ import os
 import shutil
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from piker.storage import (
     list_stores,
     read_bars,
     repair,
+    stored_span,
     verify,
 )
 from piker.storage._manifest import read_manifest
@@ -427,3 +429,38 @@ def test_what_can_not_be_removed_is_told(monkeypatch):
     with pytest.raises(StoreError, match="can't remove bars in .*Permission denied"):
         delete(FQME, 60)
     assert bars_folder(FQME, 60).exists() is False
+
+
+def test_damage_is_set_aside_where_files_have_one_name_only(monkeypatch):
+    bars, folder = filled(tail=0)
+    month = the_one(folder, "2024-01.*.parquet")
+    damage(month, "cut")
+    raw = month.read_bytes()
+    monkeypatch.setattr(os, "link", fail_with(errno.EPERM))
+    writer = StoreWriter(FQME, 60)
+    writer.append(bars[:1])
+    writer.close()
+    assert set_aside(folder) == [raw]
+
+
+def test_too_many_open_files_is_no_damage(monkeypatch):
+    bars, _ = filled()
+    real = Path.open
+
+    def full(path, *args, **kwargs):
+        if path.suffix == ".parquet":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(StoreError, match="can't be read now: Too many open files"):
+            read_bars(FQME, 60)
+    assert stored() == bars.tobytes()
+
+
+def test_the_span_of_a_store_without_its_tail_is_that_of_its_months():
+    bars, folder = filled(tail=0)
+    the_one(folder, "tail.*.bin").unlink()
+    assert stored_span(FQME, 60) == (bars["time"][0], bars["time"][-1] + 60)
+    assert "is missing" in repair(FQME, 60)[0]

@@ -240,6 +240,7 @@ class Hub:
             for old in self.dialect.by_frame(sorted(self._asked - wanted)):
                 self._asked -= set(old)
                 self._up -= set(old)
+                self._requests.forget(old)  # whose answer nobody waits for any more
                 frames = self.dialect.unsubscribe(old, self._requests.next_id())
                 await self._say(sock, pace, frames)
             for new in self.dialect.by_frame(sorted(wanted - self._asked)):
