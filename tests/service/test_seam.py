@@ -1074,6 +1074,26 @@ async def test_an_address_that_resets_whoever_comes_leaves_no_socket(
             gc.collect()
 
 
+async def test_a_registry_that_is_gone_since_it_was_found_is_none():
+    """Its listener goes between two of a newcomer's connects."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        addr = server.getsockname()
+
+        async def take_one():
+            await trio.lowlevel.wait_readable(server)
+            with server.accept()[0]:
+                server.close()
+
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(take_one)
+            with trio.fail_after(5), pytest.raises(RegistryUnreachable):
+                async with t.open_root_actor(
+                    name="late", registry_addr=addr, be_registry=False
+                ):
+                    pass
+    assert t.current_actor() is None
+
+
 @pytest.mark.parametrize("said", [HELLO, b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 async def test_a_registry_that_answers_no_more_holds_no_newcomer(monkeypatch, said):
     """It is ending: it shakes hands yet, and then its listener goes. Or it is none."""

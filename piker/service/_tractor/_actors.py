@@ -24,7 +24,13 @@ from piker.errors import AddressInUse, RegistryUnreachable, ServiceError
 
 from ._calls import is_under_way
 from ._engine import Addr, engine
-from ._errors import TRANSPORT_ERRORS, is_of_listener, remote_traceback, unbox
+from ._errors import (
+    TRANSPORT_ERRORS,
+    is_of_listener,
+    is_refused,
+    remote_traceback,
+    unbox,
+)
 from ._guard import PARENT_ENV
 from ._trionics import collapse_eg, leaves
 from ._vars import piker_vars
@@ -90,7 +96,8 @@ async def open_root_actor(
         if be_registry:
             why = getattr(err, "strerror", None) or err
             raise AddressInUse(f"can't listen at {where}: {why}") from None
-        if not is_of_listener(err):
+        # it may have gone since it was looked for
+        if not (is_of_listener(err) or is_refused(err)):
             raise
         raise RegistryUnreachable(
             f"what listens at {where} is no pikerd, or one that is ending; try again"

@@ -39,6 +39,12 @@ def is_of_listener(err: BaseException) -> bool:
     return isinstance(err, TRANSPORT_ERRORS)
 
 
+def is_refused(err: BaseException) -> bool:
+    """Tell whether nobody listens at an address, as *err* of a connect says."""
+    causes = leaves(err.__cause__) if err.__cause__ is not None else [err]
+    return all(isinstance(each, ConnectionRefusedError) for each in causes)
+
+
 _LAST_LINE = re.compile(r"^[\s|]*(?:[\w.]+\.)?(\w+): (.*)$")
 
 
