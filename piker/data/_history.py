@@ -54,6 +54,8 @@ _DOUBTS_MAX: Final = 1000
 _CLOSED_NS: Final = 2 * NS
 #: So many stored bars are enough to begin with.
 _ENOUGH: Final = 500
+#: Who waits for the market gets it first, then the rest of the past is looked for.
+_AFTER_S: Final = 0.1
 #: Progress is told so often at most.
 _TELL_EVERY_S: Final = 0.25
 
@@ -249,6 +251,7 @@ class History:
             return
         self._is_running = True
         try:
+            await trio.sleep(_AFTER_S)
             open_history = get_eps(self.mod, "datad").get("open_history_client")
             if open_history is None:
                 await self._keep_all(builders, None)
