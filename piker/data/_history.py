@@ -30,7 +30,7 @@ from piker.tsp import Span, between, is_news, newest_run
 from ._backfill import Backfill
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S, Builders
-from ._keeper import Keeper, Keepers, LiveSaver
+from ._keeper import Keeper, Keepers, LiveSaver, in_thread
 from ._shm import MUTABLE
 from ._venue_bars import Frame, Pace, VenueBars
 from .validate import broker_name, get_eps
@@ -77,9 +77,6 @@ class _Doubts:
         if len(self.times) < _DOUBTS_MAX:
             self.times.add(time_s)
         self.event.set()
-
-    async def wait(self) -> None:
-        await self.event.wait()
 
 
 @dataclass(eq=False)
@@ -158,7 +155,7 @@ class History:
         Raises VenueError.
         """
         if self.conf.store and not venue.conf.edition:
-            stored = await trio.to_thread.run_sync(read_tail, self.fqme, period_s)
+            stored = await in_thread(read_tail, self.fqme, period_s)
             stored = newest_run(between(stored, None, end_s), period_s)
             # the newest were stored while trades could still come: asked for again
             stored = stored[:-MUTABLE]
@@ -308,7 +305,7 @@ class History:
         look_at = trio.current_time() + LOOK_EVERY_S
         while True:
             with trio.move_on_at(look_at) as look:
-                await doubts.wait()
+                await doubts.event.wait()
             if look.cancelled_caught or trio.current_time() >= look_at:
                 look_at = trio.current_time() + LOOK_EVERY_S
                 await fill.mend(await fill.holes())
@@ -376,9 +373,6 @@ async def _save_live(builder: BarBuilder, keeper: Keeper) -> None:
             await saver.save()
             await trio.sleep(SAVE_EVERY_S[builder.period_s])
     finally:
-        with trio.CancelScope(deadline=_deadline(), shield=True):
+        with trio.move_on_after(CLOSE_DEADLINE_S) as scope:
+            scope.shield = True
             await saver.save()
-
-
-def _deadline() -> float:
-    return trio.current_time() + CLOSE_DEADLINE_S

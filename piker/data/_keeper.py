@@ -41,7 +41,7 @@ _limiter: Final[trio.lowlevel.RunVar[trio.CapacityLimiter]] = trio.lowlevel.RunV
 )
 
 
-async def _in_thread(sync: Callable[..., T], *args: Any) -> T:
+async def in_thread(sync: Callable[..., T], *args: Any) -> T:
     """Run in one of the store's few threads: a stuck disk takes no others.
 
     Those are for names of hosts, e.g.
@@ -63,7 +63,6 @@ class Keeper:
       period_s: bar length.
       warn: takes a sentence about what can't be stored.
       edition: of the market, see `HistoryConf`.
-      stored: bars appended since it was made.
       is_readable: whether the newest `read` could read it.
       fault: why the store can't be written, None while it can.
     """
@@ -72,7 +71,6 @@ class Keeper:
     period_s: int
     warn: Callable[[str], None]
     edition: str = ""
-    stored: int = 0
     is_readable: bool = True
     fault: StoreError | None = None
     _writer: StoreWriter | None = None
@@ -94,7 +92,7 @@ class Keeper:
                 return np.empty(0, OHLCV)
             try:
                 read = partial(read_bars, self.fqme, self.period_s, newest=newest)
-                found = await _in_thread(read, *span)
+                found = await in_thread(read, *span)
             except (StoreError, OSError) as err:
                 self.is_readable = False
                 self.warn(f"stored bars can't be read by piker: {err}")
@@ -113,7 +111,6 @@ class Keeper:
         if not len(bars):
             return True
         done = await self._write(lambda writer: writer.append(bars))
-        self.stored += len(bars) if done else 0
         is_due = self._wants_fold and trio.current_time() >= self._fold_at
         # what is appended is durable whatever becomes of the fold
         if done and is_due and not await self._write(StoreWriter.fold):
@@ -141,7 +138,7 @@ class Keeper:
             writer, self._writer = self._writer, None
             self.fault, self._retry_at = None, -float("inf")
             if writer is not None:
-                await _in_thread(writer.close)
+                await in_thread(writer.close)
 
     async def _write(self, change: Callable[[StoreWriter], None]) -> bool:
         """Change the store in a thread; tell whether that was done."""
@@ -150,7 +147,7 @@ class Keeper:
                 return False
             assert self._writer is not None
             try:
-                await _in_thread(change, self._writer)
+                await in_thread(change, self._writer)
             except StoreError as err:
                 self._fail(err)
                 return False
@@ -164,7 +161,7 @@ class Keeper:
         if trio.current_time() < self._retry_at:
             return False
         try:
-            self._writer = await _in_thread(
+            self._writer = await in_thread(
                 StoreWriter, self.fqme, self.period_s, self.edition
             )
         except StoreError as err:

@@ -90,9 +90,7 @@ class Mailbox:
           message: a quote or an event.
           raw: it, encoded, if somebody did that already.
         """
-        if isinstance(message, HistoryProgress):
-            self._progress[message.fqmes, message.period_s] = (message, raw)
-        elif not isinstance(message, Quote):
+        if not isinstance(message, Quote):
             self._put_event(message, raw)
         elif self._merged or len(self._queue) >= self.size:
             self._merged.setdefault(message.fqme, _Merged()).add(message)
@@ -100,6 +98,9 @@ class Mailbox:
             self._queue.append((message, raw))
 
     def _put_event(self, event: FeedEvent, raw: bytes | None) -> None:
+        if isinstance(event, HistoryProgress):
+            self._progress[event.fqmes, event.period_s] = (event, raw)
+            return
         self.finish()
         self._queue.append((event, raw))
         # each event may have pushed a merged quote before it: bound those too

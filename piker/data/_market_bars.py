@@ -28,7 +28,7 @@ from piker.msgs import (
     WallClock,
 )
 
-from ._bars import is_odd
+from ._bars import BarBuilder, is_odd
 from ._buffers import RT_S, Builders, close_buffers, open_buffers
 from ._stamps import Stamps
 
@@ -160,9 +160,8 @@ class MarketBars:
             late, odd = stats.too_late, stats.odd
             new = max(new, builder.apply(ticks))
             odd = stats.odd - odd
-            for time_s in builder.late:
-                self.doubt(builder.period_s, time_s)
-            builder.late.clear()
+            if stats.too_late > late:
+                self._doubt(builder)
             if stats.too_late > late and live:
                 self.warn(f"a trade came too late for its {builder.period_s} s bar")
         if odd:
@@ -173,6 +172,12 @@ class MarketBars:
                 self.last = tick.price
             self.newest[tick.type] = tick
         return new, ticks
+
+    def _doubt(self, builder: BarBuilder) -> None:
+        """Have the bars asked for again for which trades came too late."""
+        for time_s in builder.late:
+            self.doubt(builder.period_s, time_s)
+        builder.late.clear()
 
     def _plausible(self, ticks: list[Tick]) -> list[Tick]:
         """Hold back, or leave out, trades stamped far ahead of the market's clock."""

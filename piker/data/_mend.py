@@ -25,7 +25,7 @@ from piker.tsp import Span, fill_gaps, missing_spans
 
 from ._bars import BarBuilder
 from ._bus import FeedsBus
-from ._keeper import Keeper
+from ._keeper import Keeper, in_thread
 from ._venue_bars import Bars, Frame, VenueBars
 from .validate import get_eps
 
@@ -53,7 +53,7 @@ async def mend_market(
       tell: told how far it is, and the end.
     """
     mkt = await bus.describe(fqme)
-    if not await trio.to_thread.run_sync(bars_folder(mkt.fqme, period_s).is_dir):
+    if not await in_thread(bars_folder(mkt.fqme, period_s).is_dir):
         raise nothing_stored(mkt.fqme, period_s)
     open_history = get_eps(bus.mod, "datad").get("open_history_client")
     if open_history is None:
@@ -156,9 +156,7 @@ class Mend:
 
     async def _whole_span(self, more: Span | None) -> Span:
         """Return where bars are to be, in whole periods."""
-        spans = [
-            await trio.to_thread.run_sync(stored_span, self.keeper.fqme, self.period_s)
-        ]
+        spans = [await in_thread(stored_span, self.keeper.fqme, self.period_s)]
         if more is not None:
             spans.append((more[0] - more[0] % self.period_s, more[1]))
         spans = [span for span in spans if span[1] > span[0]]
@@ -234,7 +232,7 @@ class Mend:
     async def _read(self, span: Span) -> Bars:
         """Return what is stored of a span; raises StoreError."""
         read = partial(read_bars, self.keeper.fqme, self.period_s, *span)
-        found = await trio.to_thread.run_sync(read)
+        found = await in_thread(read)
         for fault in found.damaged:
             if fault not in self.notes:
                 self.notes.append(fault)

@@ -73,14 +73,12 @@ class VenueBars:
       conf: how it may be asked.
       pace: of all who ask the venue for bars.
       warn: takes a sentence about an oddity.
-      requests: sent so far.
     """
 
     get_bars: GetBars
     conf: HistoryConf
     pace: Pace
     warn: Callable[[str], None]
-    requests: int = 0
     _dropped: dict[int, set[int]] = field(default_factory=dict)
 
     async def newest(self, period_s: int, end_s: int) -> Frame:
@@ -135,7 +133,6 @@ class VenueBars:
 
     async def _answer(self, period_s: int, end_s: int, start_s: int | None) -> Bars:
         """Return what can be gone on with of one answer."""
-        self.requests += 1
         answer = np.empty(0, OHLCV)
         with suppress(NoData):
             answer = await self.get_bars(period_s, end_s, start_s)

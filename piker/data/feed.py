@@ -224,11 +224,15 @@ class Feed:
         """Return what a consumer who comes now is to be told."""
         return [*self._past, *self._progress.values()]
 
+    def _note(self, event: FeedEvent) -> None:
+        if isinstance(event, HistoryProgress):
+            self._progress[event.fqmes, event.period_s] = event
+        else:
+            self._past.append(event)
+
     def _put(self, broker: str, item: FeedMsg) -> None:
-        if isinstance(item, HistoryProgress):
-            self._progress[item.fqmes, item.period_s] = item
-        elif not isinstance(item, Quote):
-            self._past.append(item)
+        if not isinstance(item, Quote):
+            self._note(item)
         for tap in self._taps:
             tap.put(broker, item)
 

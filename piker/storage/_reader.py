@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piker.errors import StoreDamaged, StoreError
-from piker.tsp import OHLCV
+from piker.tsp import OHLCV, settled
 
 from ._layout import PART, TAIL, bars_folder, files_in, month_key, months_of, read_file
 from ._manifest import Manifest, Part, read_manifest
@@ -222,13 +222,6 @@ def _read_tail(path: Path) -> TailContent:
             break
         time.sleep(_WRITE_S)
     return content
-
-
-def settled(bars: NDArray[np.void]) -> NDArray[np.void]:
-    """Return bars as they came in order of time; of one time the later one counts."""
-    ordered = bars[np.argsort(bars["time"], kind="stable")]
-    is_last = np.append(ordered["time"][1:] != ordered["time"][:-1], True)
-    return ordered[is_last[: len(ordered)]]
 
 
 def to_columns(bars: NDArray[np.void]) -> BarColumns:

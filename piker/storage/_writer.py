@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 
 from piker.errors import StoreError, StoreFull
 from piker.files import sync_folder
-from piker.tsp import find_fault
+from piker.tsp import find_fault, merge, settled
 
 from ._folder import Folder
 from ._layout import bars_folder, months_of, part_name, tail_name
 from ._manifest import add_spans
 from ._parts import write_part
-from ._reader import settled
 from ._tail import TailWriter, rescue_tail
 
 #: Bars in a tail from which on it is to be folded: 4 MB, read in a few ms.
@@ -150,7 +149,7 @@ class StoreWriter:
                 if month in parts and (
                     older := self._files.read_month(month, parts[month])
                 ):
-                    newer = settled(np.concatenate((older[0], newer)))
+                    newer = merge(older[0], newer)
                 parts[month] = write_part(path, newer)
             sync_folder(self.folder)
             self._files.put(

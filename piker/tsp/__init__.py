@@ -24,6 +24,7 @@ from ._gaps import (
     merge as merge,
     newest_run as newest_run,
     open_mask as open_mask,
+    settled as settled,
 )
 from ._hours import Gap as Gap, list_gaps as list_gaps
 from ._spans import Span as Span, missing_spans as missing_spans, without as without

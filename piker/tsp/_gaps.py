@@ -106,6 +106,17 @@ def fill_gaps(
     return filled
 
 
+def settled(bars: NDArray[np.void]) -> NDArray[np.void]:
+    """Return *bars*, OHLCV, as they came, in order of time; of one time the last one.
+
+    Args:
+      bars: shape (n,).
+    """
+    ordered = bars[np.argsort(bars["time"], kind="stable")]
+    is_last = np.append(ordered["time"][1:] != ordered["time"][:-1], True)
+    return ordered[is_last[: len(ordered)]]
+
+
 def merge(older: NDArray[Any], newer: NDArray[Any]) -> NDArray[np.void]:
     """Return the union of two series; where both have a bar, *newer* wins.
 
@@ -113,11 +124,7 @@ def merge(older: NDArray[Any], newer: NDArray[Any]) -> NDArray[np.void]:
       older: OHLCV, ascending.
       newer: OHLCV, ascending, of the same period; may overlap, precede or follow.
     """
-    both = np.concatenate((older, newer)).astype(OHLCV, copy=False)
-    order = np.argsort(both["time"], kind="stable")
-    both = both[order]
-    last = np.append(both["time"][1:] != both["time"][:-1], True)
-    return both[last[: len(both)]]
+    return settled(np.concatenate((older, newer)).astype(OHLCV, copy=False))
 
 
 def find_nulls(

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from piker.brokers import HistoryConf
 from piker.config import DataConf
-from piker.data import _history, _keeper
+from piker.data import _keeper
 from piker.data._bars import BarBuilder
 from piker.data._history import History
 from piker.data._shm import ShmArray, ShmWriter
@@ -234,19 +234,6 @@ async def live(folder: Path, venue: Venue, lives) -> None:
 
 
 # -- by example -------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock(autojump_clock, monkeypatch):
-    autojump_clock.autojump_threshold = 0.001  # a thread works meanwhile
-    monkeypatch.setattr(_history, "NEWEST_DEADLINE_S", math.inf)  # or for longer
-    return autojump_clock
-
-
-@pytest.fixture
-def dirs(tmp_path):
-    with private_dirs(tmp_path / "dirs") as found:
-        yield found
 
 
 @asynccontextmanager
@@ -778,7 +765,7 @@ async def test_a_stuck_disk_takes_no_threads_of_others(dirs):
     try:
         async with trio.open_nursery() as tasks:
             for _ in range(60):
-                tasks.start_soon(_keeper._in_thread, release.wait)
+                tasks.start_soon(_keeper.in_thread, release.wait)
             await trio.sleep(0.05)
             with trio.fail_after(5):
                 await trio.to_thread.run_sync(time.monotonic)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tracemalloc
 from contextlib import asynccontextmanager, closing
 from copy import copy
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 import trio
 
-from piker.data import _history
 from piker.data._bus import FeedsBus
 from piker.data._mend import mend_market
 from piker.errors import (
@@ -23,26 +21,12 @@ from piker.errors import (
     VenueUnreachable,
 )
 from piker.storage import StoreWriter, read_bars, verify
-from piker.testing import private_dirs
 from piker.tsp import between, fill_gaps
 from tests.data._truth import BEGIN_S, FQME, MKT, Truth, Venue
 from tests.data.test_history import Place, diff
 
 LENGTH_S = 3600
 NOW_S = BEGIN_S + LENGTH_S
-
-
-@pytest.fixture
-def clock(autojump_clock, monkeypatch):
-    autojump_clock.autojump_threshold = 0.001  # a thread works meanwhile
-    monkeypatch.setattr(_history, "NEWEST_DEADLINE_S", math.inf)  # or for longer
-    return autojump_clock
-
-
-@pytest.fixture
-def dirs(tmp_path):
-    with private_dirs(tmp_path / "dirs") as found:
-        yield found
 
 
 class Bench:

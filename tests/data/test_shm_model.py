@@ -115,15 +115,7 @@ class Ring(RuleBasedStateMachine):
     def die_in_rewrite(self, age, cells, keys, marks, store) -> None:
         at = max(self.stop - age, self.start)
         new = Row(self.rows[at - self.start].time, *cells)
-        self.writer.close()
-        fuse = Fuse()
-        with mortal_writer(self.path, fuse) as open_mortal:
-            mortal = open_mortal()
-            fuse.left = store
-            with suppress(Dead):
-                mortal.rewrite(at, new, keys, marks)
-        seen = self.array.last(CAPACITY)
-        self.writer = open_ring(self.path)
+        seen = self.die(store, lambda mortal: mortal.rewrite(at, new, keys, marks))
         found = self.writer.row(at), self.writer.keys(at), self.writer.marks
         if found == (new, keys, marks):  # else nothing of it may be there
             self._rewritten(at, new, keys, marks)
@@ -145,19 +137,24 @@ class Ring(RuleBasedStateMachine):
         at = max(self.stop - MUTABLE - back, self.start)
         new = Row(self.rows[at - self.start].time, *cells)
         epoch = self.array.epoch
+        seen = self.die(store, lambda mortal: mortal.correct(at, new))
+        if tuple(self.writer.row(at)) == tuple(new):
+            self.rows[at - self.start] = new
+            assert self.array.epoch > epoch
+        self.agree(seen)
+
+    def die(self, store: int, change):
+        """Have a writer die in a change; return what a reader sees, open the next."""
         self.writer.close()
         fuse = Fuse()
         with mortal_writer(self.path, fuse) as open_mortal:
             mortal = open_mortal()
             fuse.left = store
             with suppress(Dead):
-                mortal.correct(at, new)
+                change(mortal)
         seen = self.array.last(CAPACITY)
         self.writer = open_ring(self.path)
-        if tuple(self.writer.row(at)) == tuple(new):
-            self.rows[at - self.start] = new
-            assert self.array.epoch > epoch
-        self.agree(seen)
+        return seen
 
     def _rewritten(self, at: int, new: Row, keys: Keys, marks: Marks) -> None:
         self.rows[at - self.start] = new

@@ -21,7 +21,7 @@ from piker.errors import DeadlineExceeded, RegistryUnreachable, TransportClosed
 
 from . import _peers
 from ._engine import Addr, Uid, engine
-from ._errors import TRANSPORT_ERRORS
+from ._errors import TRANSPORT_ERRORS, causes, is_refused
 from ._trionics import leaves
 
 CONNECT_DEADLINE_S = 3.0
@@ -107,16 +107,9 @@ async def _connect(addr: Addr, deadline_s: float) -> Any:
         ) from None
     except _NOBODY_THERE as err:
         where = config.show_addr(addr)
-        if own := [e for e in _causes(err) if _is_ours(e)]:
+        if own := [e for e in causes(err) if _is_ours(e)]:
             raise TransportClosed(f"can't connect to {where}: {own[0]}") from err
         raise TransportClosed(f"nobody answers at {where}: {err}") from err
-
-
-def _causes(err: BaseException) -> list[BaseException]:
-    """Return what *err* comes of: trio wraps what the kernel said, of each address."""
-    while err.__cause__ is not None:
-        err = err.__cause__
-    return leaves(err)
 
 
 def _is_ours(err: BaseException) -> bool:
@@ -209,10 +202,9 @@ async def _try_entry(uid: Uid, addr: Addr, registry_addr: Addr | None) -> Any:
     try:
         chan = await _connect(addr, CONNECT_DEADLINE_S)
     except TransportClosed as err:
-        causes = _causes(err)
-        if all(isinstance(e, ConnectionRefusedError) for e in causes):
+        if is_refused(err):
             await evict(uid, registry_addr)
-        elif any(_is_ours(e) for e in causes):
+        elif any(_is_ours(e) for e in causes(err)):
             raise
         return None
     if engine.uid_of(chan) == uid:

@@ -39,10 +39,16 @@ def is_of_listener(err: BaseException) -> bool:
     return isinstance(err, TRANSPORT_ERRORS)
 
 
+def causes(err: BaseException) -> list[BaseException]:
+    """Return what *err* comes of: trio wraps what the kernel said, of each address."""
+    while err.__cause__ is not None:
+        err = err.__cause__
+    return leaves(err)
+
+
 def is_refused(err: BaseException) -> bool:
     """Tell whether nobody listens at an address, as *err* of a connect says."""
-    causes = leaves(err.__cause__) if err.__cause__ is not None else [err]
-    return all(isinstance(each, ConnectionRefusedError) for each in causes)
+    return all(isinstance(each, ConnectionRefusedError) for each in causes(err))
 
 
 _LAST_LINE = re.compile(r"^[\s|]*(?:[\w.]+\.)?(\w+): (.*)$")
