@@ -35,6 +35,34 @@ from ._feed import (
 )
 from ._fqme import Fqme as Fqme
 from ._mkt import Asset as Asset, AssetType as AssetType, MktPair as MktPair
+from ._orders import (
+    PAPER as PAPER,
+    Action as Action,
+    BrokerdCancel as BrokerdCancel,
+    BrokerdError as BrokerdError,
+    BrokerdFill as BrokerdFill,
+    BrokerdMsg as BrokerdMsg,
+    BrokerdOrder as BrokerdOrder,
+    BrokerdOrderAck as BrokerdOrderAck,
+    BrokerdPosition as BrokerdPosition,
+    BrokerdRequest as BrokerdRequest,
+    BrokerdStatus as BrokerdStatus,
+    Cancel as Cancel,
+    ClientMsg as ClientMsg,
+    DialogInit as DialogInit,
+    Edit as Edit,
+    EmsMsg as EmsMsg,
+    Error as Error,
+    ExecMode as ExecMode,
+    Order as Order,
+    OrderType as OrderType,
+    Reconcile as Reconcile,
+    Reconciled as Reconciled,
+    Resp as Resp,
+    Side as Side,
+    Status as Status,
+    Tif as Tif,
+)
 from ._record import FrameBatch as FrameBatch, FramePoint as FramePoint
 from ._service import (
     ServiceEvent as ServiceEvent,
