@@ -225,7 +225,7 @@ async def test_a_replay_keeps_time(conf):
         async with open_stream(REPLAY) as stream:
             clock = stream.init.clock
             batches, reached = [], []
-            with trio.move_on_after(1):
+            with trio.fail_after(20):
                 async for item in stream.receive:
                     now_ns = clock.now_ns()
                     if isinstance(item, Reached):
@@ -233,9 +233,9 @@ async def test_a_replay_keeps_time(conf):
                         assert item.time_ns <= now_ns
                     else:
                         batches.append((item[1][-1].time_ns, now_ns))
-    assert len(reached) > 20
+                    if len(reached) > 20 and len(batches) > 20:
+                        break
     assert reached == sorted(set(reached))
-    assert len(batches) > 20
     # its venue's stamps lead the recorder's by 1.3 s
     assert all(time_ns - now_ns < 2 * NS for time_ns, now_ns in batches)
 

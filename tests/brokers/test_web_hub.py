@@ -630,6 +630,7 @@ async def test_bad_frames_are_counted_and_logged_once_a_kind(caplog):
     ]
     async with open_bench() as (venue, hub), hub.join("A") as a:
         await until(a, Up)
+        began = trio.current_time()
         for i in range(250):
             await venue.send(*(kind(i) for kind in kinds))
         await venue.trade("A", 5)
@@ -639,7 +640,8 @@ async def test_bad_frames_are_counted_and_logged_once_a_kind(caplog):
         assert hub.stats.frames == 1002
         assert sum(hub._faults.counts.values()) == 1000
         doubts = [item for item in items if isinstance(item, Doubt)]
-        assert len(doubts) == 1, "one a second"
+        took_s = trio.current_time() - began
+        assert 1 <= len(doubts) <= 1 + took_s, "one a second"
         assert hub.stats.connects == 1
         said = [record.getMessage() for record in caplog.records]
         assert len(said) == len(hub._faults.counts) == 2  # quotations make no kind
