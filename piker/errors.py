@@ -118,6 +118,42 @@ class StoreFull(StoreError):
     """The disk has no room; what was stored before is as it was."""
 
 
+class OrderError(PikerError):
+    """Something about orders went wrong."""
+
+
+class OrderRefused(OrderError):
+    """An order, an edit or a cancel won't be done; nothing has changed."""
+
+
+class OrderUnknown(OrderError):
+    """Nobody can say yet what became of a request; ask again with the same id."""
+
+
+class AccountNotFound(UsageError):
+    """No account of that name."""
+
+
+class JournalError(OrderError):
+    """The order journal can't be used."""
+
+
+class JournalBusy(JournalError):
+    """Another live process writes the order journal."""
+
+
+class JournalTooNew(JournalError):
+    """A later piker wrote the order journal; this one leaves it alone."""
+
+
+class JournalDamaged(JournalError):
+    """The order journal isn't what was written."""
+
+
+class JournalFull(JournalError):
+    """The disk has no room; what was journaled before is as it was."""
+
+
 class VenueError(PikerError):
     """Something about a venue went wrong."""
 

@@ -371,6 +371,7 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
       src: who says so: ``dark``, ``ems``, a broker, or ``paperboi``.
       filled: base units so far.
       cancel_called: a cancel is under way.
+      edit_id: of the newest edit that was taken.
       reason: one sentence, of what ended or refused it, or of an odd thing about it.
       fill: the execution, of a ``fill``.
       trigger_price: of what fired it, of a ``triggered``.
@@ -385,6 +386,7 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
     src: str = ""
     filled: Decimal = Decimal(0)
     cancel_called: bool = False
+    edit_id: str = ""
     reason: str = ""
     fill: BrokerdFill | None = None
     trigger_price: Decimal | None = None

@@ -10,7 +10,6 @@ import trio
 from piker.data import _history
 from piker.testing import private_dirs
 
-
 #: How long a thread may work, real seconds, before time jumps on without it.
 HUNG_S = 2.0
 
