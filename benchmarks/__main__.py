@@ -28,6 +28,7 @@ NAMES: Final = (
     "isolation",
     "store",
     "history",
+    "darks",
 )
 
 

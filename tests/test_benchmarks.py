@@ -12,6 +12,7 @@ from benchmarks import (
     _report,
     attach,
     boot,
+    darks,
     fanout,
     history,
     isolation,
@@ -34,6 +35,7 @@ TINY = {
     "search": lambda: search.run(1, patterns=10, floor_patterns=2),
     "klines": lambda: klines.run(1, bodies=2),
     "wire": lambda: wire.run(1, frames=3000, cuts=1),
+    "darks": lambda: darks.run(1, ticks=1000, changes=10),
     "history": lambda: history.run(1),
     "store": lambda: store.run(1, rows=3000, appends=3),
     "isolation": lambda: isolation.run(
