@@ -194,6 +194,19 @@ def test_a_byte_order_mark_is_no_error(folder):
             "pikerd.rt_bars: no such key; did you mean data.rt_bars?",
         ),
         (
+            '[clearing]\nnotify = "say"',
+            'clearing.notify: expected a list of words, e.g. ["notify-send", "{title}",'
+            ' "{text}"], got "say"',
+        ),
+        (
+            '[clearing]\non_missed_cross = "no"',
+            'clearing.on_missed_cross: expected one of "alert", "fire", got "no"',
+        ),
+        (
+            "[risk]\nmax_notional = -1",
+            "risk.max_notional: expected a number >= 0, got -1",
+        ),
+        (
             "[log]\nzzz = 1",
             "log.zzz: no such key; known here: level",
         ),
@@ -266,10 +279,10 @@ _toml_values = (
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.sampled_from(["pikerd", "data", "sim", "log", "brokers"]),
+    st.sampled_from(["pikerd", "data", "sim", "clearing", "risk", "log", "brokers"]),
     st.sampled_from([
         "registry", "idle_exit_s", "rt_bars", "linger_s", "seed", "speed", "sessions",
-        "level", "nonsense",
+        "level", "notify", "dark_slip_ticks", "max_size", "nonsense",
     ]),
     _toml_values,
 )  # fmt: skip
@@ -452,7 +465,7 @@ def test_the_template_shows_every_key_with_its_default(load):
     for name, kind in kinds.items():
         assert config.load_broker_config(name, kind) == kind()
         assert set(shown.brokers[name]) == set(kind.__struct_fields__)
-    for table in ("pikerd", "data", "sim", "log"):
+    for table in ("pikerd", "data", "sim", "clearing", "risk", "log"):
         fields = type(getattr(Config(), table)).__struct_fields__
         assert set(told[table]) == set(fields)
 

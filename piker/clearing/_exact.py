@@ -30,7 +30,7 @@ def shortest(value: float) -> Decimal:
 
     Of a tick it is the decimal that the venue wrote, up to 15 digits.
     """
-    return Decimal(float.__repr__(value))
+    return Decimal(float.__repr__(float(value)))
 
 
 def is_multiple(value: Decimal, step: Decimal) -> bool:

@@ -25,10 +25,12 @@ from ._load import (
 )
 from ._schema import (
     BROKERS as BROKERS,
+    ClearingConf as ClearingConf,
     Config as Config,
     DataConf as DataConf,
     LogConf as LogConf,
     PikerdConf as PikerdConf,
+    RiskConf as RiskConf,
     SessionFile as SessionFile,
     SimConf as SimConf,
 )

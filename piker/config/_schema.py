@@ -22,6 +22,7 @@ _MAX_BARS = 2**25  # 56 bytes a bar: just under 2 GB of shared memory
 
 Bars = Annotated[int, Meta(ge=1024, le=_MAX_BARS)]
 Wait = Annotated[float, Meta(ge=0, le=_YEAR_S)]
+Limit = Annotated[float, Meta(ge=0, le=1e15)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
@@ -58,6 +59,49 @@ class DataConf(Struct, frozen=True, kw_only=True):
     store: bool = True
     linger_s: Wait = 60.0
     idle_s: Wait = 900.0
+
+
+class ClearingConf(Struct, frozen=True, kw_only=True):
+    """Orders that wait in the dark, and how they are sent.
+
+    Attributes:
+      on_missed_cross: what becomes of a dark order whose price was crossed while
+        nobody looked, and has come back since.
+      max_quote_age_s: no order fires, and no paper order fills, by a quote older than
+        this, by the market's clock; 0 for any age.
+      dark_slip_ticks: price ticks beyond the price that fired a break-out, with which
+        it is sent.
+      market_band_pct: percent from the price now that a market order pays at most.
+      notify: command told when an alert or a dark order fires, or isn't watched any
+        more; empty: none.
+    """
+
+    on_missed_cross: Literal["alert", "fire"] = "alert"
+    max_quote_age_s: Wait = 10.0
+    dark_slip_ticks: Annotated[int, Meta(ge=0, le=10_000)] = 5
+    market_band_pct: Annotated[float, Meta(ge=0, le=50)] = 1.0
+    notify: Annotated[
+        tuple[str, ...],
+        Meta(description='a list of words, e.g. ["notify-send", "{title}", "{text}"]'),
+    ] = ("notify-send", "{title}", "{text}")
+
+
+class RiskConf(Struct, frozen=True, kw_only=True):
+    """What no order may exceed; 0 is no limit.
+
+    Attributes:
+      max_size: base units of an order.
+      max_notional: quote units of an order: size, price and multiplier.
+      max_open_orders: orders of an account that are at its broker.
+      max_orders_per_s: orders and edits a second; twice as many at once.
+      price_band_pct: percent from the price now, on the side that loses by it.
+    """
+
+    max_size: Limit = 0.0
+    max_notional: Limit = 0.0
+    max_open_orders: Annotated[int, Meta(ge=0, le=1_000_000)] = 200
+    max_orders_per_s: Limit = 50.0
+    price_band_pct: Annotated[float, Meta(ge=0, le=1000)] = 10.0
 
 
 class SessionFile(Struct, frozen=True, kw_only=True):
@@ -115,5 +159,7 @@ class Config(Struct, frozen=True, kw_only=True):
     pikerd: PikerdConf = PikerdConf()
     data: DataConf = DataConf()
     sim: SimConf = SimConf()
+    clearing: ClearingConf = ClearingConf()
+    risk: RiskConf = RiskConf()
     log: LogConf = LogConf()
     brokers: dict[str, dict[str, Any]] = field(default_factory=dict)

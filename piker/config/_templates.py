@@ -49,6 +49,39 @@ CONF_TEMPLATE = """\
 # start = ""
 # length_s = 0
 
+[clearing]
+# A dark order whose price was crossed while nobody looked, and has come back since:
+# "alert" tells you, "fire" sends it all the same, at a price that may be gone.
+# on_missed_cross = "alert"
+# No order fires, and no paper order fills, by a quote older than this many seconds; 0
+# for any age. A line that fell silent is noticed within five.
+# max_quote_age_s = 10
+# A dark order that breaks out is sent with a limit so many price ticks beyond the price
+# that fired it: a price alone would often be gone before it arrives.
+# dark_slip_ticks = 5
+# Percent from the price now that a market order pays at most; what isn't to be had for
+# that isn't filled. One percent is through any book that is in order.
+# market_band_pct = 1.0
+# Told when an alert or a dark order fires, or isn't watched any more. Nothing happens
+# where there is no such program; [] for never.
+# notify = ["notify-send", "{title}", "{text}"]
+
+# What no order may exceed, live or paper; 0 is no limit. Cancels always pass.
+[risk]
+# Of one order: base units, and quote units (size, price and multiplier). What is too
+# much is another number for each market and purse, so none is set.
+# max_size = 0
+# max_notional = 0
+# Orders of an account at its broker, darks not counted. Venues allow about as many in a
+# market; a bot that asks for more has most likely lost count.
+# max_open_orders = 200
+# Orders and edits a second; twice as many at once. More than a hand can send, and few
+# enough that a bot in a loop is stopped before its venue shuts it out.
+# max_orders_per_s = 50
+# Percent above the price now that a buy, or below it that a sell, may be limited to: a
+# digit too many is refused. What waits for a better price may be anywhere.
+# price_band_pct = 10.0
+
 [log]
 # debug, info, warning, error or critical.
 # level = "info"
