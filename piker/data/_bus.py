@@ -80,14 +80,14 @@ class FeedsBus:
 
     @asynccontextmanager
     async def subscribe(
-        self, fqmes: list[str], throttle_hz: float | None
+        self, fqmes: list[str], throttle_hz: float | None, *, every_tick: bool = False
     ) -> AsyncIterator[tuple[Sub, list[FlumeMsg]]]:
         """Yield a subscription to markets, each opened upstream if it isn't yet.
 
         Raises what keeps any of them from it; then none of them is subscribed to.
         """
         names = [await self.resolve(fqme) for fqme in fqmes]
-        sub = Sub(tuple(names), throttle_hz)
+        sub = Sub(tuple(names), throttle_hz, every_tick=every_tick)
         claimed: dict[str, Market] = {}
         try:
             for name in names:

@@ -72,6 +72,7 @@ class Line:
       fqmes: the names asked for.
       paused: whether quotes are not wanted for now.
       on_wait: told why, while a venue can't be reached yet; None: that is an error.
+      every_tick: none is to be merged away.
     """
 
     broker: str
@@ -81,6 +82,7 @@ class Line:
     fqmes: list[str] = field(default_factory=list)
     paused: bool = False
     on_wait: Callable[[str], None] | None = None
+    every_tick: bool = False
     _stream: MsgStream[FeedMsg] | None = None
     _names: tuple[str, ...] = ()
     _down: set[str] = field(default_factory=set)
@@ -140,6 +142,7 @@ class Line:
             for fqme in self._names:
                 part = Line(self.broker, self.throttle, self.put, self.learn, [fqme])
                 part.paused, part._names = self.paused, (fqme,)
+                part.every_tick = self.every_tick
                 part._down = {fqme} & self._down
                 self._parts.append(part)
                 tasks.start_soon(part.run)
@@ -153,6 +156,7 @@ class Line:
                 open_feed_bus,
                 fqmes=self.fqmes,
                 tick_throttle=self.throttle,
+                every_tick=self.every_tick,
                 start_deadline_s=_SUBSCRIBE_DEADLINE_S,
             ) as (ctx, flumes),
             ctx.open_stream() as stream,

@@ -21,24 +21,33 @@ from piker.service import Context, endpoint
 from ._bus import current_bus
 from ._frames import serve_frames
 from ._mend import mend_market
+from ._subs import check_wish
 
 
 @endpoint(started=list[FlumeMsg], sends=FeedMsg, receives=FeedCommand)
 async def open_feed_bus(
-    ctx: Context, fqmes: list[str], tick_throttle: float | None
+    ctx: Context,
+    fqmes: list[str],
+    tick_throttle: float | None,
+    every_tick: bool = False,
 ) -> None:
     """Subscribe to markets of this daemon's broker.
 
     Args:
       fqmes: full or short names.
       tick_throttle: quotes a second and market at most; None for all, as they come.
+      every_tick: where the client is slow, send fewer quotes with all ticks in them;
+        there is no throttle then.
     Started: one FlumeMsg for each name, in order.
     Sends: quotes and feed events; no more than a window beyond what the client has
       acknowledged, conflated where it is slow.
     Receives: Credit for consumed messages, Pause, Resume.
-    Raises: BadFqme; SymbolNotFound; ShmFull; what the backend refuses with.
+    Raises: UsageError for every tick and a throttle; BadFqme; SymbolNotFound; ShmFull;
+      what the backend refuses with.
     """
-    async with current_bus().subscribe(fqmes, tick_throttle) as (sub, flumes):
+    check_wish(tick_throttle, every_tick=every_tick)
+    subscribed = current_bus().subscribe(fqmes, tick_throttle, every_tick=every_tick)
+    async with subscribed as (sub, flumes):
         await ctx.started(flumes)
         async with ctx.open_stream() as stream, trio.open_nursery() as tasks:
             tasks.start_soon(sub.send_to, stream)

@@ -5,7 +5,8 @@
 
 A client acknowledges what it consumed; no more than a window is ever under way, so a
 stuck client fills neither a socket nor anybody's memory. What it was too slow for is
-merged: trades are kept up to a bound, of bids and asks the newest.
+merged: trades are kept up to a bound, of bids and asks the newest. Who wants every tick
+gets it, many in a quote.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import Any, Final
 
 import trio
 
+from piker.errors import UsageError
 from piker.msgs import Credit, FeedCommand, FeedEvent, Pause, Quote, Resume
 from piker.service import MsgStream, encode
 
 from ._mailbox import Mailbox
+from ._tick_box import TickBox
 
 #: Messages under way to a client that it hasn't acknowledged.
 WINDOW: Final = 128
@@ -26,6 +29,21 @@ WINDOW: Final = 128
 ACK_EVERY: Final = 32
 #: Quotes waiting for a client before they are merged.
 QUEUE_MAX: Final = 64
+#: Ticks up to which quotes are joined for a client that wants every tick: a window of
+#: them is about a megabyte, which a socket takes without making the sender wait.
+JOINED_TICKS: Final = 256
+
+
+def check_wish(throttle_hz: float | None, *, every_tick: bool) -> None:
+    """Raise UsageError if nobody can be served so."""
+    if throttle_hz is None:
+        return
+    if every_tick:
+        raise UsageError(
+            "a feed has every tick or a throttle, got both: leave one of them out"
+        )
+    if not 0 < throttle_hz <= 1000:
+        raise UsageError(f"a throttle is 0 < Hz <= 1000, got {throttle_hz!r}")
 
 
 @dataclass(eq=False)
@@ -37,18 +55,23 @@ class Sub:
       throttle_hz: quotes a second and market at most, None for all.
       paused: it wants no quotes for now.
       told_down: markets of which it was last told that their source is lost.
+      every_tick: none is to be merged away; then there is no throttle.
     """
 
     fqmes: tuple[str, ...]
     throttle_hz: float | None = None
     paused: bool = False
     told_down: set[str] = field(default_factory=set)
-    _box: Mailbox = field(init=False)
+    every_tick: bool = False
+    _box: Mailbox | TickBox = field(init=False)
     _under_way: int = 0
     _wake: trio.Event = field(default_factory=trio.Event)
 
     def __post_init__(self) -> None:
-        self._box = Mailbox(0 if self.throttle_hz else QUEUE_MAX)
+        if self.every_tick:
+            self._box = TickBox(QUEUE_MAX, JOINED_TICKS)
+        else:
+            self._box = Mailbox(0 if self.throttle_hz else QUEUE_MAX)
 
     @property
     def backlog(self) -> int:

@@ -10,6 +10,7 @@ import trio
 from piker.msgs import FeedEvent, FeedMsg, Quote
 
 from ._mailbox import Mailbox
+from ._tick_box import TickBox
 
 #: Quotes a consumer that isn't looking lets pile up before they are merged.
 BACKLOG_MAX: Final = 256
@@ -21,7 +22,8 @@ class Tap:
     """An ordered view of some of a feed's messages; iterate it.
 
     A consumer that is too slow gets merged quotes, with what was left out counted in
-    ``missed``; it holds nobody else up.
+    ``missed``; it holds nobody else up. Where every tick is wanted, quotes are joined
+    with all of their ticks, up to a bound.
     """
 
     def __init__(
@@ -29,11 +31,13 @@ class Tap:
         kinds: tuple[type, ...],
         broker: str | None = None,
         past: Iterable[FeedEvent] = (),
+        *,
+        every_tick: bool = False,
     ) -> None:
         """Show messages of *kinds*, of all brokers or of one, *past* events first."""
         self._kinds = kinds
         self._broker = broker
-        self._box = Mailbox(BACKLOG_MAX)
+        self._box = TickBox(BACKLOG_MAX) if every_tick else Mailbox(BACKLOG_MAX)
         self._wake = trio.Event()
         self._closed = False
         for event in past:

@@ -9,7 +9,7 @@ Reconnected, stand among the events where they happened.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,6 +40,7 @@ from ._buffers import HIST_S
 from ._line import Line
 from ._past import base_period, read_past
 from ._shm import ShmArray
+from ._subs import check_wish
 from ._taps import EVENT_TYPES, MSG_TYPES, Tap
 
 _EVENTS_KEPT: Final = 1000
@@ -150,10 +151,12 @@ class Feed:
     Attributes:
       flumes: by full name.
       events: what happened to the feed, a view to iterate; the newest 1000 are kept.
+      every_tick: no tick is merged away, neither here nor on the way here.
     """
 
     flumes: dict[str, Flume] = field(default_factory=dict)
     events: Tap = field(default_factory=lambda: Tap(EVENT_TYPES))
+    every_tick: bool = False
     _taps: list[Tap] = field(default_factory=list)
     _lines: dict[str, Line] = field(default_factory=dict)
     _past: deque[FeedEvent] = field(default_factory=lambda: deque(maxlen=_EVENTS_KEPT))
@@ -167,7 +170,7 @@ class Feed:
     @cached_property
     def stream(self) -> Tap:
         """Quotes of all markets in order of arrival, from the first use on."""
-        return self._tap(Tap((Quote,)))
+        return self._tap((Quote,))
 
     @cached_property
     def messages(self) -> Tap:
@@ -175,14 +178,20 @@ class Feed:
 
         The events from before that come first.
         """
-        return self._tap(Tap(MSG_TYPES, past=self._happened()))
+        return self._tap(MSG_TYPES, past=self._happened())
 
     @cached_property
     def streams(self) -> dict[str, Tap]:
         """Quotes by broker, from the first use on."""
-        return {name: self._tap(Tap((Quote,), name)) for name in self._lines}
+        return {name: self._tap((Quote,), name) for name in self._lines}
 
-    def _tap(self, tap: Tap) -> Tap:
+    def _tap(
+        self,
+        kinds: tuple[type, ...],
+        broker: str | None = None,
+        past: Iterable[FeedEvent] = (),
+    ) -> Tap:
+        tap = Tap(kinds, broker, past, every_tick=self.every_tick)
         self._taps.append(tap)
         return tap
 
@@ -202,6 +211,7 @@ class Feed:
         other = Feed(
             self.flumes,
             mine,
+            self.every_tick,
             _lines=self._lines,
             _past=self._past,
             _progress=self._progress,
@@ -256,6 +266,7 @@ class Feed:
             self._lines[broker] = Line(
                 broker, throttle, self._put, self._learn, on_wait=on_wait
             )
+            self._lines[broker].every_tick = self.every_tick
         if name not in self._lines[broker].fqmes:
             self._lines[broker].fqmes.append(name)
 
@@ -279,6 +290,7 @@ async def open_feed(
     fqmes: list[str] | tuple[str, ...] | str,
     *,
     tick_throttle: float | None = None,
+    every_tick: bool = False,
     on_wait: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Feed]:
     """Watch markets: their bars, their quotes, and what happens to their source.
@@ -286,6 +298,10 @@ async def open_feed(
     Args:
       fqmes: full or short names, of any brokers.
       tick_throttle: quotes a second and market at most; all by default.
+      every_tick: merge none away, however slow the consumers are: they get fewer quotes
+        with all ticks in them, 4,096 at most, in order, each once. Up to 250,000 of a
+        market wait; older ones are counted in ``missed``. After a Reconnected, the
+        newest quote comes again.
       on_wait: wait for venues that can't be reached yet, and tell it why; by default
         that is an error.
 
@@ -298,9 +314,8 @@ async def open_feed(
     names = [fqmes] if isinstance(fqmes, str) else list(fqmes)
     if not names:
         raise UsageError("a feed wants at least one market, got none")
-    if tick_throttle is not None and not 0 < tick_throttle <= 1000:
-        raise UsageError(f"a throttle is 0 < Hz <= 1000, got {tick_throttle!r}")
-    feed = Feed()
+    check_wish(tick_throttle, every_tick=every_tick)
+    feed = Feed(every_tick=every_tick)
     for name in names:
         feed._add(name, tick_throttle, on_wait)  # noqa: SLF001
     async with feed._held():  # noqa: SLF001
@@ -313,6 +328,7 @@ async def maybe_open_feed(
     *,
     nursery: trio.Nursery,
     tick_throttle: float | None = None,
+    every_tick: bool = False,
 ) -> AsyncIterator[Feed]:
     """Watch markets over one feed for all users of this process; each has its view.
 
@@ -320,9 +336,14 @@ async def maybe_open_feed(
       fqmes: as for :func:`open_feed`.
       nursery: outlives all users; holds the shared feed.
       tick_throttle: as for :func:`open_feed`.
+      every_tick: likewise.
     """
-    key = (tuple(fqmes), tick_throttle)
-    kwargs = {"fqmes": tuple(fqmes), "tick_throttle": tick_throttle}
+    key = (tuple(fqmes), tick_throttle, every_tick)
+    kwargs = {
+        "fqmes": tuple(fqmes),
+        "tick_throttle": tick_throttle,
+        "every_tick": every_tick,
+    }
     async with maybe_open_context(
         open_feed, kwargs=kwargs, key=key, nursery=nursery
     ) as (_, feed):

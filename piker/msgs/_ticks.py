@@ -47,9 +47,10 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True, tag="quote"):
       fqme: the market, e.g. ``btcusdt.spot.sim``.
       last: price of the newest trade known, ``nan`` before the first.
       ticks: in order of arrival; on a throttled or overrun stream, the trades are
-        kept and of the other types the newest only.
+        kept and of the other types the newest only, unless every tick is wanted.
       time_ns: when datad sent it, by the market's clock.
       missed: trades left out because this subscriber was too slow; bars have them.
+        Ticks of any type, where every tick is wanted.
     """
 
     fqme: str
