@@ -103,6 +103,8 @@ def crossed_in(
 ) -> bool:
     """Tell whether any of some bars reached the trigger's level.
 
+    Bars are made of trades: what only a bid or an ask reached isn't seen in them.
+
     Args:
       trigger: what was waited for.
       highs: of the bars, shape (n,), quote units.

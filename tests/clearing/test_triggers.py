@@ -199,6 +199,25 @@ def test_an_edit_that_comes_too_late_arms_nothing():
     assert not book.remove("it")
 
 
+def test_a_tick_between_the_edges_asks_nobody(monkeypatch):
+    """So that it costs the same, however many wait."""
+    book = DarkBook()
+    for i in range(1, 500):
+        book.add(f"up{i}", above(D(100) + D(i).scaleb(-2), ACTIONS[i % 3]))
+        book.add(f"down{i}", below(D(100) - D(i).scaleb(-2), ACTIONS[i % 3]))
+
+    def asked(tick):
+        raise AssertionError(tick)
+
+    (crosses,) = book._rules.values()
+    with monkeypatch.context() as patched:
+        patched.setattr(crosses, "fire", asked)
+        assert not book.fire([trade(100.0, kind) for kind in TYPES])
+        with pytest.raises(AssertionError):
+            book.fire([trade(100.01)])
+    assert [one.oid for one in book.fire([trade(100.01)])] == ["up1"]
+
+
 def test_a_level_past_all_doubles_waits_for_ever():
     book = DarkBook()
     book.add("up", above("1e400"))
