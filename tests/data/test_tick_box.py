@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -12,12 +13,12 @@ from hypothesis import given, settings, strategies as st
 
 from piker.brokers.sim._synthetic import Synthetic
 from piker.brokers.sim._universe import find_market
-from piker.data import Ended, open_feed
+from piker.data import Ended, _line, open_feed
 from piker.data._mailbox import EVENTS_KEPT
 from piker.data._subs import JOINED_TICKS, QUEUE_MAX, WINDOW, Sub
 from piker.data._taps import MSG_TYPES, Tap
 from piker.data._tick_box import BATCH_TICKS, TICKS_KEPT, TickBox
-from piker.errors import UsageError
+from piker.errors import TransportClosed, UsageError, VenueRefused
 from piker.msgs import Credit, HistoryProgress, Quote, Tick, Warned
 from piker.service import encode
 from tests.data.test_bus_subs import BTC, ETH, Pipe, loaded, warned
@@ -252,6 +253,34 @@ async def test_every_tick_and_a_throttle_are_refused():
     with pytest.raises(UsageError, match="every tick or a throttle, got both"):
         async with open_feed(BTC, every_tick=True, tick_throttle=1.0):
             pass
+
+
+async def test_the_wish_is_told_to_each_datad_that_comes(monkeypatch, autojump_clock):
+    """To the next one, and where one of the markets is refused then, for each."""
+    asked = []
+
+    @asynccontextmanager
+    async def find(broker):
+        yield broker
+
+    @asynccontextmanager
+    async def ask(portal, endpoint, *, fqmes, every_tick, **more):
+        asked.append((*fqmes, every_tick))
+        raise TransportClosed("gone") if len(asked) < 3 else VenueRefused("no")
+        yield
+
+    monkeypatch.setattr(_line, "maybe_spawn_datad", find)
+    monkeypatch.setattr(_line, "open_context", ask)
+
+    def put(*_):
+        """Take what is told, and do nothing with it."""
+
+    line = _line.Line("sim", None, put, put, [BTC, ETH], every_tick=True)
+    line._names = (BTC, ETH)  # it was up once
+    with trio.move_on_after(3):
+        await line.run()
+    assert asked[:3] == [(BTC, ETH, True)] * 3
+    assert set(asked[3:]) == {(BTC, True), (ETH, True)}
 
 
 # -- a tree ---------------------------------------------------------------------
