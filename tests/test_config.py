@@ -17,7 +17,9 @@ from piker.config import (
     Config,
     DataConf,
     Dirs,
+    FeeConf,
     LogConf,
+    PaperConf,
     PikerdConf,
     SessionFile,
     SimConf,
@@ -88,6 +90,11 @@ def test_what_is_set_counts(load, folder):
         sessions = [
             "a.gz", {file = "/b.gz", venue = "binance"}, {file = "~/c.gz"}, "../d.gz",
         ]
+        [paper]
+        slippage_ticks = 2
+        [paper.fees.sim]
+        maker = 0
+        taker = 0.0005
         [log]
         level = "debug"
         [brokers.kraken]
@@ -104,6 +111,9 @@ def test_what_is_set_counts(load, folder):
             SessionFile(file=os.path.expanduser("~/c.gz")),
             SessionFile(file=f"{folder}/../d.gz"),
         ),
+    )
+    assert got.paper == PaperConf(
+        slippage_ticks=2, fees={"sim": FeeConf(maker=0, taker=0.0005)}
     )
     assert got.log == LogConf(level="debug")
     assert got.brokers == {
@@ -217,6 +227,30 @@ def test_a_byte_order_mark_is_no_error(folder):
         (
             "[brokers.krakn]\nrest = 'http://x'",
             "brokers.krakn: no such broker; did you mean brokers.kraken?",
+        ),
+        (
+            "[paper]\nlatency_ms = -1",
+            "paper.latency_ms: expected a number >= 0, got -1",
+        ),
+        (
+            "[paper]\nmax_quote_age_s = 0",
+            "paper.max_quote_age_s: expected a number >= 0.001, got 0",
+        ),
+        (
+            "[paper]\nfees = 0.1",
+            "paper.fees: expected a table for each backend, as in [paper.fees.kraken]",
+        ),
+        (
+            "[paper.fees.krakn]\nmaker = 0",
+            "paper.fees.krakn: no such broker; did you mean paper.fees.kraken?",
+        ),
+        (
+            "[paper.fees.kraken]\nmaker = 0",
+            "paper.fees.kraken: lacks the key 'taker'",
+        ),
+        (
+            "[paper.fees.kraken]\nmaker = 0\ntaker = 9",
+            "paper.fees.kraken.taker: expected a number <= 0.5, got 9",
         ),
         ("[brokers.nyse]", "brokers.nyse: no such broker; known here: binance, kraken"),
         (
@@ -466,6 +500,8 @@ def test_the_template_shows_every_key_with_its_default(load):
         assert config.load_broker_config(name, kind) == kind()
         assert set(shown.brokers[name]) == set(kind.__struct_fields__)
     for table in ("pikerd", "data", "sim", "clearing", "risk", "log"):
+
+    for table in ("pikerd", "data", "sim", "paper", "log"):
         fields = type(getattr(Config(), table)).__struct_fields__
         assert set(told[table]) == set(fields)
 

@@ -23,6 +23,7 @@ from ._backend import (
     TickBatch as TickBatch,
     serve_search as serve_search,
 )
+from ._cost import cost_at_rate as cost_at_rate
 
 #: Backends that ship with piker.
 BACKENDS: tuple[str, ...] = BROKERS

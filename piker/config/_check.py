@@ -19,7 +19,7 @@ from msgspec import Struct, inspect
 from piker.errors import UsageError
 
 from ._addr import parse_addr
-from ._schema import BROKERS, Config, SessionFile
+from ._schema import BROKERS, Config, FeeConf, SessionFile
 
 T = TypeVar("T", bound=Struct)
 
@@ -73,6 +73,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     """Return *value*, which stands at *where*, as a *kind*."""
     if where == "brokers":
         return _brokers(value)
+    if where == "paper.fees":
+        return _fees(value)
     if isinstance(kind, type) and issubclass(kind, Struct):
         return _table(kind, value, where)
     if where == "sim.sessions" and isinstance(value, list):
@@ -110,6 +112,23 @@ def _brokers(tables: object) -> dict[str, dict[str, Any]]:
         if name not in BROKERS:
             raise Wrong(f"{where}: no such broker{_advice(name, 'brokers', known)}")
     return tables
+
+
+def _fees(tables: object) -> dict[str, Any]:
+    if not isinstance(tables, dict):
+        raise Wrong(
+            "paper.fees: expected a table for each backend, as in [paper.fees.kraken]"
+        )
+    for name in tables:
+        if name not in BROKERS:
+            raise Wrong(
+                f"{_join('paper.fees', name)}: no such broker"
+                f"{_advice(name, 'paper.fees', list(BROKERS))}"
+            )
+    return {
+        name: _table(FeeConf, table, f"paper.fees.{name}")
+        for name, table in tables.items()
+    }
 
 
 def _secret_keys(table: Mapping[str, Any], path: str) -> Iterator[str]:

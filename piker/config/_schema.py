@@ -23,6 +23,9 @@ _MAX_BARS = 2**25  # 56 bytes a bar: just under 2 GB of shared memory
 Bars = Annotated[int, Meta(ge=1024, le=_MAX_BARS)]
 Wait = Annotated[float, Meta(ge=0, le=_YEAR_S)]
 Limit = Annotated[float, Meta(ge=0, le=1e15)]
+
+Millis = Annotated[float, Meta(ge=0, le=3_600_000)]
+Rate = Annotated[float, Meta(ge=-0.1, le=0.5)]
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
@@ -138,6 +141,46 @@ class SimConf(Struct, frozen=True, kw_only=True):
     length_s: Wait = 0.0
 
 
+class FeeConf(Struct, frozen=True, kw_only=True):
+    """What a broker takes of a trade on paper, as a part of what is paid.
+
+    Attributes:
+      maker: of an order that rested; below 0 it is a rebate.
+      taker: of one that took what rested.
+    """
+
+    maker: Rate
+    taker: Rate
+
+
+class PaperConf(Struct, frozen=True, kw_only=True):
+    """What paper markets are like; each default is on the careful side.
+
+    Attributes:
+      latency_ms: from an order's or an edit's coming until it counts. What counts is
+        when a tick comes here, so it is the way there *and* that of the ticks back:
+        50 ms, about what a home line has to a venue on the same continent.
+      cancel_latency_ms: likewise of a cancel: fills within it are fills.
+      max_quote_age_s: a market that was silent for longer fills nothing; 30 s, far
+        longer than any busy market is silent and shorter than a lost line goes
+        unnoticed.
+      trade_lag_ms: quotes and trades come by two streams, and a quote may already show
+        what a trade took that is told later: for so long its volume moves nobody ahead
+        in a queue twice. 250 ms; in recordings nine of ten came within 75.
+      slippage_ticks: an order larger than what is displayed at the touch pays so many
+        price ticks more for each further such size; 0: it gets no more than is
+        displayed, as nothing is known of what lies behind.
+      fees: by broker; those of its published first tier by default.
+    """
+
+    latency_ms: Millis = 50.0
+    cancel_latency_ms: Millis = 50.0
+    max_quote_age_s: Annotated[float, Meta(ge=0.001, le=_YEAR_S)] = 30.0
+    trade_lag_ms: Millis = 250.0
+    slippage_ticks: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    fees: dict[str, FeeConf] = field(default_factory=dict)
+
+
 class LogConf(Struct, frozen=True, kw_only=True):
     """Logs.
 
@@ -161,5 +204,7 @@ class Config(Struct, frozen=True, kw_only=True):
     sim: SimConf = SimConf()
     clearing: ClearingConf = ClearingConf()
     risk: RiskConf = RiskConf()
+
+    paper: PaperConf = field(default_factory=PaperConf)
     log: LogConf = LogConf()
     brokers: dict[str, dict[str, Any]] = field(default_factory=dict)

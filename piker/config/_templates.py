@@ -82,6 +82,24 @@ CONF_TEMPLATE = """\
 # digit too many is refused. What waits for a better price may be anywhere.
 # price_band_pct = 10.0
 
+[paper]
+# Milliseconds of the market's clock from an order's or an edit's coming until it
+# counts, the way there and that of the ticks back: about what a home line has to a
+# venue on the same continent. And those of a cancel: fills within them are fills.
+# latency_ms = 50
+# cancel_latency_ms = 50
+# A market that was silent for so many seconds fills nothing.
+# max_quote_age_s = 30
+# A quote may show what a trade took before the trade is told: for so many milliseconds
+# its volume moves nobody ahead in a queue twice.
+# trade_lag_ms = 250
+# An order larger than what is displayed pays so many price ticks more for each further
+# such size; 0: it gets no more than is displayed.
+# slippage_ticks = 0
+# Fees by broker, as a part of what is paid; by default those of its published first
+# tier: {binance = {maker = 0.001, taker = 0.001}}
+# fees = {}
+
 [log]
 # debug, info, warning, error or critical.
 # level = "info"

@@ -24,6 +24,7 @@ _eps: Final[dict[str, tuple[str, ...]]] = {
         "stream_quotes",
     ),
     "brokerd": ("open_trade_dialog", "norm_trade"),
+    "paperboi": ("get_cost",),
 }
 
 

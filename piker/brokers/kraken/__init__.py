@@ -17,6 +17,7 @@ from ._feed import (
     stream_frames as stream_frames,
     stream_quotes as stream_quotes,
 )
+from ._fees import get_cost as get_cost
 from ._symbols import find_matches, open_symbol_search as open_symbol_search
 
 _datad_mods: tuple[str, ...] = ("piker.brokers.kraken._symbols",)

@@ -20,6 +20,7 @@ from ._feed import (
     open_history_client as open_history_client,
     stream_quotes as stream_quotes,
 )
+from ._fees import get_cost as get_cost
 from ._info import (
     MarketInfo as MarketInfo,
     SessionInfo as SessionInfo,
