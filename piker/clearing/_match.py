@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 from piker.errors import UsageError
 from piker.msgs import PAPER, BrokerdMsg, BrokerdOrder, BrokerdStatus, MktPair, Tick
@@ -24,6 +24,9 @@ from ._grid import Grid
 from ._paper_order import PaperOrder, is_same, status_of
 from ._paper_rules import PaperRules
 from ._paper_state import Coming, PaperState
+
+#: A clock that is so much behind what it said before was turned back.
+_TURNED_BACK_NS: Final = 1_000_000_000
 
 
 class PaperMarket:
@@ -200,10 +203,19 @@ class PaperMarket:
         return self._told()
 
     def connection_back(self, time_ns: int) -> list[BrokerdMsg]:
-        """The feed is there again; what was traded meanwhile is not known."""
+        """The feed is there again; what was traded meanwhile is not known.
+
+        Where a replay began again its clock is turned back: what was due is, by then.
+        """
+        state = self.state
+        if state.now_ns - time_ns > _TURNED_BACK_NS:
+            self._reach(max((each.due_ns for each in state.coming), default=0))
+            state.now_ns = time_ns
+            for order in state.orders.values():
+                order.due_ns = min(order.due_ns, time_ns)
         self._reach(time_ns)
-        self.state.touch.is_down = False
-        self.state.last_tid = -1
+        state.touch.is_down, state.touch.heard_ns = False, state.now_ns
+        state.last_tid = -1
         return self._told()
 
     # -- what counts -------------------------------------------------------------------

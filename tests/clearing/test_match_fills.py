@@ -296,6 +296,23 @@ def test_a_place_in_the_queue_outlives_a_lost_feed(hand):
     assert hand.say(trade(size=2)) == FILLED
 
 
+def test_a_replay_that_begins_again_turns_the_clock_back():
+    hand = Hand(PaperRules())
+    hand.say(*quote())
+    hand.put()
+    hand.wait(300)
+    hand.put("b", price="101")
+    hand.lose()
+    hand.ms -= 60_000
+    assert hand.find() == [("pending", "b")]
+    hand.put("c", price="101")
+    hand.say(*quote())
+    assert hand.said[-1].status == "closed"
+    assert hand.wait(49)[-1] == ("closed", "c")
+    assert hand.said[-1].time_ns == (1_000_301 - 60_000 + 50) * MS
+    assert hand.say(trade(99.5, 1, time_ns=hand.ns - MS)) == FILLED
+
+
 def test_nothing_is_filled_on_a_crossed_quote(hand):
     hand.put()
     hand.say(Tick("bid", 101.0, 5.0))
