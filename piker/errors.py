@@ -153,6 +153,25 @@ class JournalDamaged(JournalError):
 class JournalFull(JournalError):
     """The disk has no room; what was journaled before is as it was."""
 
+class LedgerError(PikerError):
+    """A ledger or what is to be booked in it can't be used."""
+
+
+class LedgerBusy(LedgerError):
+    """Another live process writes the ledger; the text names it."""
+
+
+class LedgerDamaged(LedgerError):
+    """A value in a ledger is wrong; the text names file, line and key."""
+
+
+class LedgerChanged(LedgerError):
+    """Somebody else changed the file while it was open for writing; open it again."""
+
+
+class LedgerFull(LedgerError):
+    """The disk has no room; the ledger is as it was."""
+
 
 class VenueError(PikerError):
     """Something about a venue went wrong."""
