@@ -7,6 +7,21 @@ from piker.msgs import (
     MktPair as MktPair,
 )
 
+from ._account import read_account as read_account, write_account as write_account
+from ._audit import Audit as Audit, audit as audit
+from ._foreign import ImportedTrades as ImportedTrades, read_trades as read_trades
+from ._ledger import (
+    Ledger as Ledger,
+    LedgerView as LedgerView,
+    open_ledger as open_ledger,
+    read_ledger as read_ledger,
+)
+from ._places import (
+    AccountName as AccountName,
+    accounting_dir as accounting_dir,
+    ledgers_dir as ledgers_dir,
+    list_accounts as list_accounts,
+)
 from ._position import Position as Position, positions_of as positions_of
 from ._transaction import (
     EventType as EventType,
