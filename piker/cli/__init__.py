@@ -28,6 +28,14 @@ def pikerd_main() -> None:
         run()
 
 
+def ledger_main() -> None:
+    """Be the ``ledger`` command: what ``piker ledger`` is."""
+    with _quiet_ctrl_c():
+        from ._app import app
+
+        app(["ledger", *sys.argv[1:]], prog_name="piker")
+
+
 @contextmanager
 def _quiet_ctrl_c() -> Iterator[None]:
     """End with 130 on a Ctrl-C that comes before a command is chosen, or after it."""

@@ -13,6 +13,7 @@ from . import (
     demo,
     doctor,
     init,
+    ledger,
     quotes,
     record,
     search,
@@ -59,6 +60,7 @@ app.command(name="quotes")(quotes.quotes)
 app.command(name="record")(record.record)
 app.add_typer(services.app, name="services")
 app.add_typer(store.app, name="store")
+app.add_typer(ledger.app, name="ledger")
 app.command(name="brokers")(brokers.brokers)
 app.command(name="init")(init.init)
 app.command(name="doctor")(doctor.doctor)

@@ -1,0 +1,319 @@
+"""``piker ledger``: what was traded, account by account, and what it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._run import options_of, say, settle
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from piker.accounting import Audit, LedgerView, Position, Transaction
+
+app = typer.Typer(invoke_without_command=True)
+
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="E.g. sim.paper.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
+
+#: Digits of ratios in tables; JSON has them whole.
+SHOWN_DIGITS = 12
+ROW_NUMBERS = ("size", "price", "fee", "held", "ppu", "bep", "realised", "fees")
+
+
+@app.callback()
+def ledger(ctx: typer.Context) -> None:
+    """Look at, check and fill the ledgers of accounts; lists them by default."""
+    settle(options_of(ctx))
+    if ctx.invoked_subcommand is None:
+        ls()
+
+
+@app.command()
+def ls(as_json: AsJson = False) -> None:
+    """List the accounts that have a ledger; exit code 1 if one can't be read."""
+    from piker.accounting import ledgers_dir, list_accounts
+
+    from ._show import new_table, open_console, put_json
+
+    told = [_listed(name.broker, name.label) for name in list_accounts()]
+    if as_json:
+        put_json(told)
+    elif not told:
+        say(f"there are no ledgers in {ledgers_dir()}")
+        return
+    else:
+        numbers = ("trades", "markets", "open")
+        table = new_table("account", *numbers, "last trade (UTC)", right=numbers)
+        for each in told:
+            counts = [f"{each[key]:,}" if key in each else "-" for key in numbers]
+            table.add_row(each["account"], *counts, _at(each.get("last")))
+        open_console().print(table)
+    for each in told:
+        if fault := each.get("fault"):
+            say(f"{each['account']}: {fault}")
+    if any("fault" in each for each in told):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    account: Account,
+    fqme: Annotated[
+        str | None, typer.Argument(metavar="[FQME]", help="All markets by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the transactions of an account, and what each left.
+
+    `held`, `ppu`, `bep`, `realised` and `fees` are the position's after it: ppu the
+    mean entry price without fees, bep where closing it breaks even, both of what is
+    held; realised is less all fees. Tables have 12 digits of a number, JSON has all.
+    """
+    from ._show import new_table, open_console, put_json
+
+    view = _read(account)
+    market = _market(view, fqme)
+    rows = _rows(view, market)
+    if as_json:
+        put_json(rows)
+        return
+    names = ("market",) if market is None else ()
+    table = new_table(
+        "#", "time (UTC)", *names, "what", *ROW_NUMBERS, right=ROW_NUMBERS
+    )
+    for row in rows:
+        cells = [_cell(row[key]) for key in ROW_NUMBERS]
+        named = (row["fqme"],) if market is None else ()
+        table.add_row(str(row["seq"]), _at(row["dt"]), *named, row["etype"], *cells)
+    open_console().print(table)
+
+
+@app.command(name="audit")
+def audit_(
+    account: Annotated[
+        str | None, typer.Argument(metavar="[ACCOUNT]", help="All by default.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the account file anew first.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add ledgers up a second way and compare; exit code 1 if anything differs.
+
+    With the positions that piker keeps, and with the account file.
+    """
+    from piker.accounting import Audit, list_accounts
+    from piker.errors import LedgerError
+
+    from ._show import put_json
+
+    names = [account] if account else [str(name) for name in list_accounts()]
+    told: list[tuple[str, Audit]] = []
+    for name in names:
+        try:
+            told.append((name, _audited(name, write=write)))
+        except LedgerError as err:
+            if account:
+                raise
+            told.append((name, Audit(0, 0, (str(err),), ())))
+    if as_json:
+        put_json([{"account": name, **asdict(found)} for name, found in told])
+    for name, found in told:
+        for sentence in (*found.notes, *found.differences):
+            say(f"{name}: {sentence}")
+        if not found.differences:
+            say(f"{name}: {found.trades:,} trades of {found.markets} markets add up")
+    if any(found.differences for _, found in told):
+        raise typer.Exit(1)
+
+
+@app.command(name="import")
+def import_(
+    account: Account,
+    file: Annotated[Path, typer.Argument(help="CSV (.gz too), a row a trade.")],
+    fqme: Annotated[
+        str | None,
+        typer.Option("--fqme", "-f", help="Market of all rows, where no column is."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only say what would be booked.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Book the trades of a CSV file; those that are booked already are left out.
+
+    Columns are found by their names, and stderr says which is taken for what. All of
+    the file is booked, or, where something in it is wrong, nothing.
+    """
+    from piker.accounting import AccountName, read_trades
+
+    from ._show import put_json
+
+    name = AccountName.parse(account)
+    found = read_trades(file.expanduser(), name, _parsed(fqme) or "")
+    for note in found.notes:
+        say(note)
+    booked, known = _book(name.broker, name.label, found.txns, dry_run=dry_run)
+    verb = "would be booked" if dry_run else "booked"
+    say(f"{booked:,} trades {verb}, {known:,} were there already")
+    if as_json:
+        counts = {"read": len(found.txns), "booked": booked, "known": known}
+        put_json({"account": str(name), **counts, "notes": found.notes})
+
+
+# -- helpers ------------------------------------------------------------------
+
+
+def _read(account: str) -> LedgerView:
+    """Return the ledger; says what is odd about it."""
+    from piker.accounting import AccountName, read_ledger
+
+    name = AccountName.parse(account)
+    view = read_ledger(name.broker, name.label)
+    if view.torn:
+        say(view.torn)
+    return view
+
+
+def _parsed(fqme: str | None) -> str | None:
+    from piker.msgs import Fqme
+
+    return None if fqme is None else str(Fqme.parse(fqme))
+
+
+def _market(view: LedgerView, fqme: str | None) -> str | None:
+    """Return the market meant, None for all; raises LedgerError if it has no trade."""
+    from piker.errors import LedgerError
+
+    market = _parsed(fqme)
+    if market is not None and all(txn.fqme != market for txn in view.txns):
+        traded = sorted({txn.fqme for txn in view.txns})
+        among = (
+            f"those with some are {', '.join(traded[:20])}" if traded else "none has"
+        )
+        raise LedgerError(f"no trade of {market} in the ledger of {view.name}; {among}")
+    return market
+
+
+def _listed(broker: str, label: str) -> dict[str, Any]:
+    from piker.accounting import read_ledger
+    from piker.errors import LedgerError
+
+    told: dict[str, Any] = {"account": f"{broker}.{label}"}
+    try:
+        view = read_ledger(broker, label)
+        held = view.positions()
+    except LedgerError as err:
+        return {**told, "fault": str(err)}
+    told |= {"trades": len(view), "markets": len(held)}
+    told["open"] = sum(not position.is_flat for position in held.values())
+    told["last"] = view.txns[-1].dt if len(view) else None
+    return told | ({"note": view.torn} if view.torn else {})
+
+
+def _rows(view: LedgerView, market: str | None) -> list[dict[str, Any]]:
+    """Return a row for each transaction, with what it left."""
+    from piker.accounting import Position
+
+    held: dict[str, Position] = {}
+    rows = []
+    for seq, txn in view.since(0):
+        if market in {None, txn.fqme}:
+            position = held.setdefault(txn.fqme, Position(txn.fqme))
+            position.add(txn, seq)
+            rows.append(_row(seq, txn, position))
+    return rows
+
+
+def _row(seq: int, txn: Transaction, after: Position) -> dict[str, Any]:
+    return {
+        "seq": seq,
+        "dt": txn.dt,
+        "fqme": txn.fqme,
+        "tid": txn.tid,
+        "oid": txn.oid,
+        "etype": txn.etype,
+        "size": txn.size,
+        "price": txn.price,
+        "fee": txn.cost,
+        "held": after.size,
+        "ppu": after.ppu,
+        "bep": after.bep,
+        "realised": after.realised,
+        "fees": after.fees,
+    }
+
+
+def _audited(account: str, *, write: bool) -> Audit:
+    from piker.accounting import audit, write_account
+
+    view = _read(account)
+    if write:
+        write_account(view)
+    return audit(view)
+
+
+def _book(
+    broker: str, label: str, txns: tuple[Transaction, ...], *, dry_run: bool
+) -> tuple[int, int]:
+    """Book what isn't there; return how many that were, and how many were there."""
+    from piker.accounting import AccountName, open_ledger, read_ledger, write_account
+
+    if dry_run:
+        name = AccountName.of(broker, label)
+        view = read_ledger(broker, label) if name.ledger.exists() else None
+        fresh = _fresh(view, txns)
+        return len(fresh), len(txns) - len(fresh)
+    with open_ledger(broker, label) as book:
+        if book.torn:
+            say(book.torn)
+        fresh = _fresh(book, txns)
+        before = book.seq
+        book.append(*fresh)
+        write_account(book)
+        return book.seq - before, len(txns) - (book.seq - before)
+
+
+def _fresh(
+    view: LedgerView | None, txns: tuple[Transaction, ...]
+) -> tuple[Transaction, ...]:
+    """Return those of *txns* that aren't booked; says what is odd about them."""
+    if view is None or not len(view):
+        return txns
+    known = {txn.tid: txn for txn in view.txns}
+    fresh = tuple(txn for txn in txns if txn.tid not in known)
+    unlike = [
+        txn.tid
+        for txn in txns
+        if (had := known.get(txn.tid))
+        and (had.fqme, had.size, had.price) != (txn.fqme, txn.size, txn.price)
+    ]
+    if unlike:
+        say(
+            f"{len(unlike)} trades are booked already with another market, size or "
+            f"price, e.g. {unlike[0]!r}: left as they are booked"
+        )
+    last = view.txns[-1].time_ns
+    if late := sum(txn.time_ns < last for txn in fresh):
+        say(
+            f"{late} trades are older than the last that is booked: positions count "
+            "trades in the order of the ledger"
+        )
+    return fresh
+
+
+def _cell(value: Decimal) -> str:
+    """Return a number as a table shows it."""
+    from decimal import Context
+
+    short = Context(prec=SHOWN_DIGITS).plus(value)
+    return f"{short:,f}" if short else "0"
+
+
+def _at(dt: str | None) -> str:
+    return dt[:19].replace("T", " ") if dt else "-"
