@@ -29,6 +29,8 @@ NAMES: Final = (
     "store",
     "history",
     "darks",
+
+    "accounting",
 )
 
 
@@ -42,7 +44,7 @@ def list_all() -> str:
     lines = []
     for name in NAMES:
         told = (module(name).__doc__ or "").strip().splitlines()[0]
-        lines.append(f"{name:9}  {told}")
+        lines.append(f"{name:10}  {told}")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ import pytest
 from benchmarks import (
     __main__ as command,
     _report,
+    accounting,
     attach,
     boot,
     darks,
@@ -37,6 +38,7 @@ TINY = {
     "wire": lambda: wire.run(1, frames=3000, cuts=1),
     "darks": lambda: darks.run(1, ticks=1000, changes=10),
     "history": lambda: history.run(1),
+    "accounting": lambda: accounting.run(1, trades=3000, rows=300, appends=3),
     "store": lambda: store.run(1, rows=3000, appends=3),
     "isolation": lambda: isolation.run(
         1, strikes=("no fault", "datad SIGKILLed"), seconds=0.3, flood=400
