@@ -50,6 +50,21 @@ def read_any(
     ]
 
 
+def read_piece(text: str, fqme_fault: Callable[[str], str]) -> list[Transaction] | None:
+    """Return the transactions in a piece of a ledger; None if anything is wrong."""
+    try:
+        tables = tomllib.loads(text, parse_float=_decimal)
+    except (ValueError, RecursionError):
+        return None
+    found: list[Transaction] = []
+    for tid, table in tables.items():
+        made = _transaction(tid, table)
+        if not isinstance(made, Transaction) or fqme_fault(made.fqme):
+            return None
+        found.append(made)
+    return found
+
+
 def _decimal(text: str) -> Decimal:
     try:
         return Decimal(text)

@@ -13,8 +13,8 @@ from piker.errors import LedgerDamaged
 from piker.msgs import Fqme
 
 from . import _cache
-from ._by_hand import read_any
-from ._lines import read_lines, torn_from
+from ._by_hand import read_any, read_piece
+from ._lines import read_around, read_lines, torn_from
 from ._places import AccountName
 from ._transaction import Transaction, fqme_fault
 
@@ -58,7 +58,9 @@ def _read(
     if known and (after := _appended(raw, before, known, fault)) is not None:
         return before + after
     text = _decoded(raw, path)
-    found = read_lines(text, lambda fqme: not fault(fqme))
+    found = read_around(
+        text, lambda fqme: not fault(fqme), lambda piece: read_piece(piece, fault)
+    )
     return read_any(text, path, fault) if found is None else found
 
 

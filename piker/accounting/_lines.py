@@ -57,7 +57,7 @@ def _line(key: str) -> str:
 
 
 _TABLE: Final = re.compile(rf"{_BETWEEN}\[{_TEXT}\]\n" + "".join(map(_line, KEYS)))
-_REST: Final = re.compile(_BETWEEN)
+_BLANKS: Final = re.compile(_BETWEEN)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).date()
 
 
@@ -102,19 +102,47 @@ def read_lines(text: str, is_fqme: Callable[[str], bool]) -> list[Transaction] |
       text: whole lines.
       is_fqme: whether a market may be in this ledger.
     """
+    return read_around(text, is_fqme, lambda _: None)
+
+
+def read_around(
+    text: str,
+    is_fqme: Callable[[str], bool],
+    read_other: Callable[[str], list[Transaction] | None],
+) -> list[Transaction] | None:
+    """Like `read_lines`, where *read_other* reads the tables that have another form.
+
+    Each piece that it is given is whole lines that begin with a table's head, up to the
+    next head of ours. A piece that is TOML by itself ends outside of all strings and
+    lists, so what follows it is what it looks like; what isn't, and each other doubt,
+    makes the answer None.
+    """
     found: list[Transaction] = []
     read, end = _reader(is_fqme), 0
-    while table := _TABLE.match(text, end):
-        txn = read(table.groups())
-        if txn is None:
+    while True:
+        table = _TABLE.match(text, end)
+        txn = read(table.groups()) if table else None
+        if table and txn:
+            found.append(txn)
+            end = table.end()
+            continue
+        end = _skip(text, end)
+        if end == len(text):
+            break
+        after = text.find('\n["', end) + 1 or len(text)
+        others = read_other(text[end:after]) if text[end] == "[" else None
+        if others is None:
             return None
-        found.append(txn)
-        end = table.end()
-    rest = _REST.match(text, end)
-    assert rest, "it matches nothing too"
-    if rest.end() != len(text) or len({txn.tid for txn in found}) != len(found):
-        return None
-    return found
+        found += others
+        end = after
+    return found if len({txn.tid for txn in found}) == len(found) else None
+
+
+def _skip(text: str, at: int) -> int:
+    """Return where the next line that isn't blank or a comment begins."""
+    between = _BLANKS.match(text, at)
+    assert between, "it matches nothing too"
+    return between.end()
 
 
 def _reader(

@@ -17,6 +17,7 @@ from typing import Final
 
 from piker import config
 from piker.errors import LedgerError, UsageError
+from piker.files import sync_folder
 from piker.types import Struct
 
 # No '_' and no '.': the broker ends at the first of them in a file's name.
@@ -107,9 +108,13 @@ def ledgers_dir() -> Path:
 
 
 def make_ledgers_dir() -> None:
-    """Make the folders of accounts and ledgers, private. Raises LedgerError."""
+    """Make the folders of accounts and ledgers, durably. Raises LedgerError."""
+    folder = ledgers_dir()
     try:
-        ledgers_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not only those that are new: who made them may have been killed before this.
+        for above in folder.parents[:3]:
+            sync_folder(above)
     except OSError as err:
         raise LedgerError(
             f"can't make the folder {ledgers_dir()}: {err.strerror or err}"

@@ -66,6 +66,9 @@ def show(
     fqme: Annotated[
         str | None, typer.Argument(metavar="[FQME]", help="All markets by default.")
     ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", "-l", min=1, metavar="N", help="Only these.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the transactions of an account, and what each left.
@@ -78,7 +81,7 @@ def show(
 
     view = _read(account)
     market = _market(view, fqme)
-    rows = _rows(view, market)
+    rows = _rows(view, market, last)
     if as_json:
         put_json(rows)
         return
@@ -216,16 +219,20 @@ def _listed(broker: str, label: str) -> dict[str, Any]:
     return told | ({"note": view.torn} if view.torn else {})
 
 
-def _rows(view: LedgerView, market: str | None) -> list[dict[str, Any]]:
-    """Return a row for each transaction, with what it left."""
+def _rows(
+    view: LedgerView, market: str | None, last: int | None
+) -> list[dict[str, Any]]:
+    """Return a row for each transaction, of the *last* ones, with what it left."""
     from piker.accounting import Position
 
+    chosen = [(seq, txn) for seq, txn in view.since(0) if market in {None, txn.fqme}]
+    first = 0 if last is None else len(chosen) - last
     held: dict[str, Position] = {}
     rows = []
-    for seq, txn in view.since(0):
-        if market in {None, txn.fqme}:
-            position = held.setdefault(txn.fqme, Position(txn.fqme))
-            position.add(txn, seq)
+    for i, (seq, txn) in enumerate(chosen):
+        position = held.setdefault(txn.fqme, Position(txn.fqme))
+        position.add(txn, seq)
+        if i >= first:
             rows.append(_row(seq, txn, position))
     return rows
 
@@ -262,7 +269,13 @@ def _book(
     broker: str, label: str, txns: tuple[Transaction, ...], *, dry_run: bool
 ) -> tuple[int, int]:
     """Book what isn't there; return how many that were, and how many were there."""
-    from piker.accounting import AccountName, open_ledger, read_ledger, write_account
+    from piker.accounting import (
+        AccountName,
+        open_ledger,
+        positions_of,
+        read_ledger,
+        write_account,
+    )
 
     if dry_run:
         name = AccountName.of(broker, label)
@@ -274,8 +287,9 @@ def _book(
             say(book.torn)
         fresh = _fresh(book, txns)
         before = book.seq
+        held = positions_of((*book.txns, *fresh))  # refused before it is booked
         book.append(*fresh)
-        write_account(book)
+        write_account(book, held)
         return book.seq - before, len(txns) - (book.seq - before)
 
 

@@ -75,11 +75,24 @@ async def test_from_import_to_audit(env, tmp_path):
     assert [row["realised"] for row in rows] == ["-1", "8", "25"]
     assert [row["fees"] for row in rows] == ["1", "2", "5"]
     assert [row["seq"] for row in rows] == [1, 2, 3]
+    last = await run("show", "sim.paper", BTC, "--last", 1, "--json", env=env)
+    assert last.json == rows[-1:]
     table = await run("show", "sim.paper", BTC.upper(), env=env)
     assert table.code == 0, table
     assert "2023-11-14 22:13:20" in table.out
     sound = await run("audit", "sim.paper", env=env)
     assert (sound.code, sound.err) == (0, "sim.paper: 3 trades of 1 markets add up\n")
+
+
+async def test_trades_that_make_no_position_are_not_booked(env, tmp_path):
+    file = tmp_path / "x.csv"
+    head = "tid,size,price,time,multiplier\n"
+    file.write_text(head + "a,1,1,1700000000,5\nb,1,1,1700000001,50\n")
+    said = await run("import", "sim.paper", file, "-f", BTC, env=env)
+    assert said.code == 1
+    assert "'b'" in said.err
+    assert "multiplier 50, those before it 5" in said.err
+    assert (await run("show", "sim.paper", "--json", env=env)).json == []
 
 
 async def test_an_audit_that_finds_something_says_what(env):

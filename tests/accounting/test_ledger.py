@@ -454,6 +454,14 @@ ANY = st.builds(
 ).filter(lambda txn: fault_of(txn) is None)
 
 
+def is_market(fqme: str) -> bool:
+    return not _content.market_fault("sim", fqme)
+
+
+def piece(text: str):
+    return _by_hand.read_piece(text, lambda fqme: _content.market_fault("sim", fqme))
+
+
 def any_way(text: str):
     return _by_hand.read_any(text, NAME.ledger, lambda _: "")
 
@@ -484,7 +492,11 @@ def test_whatever_is_done_to_a_text_both_readers_agree(data):
              "]", "\\", "é", "\x01", "_", "e", "true", '["t9"]\n', "dt", "99", "\x85"]
         ))  # fmt: skip
         text = text[:at] + put + text[end:]
-    fast = _lines.read_lines(text, lambda fqme: not _content.market_fault("sim", fqme))
+    fast = _lines.read_lines(text, is_market)
+    pieces = _lines.read_around(text, is_market, piece)
+    assert fast in (None, pieces)
+    if pieces is not None:
+        assert pieces == any_way(text)
     if fast is None:
         return
     tables = tomllib.loads(text, parse_float=D)
@@ -517,6 +529,35 @@ def test_the_cache_says_what_the_file_says(known, more, edited):
     assert read() == expected
 
 
+TABLE = _lines.table_text(trade(5))
+
+
+@pytest.mark.parametrize(
+    ("between", "is_read"),
+    [
+        ("", True),
+        ("[h1]\n" + TABLE.partition("\n")[2], True),
+        ("[h1]\n" + TABLE.partition("\n")[2].replace("cost", "# cost"), True),
+        ("taker = true\n", False),
+        ("[t0.more]\n", False),
+        ("[[h1]]\n" + TABLE.partition("\n")[2], False),
+        ("[h1]\n" + TABLE.partition("\n")[2].replace("o5", "o5\\q"), False),
+        ('[h1]\noid = """\n' + TABLE + '"""\n' + TABLE.partition("\n")[2], False),
+        ("[h1]\noid = [\n" + TABLE + "]\n", False),
+        (TABLE.replace("0.001", "+0.001") + TABLE.replace("0.001", "+0.002"), False),
+        (TABLE.replace("t5", "t1").replace("0.001", "+0.001"), False),
+        ("x = 1\n", False),
+    ],
+)
+def test_only_tables_of_another_form_are_read_by_themselves(between, is_read):
+    """What could mean something else within the whole is read within the whole."""
+    text = _lines.table_text(trade(0)) + between + _lines.table_text(trade(1))
+    found = _lines.read_around(text, is_market, piece)
+    assert (found is not None) == is_read
+    if is_read:
+        assert found == any_way(text)
+
+
 def test_a_trade_appended_twice_by_hand_is_found_beside_a_cache():
     raw = fill()
     read()
@@ -544,6 +585,7 @@ def test_an_open_after_appends_reads_only_those(monkeypatch):
         return real(text, is_fqme)
 
     monkeypatch.setattr(_content, "read_lines", spy)
+    monkeypatch.setattr(_content, "read_around", None)
     assert len(read()) == 51
     assert seen == [_lines.table_text(trade(60))]
     assert len(read()) == 51
