@@ -19,6 +19,12 @@ _DATAD = _ANY | {
     "piker.data._rpc:open_frame_stream",
 }
 
+#: Of every paperboi.
+_PAPERBOI = _ANY | {
+    "piker.clearing._paper:_setup_persistent_paperboi",
+    "piker.clearing._paper_rpc:open_paper_dialog",
+}
+
 #: Kind of actor -> ``module:endpoint``.
 EXPOSED: dict[str, set[str]] = {
     "pikerd": {
@@ -34,6 +40,9 @@ EXPOSED: dict[str, set[str]] = {
     "datad.sim": _DATAD | {"piker.brokers.sim._search:open_symbol_search"},
     "datad.binance": _DATAD | {"piker.brokers.binance._symbols:open_symbol_search"},
     "datad.kraken": _DATAD | {"piker.brokers.kraken._symbols:open_symbol_search"},
+    "paperboi.sim": _PAPERBOI,
+    "paperboi.binance": _PAPERBOI,
+    "paperboi.kraken": _PAPERBOI,
     "samplerd": _ANY
     | {
         "piker.data._sampling:_setup_persistent_samplerd",

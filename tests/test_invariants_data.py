@@ -22,6 +22,7 @@ import trio
 
 import piker
 from piker.brokers import BACKENDS, get_brokermod, sim
+from piker.clearing import maybe_spawn_paperboi, paperboi_init
 from piker.data import (
     HistoryProgress,
     Quote,
@@ -49,6 +50,7 @@ from tests.exposed_table import EXPOSED
 
 PACKAGE = Path(piker.__file__).parent
 INITS = {f"datad.{name}": partial(datad_init, name) for name in BACKENDS}
+INITS |= {f"paperboi.{name}": partial(paperboi_init, name) for name in BACKENDS}
 INITS["samplerd"] = samplerd_init
 
 
@@ -151,6 +153,9 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
             maybe_spawn_datad("sim") as sim,
             maybe_spawn_datad("binance") as binance,
             maybe_spawn_datad("kraken") as kraken,
+            maybe_spawn_paperboi("sim") as sim_paper,
+            maybe_spawn_paperboi("binance") as binance_paper,
+            maybe_spawn_paperboi("kraken") as kraken_paper,
             maybe_spawn_samplerd() as samplerd,
             open_portal_to(tree.addr) as pikerd,
         ):
@@ -159,6 +164,9 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
                 "datad.sim": sim,
                 "datad.binance": binance,
                 "datad.kraken": kraken,
+                "paperboi.sim": sim_paper,
+                "paperboi.binance": binance_paper,
+                "paperboi.kraken": kraken_paper,
                 "samplerd": samplerd,
             }
             assert portals.keys() == EXPOSED.keys()
@@ -193,7 +201,7 @@ def test_3_spawn_arguments_reach_every_kind_of_daemon(broker, monkeypatch):
     mod = get_brokermod(broker)
     asked = {"infect_asyncio": True}
     monkeypatch.setattr(mod, "_spawn_kwargs", asked, raising=False)
-    inits = [datad_init]
+    inits = [datad_init, paperboi_init]
     if "brokerd" in SPAWNERS:
         daemon = importlib.import_module("piker.brokers._daemon")
         inits.append(daemon.brokerd_init)
@@ -286,14 +294,17 @@ async def test_10_datad_stopped_for_a_while_and_continued(open_test_pikerd):
 # -- 16: how daemons are built -------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["datad", "samplerd"])
-def test_16_a_kind_has_its_parts(kind):
+@pytest.mark.parametrize(
+    ("kind", "package"),
+    [("datad", "data"), ("samplerd", "data"), ("paperboi", "clearing")],
+)
+def test_16_a_kind_has_its_parts(kind, package):
     module_name, _, spawn = SPAWNERS[kind].partition(":")
     module = importlib.import_module(module_name)
     assert spawn == f"spawn_{kind}"
     for name in (f"{kind}_init", f"spawn_{kind}", f"maybe_spawn_{kind}"):
         assert getattr(module, name).__module__ == module_name
-        assert hasattr(importlib.import_module("piker.data"), name)
+        assert hasattr(importlib.import_module(f"piker.{package}"), name)
     setup = getattr(module, f"_setup_persistent_{kind}")
     assert hasattr(setup, "__endpoint__")
     spec = INITS[next(name for name in INITS if name.startswith(kind))]()

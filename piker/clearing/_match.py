@@ -168,6 +168,21 @@ class PaperMarket:
         live = (each for each in self.state.orders.values() if each.is_live)
         return [status_of(each, self._floor.grid, self.state.now_ns) for each in live]
 
+    @property
+    def live(self) -> int:
+        """How many orders may still be filled."""
+        return len(self.state.orders) - len(self.state.ended)
+
+    def forget_ended(self) -> None:
+        """Forget the orders that are over: who calls answers for them from now on."""
+        for oid in self.state.ended:
+            del self.state.orders[oid]
+        self.state.ended.clear()
+
+    def hold(self, position: Decimal) -> None:
+        """Learn what is held, base units, where others traded too."""
+        self.state.position = self._floor.grid.whole_lots(position)
+
     # -- the market --------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> list[BrokerdMsg]:

@@ -42,4 +42,9 @@ from .feed import (
     maybe_open_feed as maybe_open_feed,
     open_feed as open_feed,
 )
-from .validate import get_eps as get_eps, validate_backend as validate_backend
+from .validate import (
+    get_eps as get_eps,
+    rpc_modules as rpc_modules,
+    spawn_kwargs as spawn_kwargs,
+    validate_backend as validate_backend,
+)

@@ -10,6 +10,7 @@ from typing import Any, Final
 #: since service knows no daemon: each package brings its own.
 SPAWNERS: Final[dict[str, str]] = {
     "datad": "piker.data._daemon:spawn_datad",
+    "paperboi": "piker.clearing._paper:spawn_paperboi",
     "samplerd": "piker.data._sampling:spawn_samplerd",
 }
 

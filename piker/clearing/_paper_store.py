@@ -1,0 +1,250 @@
+"""What paper markets know, on disk: a state, and the inputs that came since.
+
+    input --log--> SQLite, one open transaction --commit--> what it led to may be told
+    many inputs, or nothing live --keep--> a state, and the inputs before it are dropped
+
+A commit survives SIGKILL, as it is in the page cache by then (WAL, synchronous=NORMAL);
+a power cut may take the last of them. SQLite, as the journal of emsd: one file, written
+and read whole or not at all, and any tool opens it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
+
+import msgspec
+
+from piker.config import make_private
+from piker.errors import StoreDamaged, StoreError, StoreFull, StoreTooNew
+from piker.msgs import BrokerdOrder, BrokerdStatus, MktPair, Tick
+from piker.types import Struct
+
+from ._paper_rules import PaperRules
+from ._paper_state import PaperState
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Of the tables' form.
+VERSION: Final = 1
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS markets (
+    fqme TEXT PRIMARY KEY, mkt BLOB NOT NULL, rules BLOB NOT NULL, state BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inputs (
+    serial INTEGER PRIMARY KEY, fqme TEXT NOT NULL, method TEXT NOT NULL,
+    time_ns INTEGER NOT NULL, told BLOB
+);
+CREATE INDEX IF NOT EXISTS inputs_of ON inputs (fqme, serial);
+CREATE TABLE IF NOT EXISTS ended (
+    oid TEXT PRIMARY KEY, fqme TEXT NOT NULL, asked BLOB NOT NULL, status BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+#: What the methods of a market take besides the time.
+_TOLD: Final[dict[str, Any]] = {
+    "submit": BrokerdOrder,
+    "change": BrokerdOrder,
+    "cancel": str,
+    "ticks": list[Tick],
+}
+
+
+class SavedRules(Struct, frozen=True, kw_only=True):
+    """The numbers of a market's rules; its fees are the backend's."""
+
+    latency_ns: int
+    cancel_latency_ns: int
+    max_quote_age_ns: int
+    trade_lag_ns: int
+    slippage_ticks: int
+
+    @classmethod
+    def of(cls, rules: PaperRules) -> SavedRules:
+        """Return the numbers of *rules*."""
+        return cls(**{name: getattr(rules, name) for name in cls.__struct_fields__})
+
+
+class Saved(Struct, frozen=True, kw_only=True):
+    """A market as it was kept.
+
+    Attributes:
+      mkt: the market.
+      rules: what it was like, which the inputs since then count by.
+      state: what it knew.
+    """
+
+    mkt: MktPair
+    rules: SavedRules
+    state: PaperState
+
+
+class EndedOrder(Struct, frozen=True, kw_only=True):
+    """An order that is over.
+
+    Attributes:
+      fqme: its market.
+      asked: the order, as it came.
+      status: its end.
+    """
+
+    fqme: str
+    asked: BrokerdOrder
+    status: BrokerdStatus
+
+
+def _mapped(
+    method: Callable[Concatenate[PaperStore, P], T],
+) -> Callable[Concatenate[PaperStore, P], T]:
+    """Let no error of SQLite out as what it is."""
+
+    @wraps(method)
+    def mapped(self: PaperStore, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except sqlite3.OperationalError as e:
+            kind = StoreFull if "full" in str(e) else StoreError
+            raise kind(f"can't use the paper state {self.path}: {e}") from e
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as e:
+            raise StoreDamaged(
+                f"the paper state {self.path} is damaged: {e}; move it away to begin "
+                "without open paper orders"
+            ) from e
+
+    return cast("Callable[Concatenate[PaperStore, P], T]", mapped)
+
+
+class PaperStore:
+    """The paper state of one broker. Sync, for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, made if absent.
+
+        Raises: StoreTooNew; StoreDamaged; StoreError.
+        """
+        self.path = path
+        make_private(path.parent)
+        self._open()
+
+    @_mapped
+    def _open(self) -> None:
+        self._db = db = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            found = db.execute("PRAGMA user_version").fetchone()[0]
+            self._refuse_later(found)
+            db.executescript(_TABLES)
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        except BaseException:
+            db.close()
+            raise
+
+    def _refuse_later(self, version: int) -> None:
+        if version > VERSION:
+            raise StoreTooNew(
+                f"the paper state {self.path} is of version {version}, this piker "
+                f"knows {VERSION}: use the later one"
+            )
+
+    @_mapped
+    def log(self, fqme: str, method: str, time_ns: int, told: Any = None) -> None:
+        """Note an input of a market; it counts with the next `commit`."""
+        raw = None if told is None else msgspec.msgpack.encode(told)
+        self._begin()
+        self._db.execute(
+            "INSERT INTO inputs (fqme, method, time_ns, told) VALUES (?, ?, ?, ?)",
+            (fqme, method, time_ns, raw),
+        )
+
+    @_mapped
+    def keep(self, mkt: MktPair, rules: PaperRules, state: PaperState) -> None:
+        """Keep a market's state; its inputs so far are in it."""
+        encode = msgspec.msgpack.encode
+        self._begin()
+        self._db.execute(
+            "INSERT OR REPLACE INTO markets VALUES (?, ?, ?, ?)",
+            (mkt.fqme, encode(mkt), encode(SavedRules.of(rules)), encode(state)),
+        )
+        self._db.execute("DELETE FROM inputs WHERE fqme = ?", (mkt.fqme,))
+
+    @_mapped
+    def drop(self, fqme: str) -> None:
+        """Forget a market in which no order lives; those that are over are kept."""
+        self._begin()
+        self._db.execute("DELETE FROM markets WHERE fqme = ?", (fqme,))
+        self._db.execute("DELETE FROM inputs WHERE fqme = ?", (fqme,))
+
+    @_mapped
+    def note_ended(self, order: EndedOrder) -> None:
+        """Note an order that is over; it counts with the next `commit`."""
+        encode = msgspec.msgpack.encode
+        self._begin()
+        self._db.execute(
+            "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?)",
+            (order.asked.oid, order.fqme, encode(order.asked), encode(order.status)),
+        )
+
+    @_mapped
+    def commit(self) -> None:
+        """Let what was noted count."""
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+
+    @_mapped
+    def markets(self) -> list[Saved]:
+        """Return the markets that were kept."""
+        rows = self._db.execute("SELECT mkt, rules, state FROM markets").fetchall()
+        decode = msgspec.msgpack.decode
+        return [
+            Saved(
+                mkt=decode(mkt, type=MktPair),
+                rules=decode(rules, type=SavedRules),
+                state=decode(state, type=PaperState),
+            )
+            for mkt, rules, state in rows
+        ]
+
+    @_mapped
+    def inputs(self, fqme: str) -> list[tuple[str, int, Any]]:
+        """Return (method, time, told) of each input since a market was kept."""
+        return list(self._iter_inputs(fqme))
+
+    def _iter_inputs(self, fqme: str) -> Iterator[tuple[str, int, Any]]:
+        rows = self._db.execute(
+            "SELECT method, time_ns, told FROM inputs WHERE fqme = ? ORDER BY serial",
+            (fqme,),
+        )
+        for method, time_ns, raw in rows:
+            kind = _TOLD.get(method)
+            told = None if kind is None else msgspec.msgpack.decode(raw, type=kind)
+            yield method, time_ns, told
+
+    @_mapped
+    def ended(self, oid: str) -> EndedOrder | None:
+        """Return an order that is over, None if it isn't, or isn't known."""
+        row = self._db.execute(
+            "SELECT fqme, asked, status FROM ended WHERE oid = ?", (oid,)
+        ).fetchone()
+        if row is None:
+            return None
+        decode = msgspec.msgpack.decode
+        return EndedOrder(
+            fqme=row[0],
+            asked=decode(row[1], type=BrokerdOrder),
+            status=decode(row[2], type=BrokerdStatus),
+        )
+
+    def close(self) -> None:
+        """Let what was noted count, and let go of the file."""
+        try:
+            self.commit()
+        finally:
+            self._db.close()
+
+    def _begin(self) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
