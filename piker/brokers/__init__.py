@@ -24,6 +24,11 @@ from ._backend import (
     serve_search as serve_search,
 )
 from ._cost import cost_at_rate as cost_at_rate
+from ._mods import (
+    broker_name as broker_name,
+    rpc_modules as rpc_modules,
+    spawn_kwargs as spawn_kwargs,
+)
 
 #: Backends that ship with piker.
 BACKENDS: tuple[str, ...] = BROKERS
@@ -50,3 +55,10 @@ def iter_brokermods() -> Iterator[ModuleType]:
     """Yield all backends."""
     for name in BACKENDS:
         yield get_brokermod(name)
+
+
+from ._daemon import (  # noqa: E402 - it looks backends up by what stands above
+    brokerd_init as brokerd_init,
+    maybe_spawn_brokerd as maybe_spawn_brokerd,
+    spawn_brokerd as spawn_brokerd,
+)

@@ -10,6 +10,11 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final
 
+from piker.brokers import (
+    broker_name as broker_name,
+    rpc_modules as rpc_modules,
+    spawn_kwargs as spawn_kwargs,
+)
 from piker.errors import BadPayload, UsageError
 from piker.msgs import FeedInit, Quote
 
@@ -28,11 +33,6 @@ _eps: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def broker_name(mod: ModuleType) -> str:
-    """Return a backend's name."""
-    return mod.__name__.rpartition(".")[2]
-
-
 def get_eps(mod: ModuleType, kind: str) -> dict[str, Callable[..., Any]]:
     """Return the endpoints of *kind* that the backend offers, by name."""
     if kind not in _eps:
@@ -45,17 +45,6 @@ def missing_eps(mod: ModuleType, kind: str) -> list[str]:
     """Return the names of *kind* that the backend doesn't offer."""
     offered = get_eps(mod, kind)
     return [name for name in _eps[kind] if name not in offered]
-
-
-def rpc_modules(mod: ModuleType, kind: str) -> tuple[str, ...]:
-    """Return the backend's modules whose endpoints the daemon *kind* exposes."""
-    fallback: tuple[str, ...] = getattr(mod, "__enable_modules__", ())
-    return tuple(getattr(mod, f"_{kind}_mods", fallback))
-
-
-def spawn_kwargs(mod: ModuleType) -> dict[str, Any]:
-    """Return what the backend asks of the process of **every** daemon that hosts it."""
-    return dict(getattr(mod, "_spawn_kwargs", {}))
 
 
 def validate_backend(

@@ -32,6 +32,7 @@ from ._tractor import (  # isort: skip - first: it silences tractor
 )
 from ._address import running_info as running_info
 from ._daemon import Found as Found, maybe_spawn_daemon as maybe_spawn_daemon
+from ._hold import hold_pikerd as hold_pikerd
 from ._lifetime import (
     adopt_tree_vars as _adopt_tree_vars,
     daemon_life as daemon_life,
@@ -42,6 +43,7 @@ from ._mngr import (
     Services as Services,
     current_services as current_services,
     has_services as has_services,
+    open_services as open_services,
 )
 from ._pikerd import Pikerd as Pikerd, current_pikerd as current_pikerd
 from ._policy import Policy as Policy

@@ -13,17 +13,21 @@ import trio
 from piker import config
 from piker.errors import (
     DeadlineExceeded,
+    PikerError,
     RegistryUnreachable,
     ServiceError,
     TransportClosed,
 )
+from piker.log import get_logger
 from piker.types import Struct
 
 from . import _tractor as tr
 from ._address import unanswered
 from ._mngr import Services, current_services, has_services
 from ._service import Service
-from ._spec import SPAWNERS, kind_of
+from ._spec import AT_BOOT, SPAWNERS, kind_of
+
+log = get_logger(__name__)
 
 #: For pikerd's answer; pikerd itself gives up, and says why, before that.
 SPAWN_DEADLINE_S = 45.0
@@ -48,6 +52,18 @@ def load_spawners() -> None:
     """
     for spawner in SPAWNERS.values():
         importlib.import_module(spawner.partition(":")[0])
+
+
+async def start_at_boot() -> None:
+    """Start what is wanted as soon as pikerd is up; one that fails is said, no more."""
+    for source in AT_BOOT:
+        module, _, function = source.partition(":")
+        wanted: list[str] = getattr(importlib.import_module(module), function)()
+        for name in wanted:
+            try:
+                await find_or_spawn_here(name, {})
+            except PikerError as err:
+                log.error("%s is wanted at boot and can't be had: %s", name, err)  # noqa: TRY400
 
 
 async def find_or_spawn_here(name: str, spawn_args: dict[str, Any]) -> Found:

@@ -19,6 +19,7 @@ from piker.msgs import ServiceInfo
 
 from . import _tractor as tr
 from ._mngr import Services
+from ._nested import command_nested, nested_infos
 from ._service import measure
 from ._tree import Tree
 
@@ -97,18 +98,39 @@ class Pikerd:
             reason="",
         )
 
-    def info(self, name: str) -> ServiceInfo:
-        """Return one service."""
-        for info in self.services.infos():
-            if info.name == name:
-                return info
-        raise ServiceError(f"no daemon {name!r}")
+    def _info(self, name: str) -> ServiceInfo:
+        return next(info for info in self.services.infos() if info.name == name)
 
     async def infos(self) -> list[ServiceInfo]:
-        """Return pikerd and all its services."""
+        """Return pikerd, all its services, and what those supervise themselves."""
         rows = await tr.registered()
         addresses = {uid[0]: config.show_addr(addr) for uid, addr in rows}
-        return [self.own_info(), *self.services.infos(addresses)]
+        mine = self.services.infos(addresses)
+        return [self.own_info(), *mine, *await nested_infos(self.services)]
+
+    async def restart(self, name: str) -> ServiceInfo:
+        """Restart a service, or one that a service supervises; return it once it is up.
+
+        Raises: ServiceError: there is none, or what keeps it from being up.
+        """
+        if name not in self.services.service_tasks:
+            found = await command_nested(self.services, name, restart=True)
+            if found is not None:
+                return found
+        await self.services.restart(name)
+        return self._info(name)
+
+    async def stop(self, name: str) -> ServiceInfo:
+        """Stop a service, or one that a service supervises, until it is restarted.
+
+        Raises: ServiceError: there is none.
+        """
+        if name not in self.services.service_tasks:
+            found = await command_nested(self.services, name, restart=False)
+            if found is not None:
+                return found
+        await self.services.cancel_service(name)
+        return self._info(name)
 
 
 _pikerd: Pikerd | None = None

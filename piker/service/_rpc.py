@@ -52,8 +52,7 @@ async def stream_service_events(ctx: tr.Context) -> None:
 @tr.endpoint(started=ServiceInfo)
 async def restart_service(ctx: tr.Context, name: str) -> None:
     """Restart a service and wait until it is up. Started: it, as it is then."""
-    await current_services().restart(name)
-    await ctx.started(current_pikerd().info(name))
+    await ctx.started(await current_pikerd().restart(name))
 
 
 @tr.endpoint(started=ServiceInfo)
@@ -64,8 +63,7 @@ async def stop_service(ctx: tr.Context, name: str) -> None:
         await ctx.started(pikerd.own_info())
         pikerd.end("stopped by command")
         return
-    await current_services().cancel_service(name)
-    await ctx.started(pikerd.info(name))
+    await ctx.started(await pikerd.stop(name))
 
 
 @tr.endpoint(started=dict[str, Any])
@@ -91,6 +89,17 @@ async def attach_client(ctx: tr.Context, name: str, pid: int) -> None:
             with trio.move_on_after(1.0) as scope:
                 scope.shield = True  # the call is cancelled; the list is at hand
                 await tr.evict(ctx.peer)
+
+
+@tr.endpoint()
+async def hold_tree(ctx: tr.Context, why: str) -> None:
+    """Keep the tree from ending for that it has no clients, for the length of the call.
+
+    For daemons: pikerd's registry loses none of them when the call ends.
+    """
+    with current_pikerd().client(why):
+        await ctx.started()
+        await trio.sleep_forever()
 
 
 @tr.endpoint(started=str)

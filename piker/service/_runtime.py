@@ -33,7 +33,7 @@ from piker.log import get_logger
 
 from . import _tractor as tr
 from ._address import address_file, holder_pid, running_info, unanswered
-from ._daemon import load_spawners
+from ._daemon import load_spawners, start_at_boot
 from ._mngr import Services, has_services, open_services
 from ._pikerd import Pikerd, current_pikerd, maybe_pikerd, set_pikerd
 from ._policy import Policy
@@ -125,6 +125,7 @@ async def _serve(
                 set_pikerd(pikerd)
                 if idle_exit_s is not None:
                     services.service_n.start_soon(pikerd.end_when_idle, idle_exit_s)
+                services.service_n.start_soon(start_at_boot)
                 yield services
         finally:
             set_pikerd(None)

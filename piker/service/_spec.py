@@ -9,10 +9,15 @@ from typing import Any, Final
 #: Kind of daemon -> ``module:function`` that starts one; run inside pikerd. Strings,
 #: since service knows no daemon: each package brings its own.
 SPAWNERS: Final[dict[str, str]] = {
+    "brokerd": "piker.brokers._daemon:spawn_brokerd",
     "datad": "piker.data._daemon:spawn_datad",
+    "emsd": "piker.clearing._daemon:spawn_emsd",
     "paperboi": "piker.clearing._paper:spawn_paperboi",
     "samplerd": "piker.data._sampling:spawn_samplerd",
 }
+
+#: ``module:function`` that return the daemons pikerd starts when it comes up, by name.
+AT_BOOT: Final[tuple[str, ...]] = ("piker.clearing._daemon:wanted_at_boot",)
 
 #: What pikerd itself lets others call.
 PIKERD_MODULES: Final[tuple[str, ...]] = ("piker.service._rpc",)
@@ -31,6 +36,7 @@ class DaemonSpec:
       setup: the endpoint that is its life, ``_setup_persistent_<kind>``.
       setup_kwargs: of it.
       spawn_kwargs: of the process, e.g. ``infect_asyncio``; the backend's wish.
+      supervises: whether it has daemons of its own, which pikerd shows and commands.
     """
 
     name: str
@@ -38,6 +44,7 @@ class DaemonSpec:
     setup: Callable[..., Any]
     setup_kwargs: dict[str, Any] = field(default_factory=dict)
     spawn_kwargs: dict[str, Any] = field(default_factory=dict)
+    supervises: bool = False
 
 
 def kind_of(name: str) -> str:
