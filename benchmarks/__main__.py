@@ -29,7 +29,6 @@ NAMES: Final = (
     "store",
     "history",
     "darks",
-
     "accounting",
 )
 

@@ -153,6 +153,7 @@ class JournalDamaged(JournalError):
 class JournalFull(JournalError):
     """The disk has no room; what was journaled before is as it was."""
 
+
 class LedgerError(PikerError):
     """A ledger or what is to be booked in it can't be used."""
 

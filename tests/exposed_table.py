@@ -25,12 +25,16 @@ _PAPERBOI = _ANY | {
     "piker.clearing._paper_rpc:open_paper_dialog",
 }
 
+#: Of every brokerd, but for its backend's own.
+_BROKERD = _ANY | {"piker.brokers._daemon:_setup_persistent_brokerd"}
+
 #: Kind of actor -> ``module:endpoint``.
 EXPOSED: dict[str, set[str]] = {
     "pikerd": {
         "piker.service._rpc:attach_client",
         "piker.service._rpc:dump_tasks",
         "piker.service._rpc:find_or_spawn",
+        "piker.service._rpc:hold_tree",
         "piker.service._rpc:list_services",
         "piker.service._rpc:ping",
         "piker.service._rpc:restart_service",
@@ -40,6 +44,19 @@ EXPOSED: dict[str, set[str]] = {
     "datad.sim": _DATAD | {"piker.brokers.sim._search:open_symbol_search"},
     "datad.binance": _DATAD | {"piker.brokers.binance._symbols:open_symbol_search"},
     "datad.kraken": _DATAD | {"piker.brokers.kraken._symbols:open_symbol_search"},
+    "brokerd.sim": _BROKERD,
+    "brokerd.binance": _BROKERD,
+    "brokerd.kraken": _BROKERD,
+    "emsd": _ANY
+    | {
+        "piker.clearing._daemon:_setup_persistent_emsd",
+        "piker.clearing._rpc:halt_trading",
+        "piker.clearing._rpc:open_order_dialog",
+        "piker.clearing._rpc:resume_trading",
+        "piker.service._children_rpc:list_own_services",
+        "piker.service._children_rpc:restart_own_service",
+        "piker.service._children_rpc:stop_own_service",
+    },
     "paperboi.sim": _PAPERBOI,
     "paperboi.binance": _PAPERBOI,
     "paperboi.kraken": _PAPERBOI,

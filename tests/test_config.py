@@ -499,9 +499,7 @@ def test_the_template_shows_every_key_with_its_default(load):
     for name, kind in kinds.items():
         assert config.load_broker_config(name, kind) == kind()
         assert set(shown.brokers[name]) == set(kind.__struct_fields__)
-    for table in ("pikerd", "data", "sim", "clearing", "risk", "log"):
-
-    for table in ("pikerd", "data", "sim", "paper", "log"):
+    for table in ("pikerd", "data", "sim", "clearing", "risk", "paper", "log"):
         fields = type(getattr(Config(), table)).__struct_fields__
         assert set(told[table]) == set(fields)
 

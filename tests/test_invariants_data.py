@@ -21,8 +21,19 @@ import tractor
 import trio
 
 import piker
-from piker.brokers import BACKENDS, get_brokermod, sim
-from piker.clearing import maybe_spawn_paperboi, paperboi_init
+from piker.brokers import (
+    BACKENDS,
+    brokerd_init,
+    get_brokermod,
+    maybe_spawn_brokerd,
+    sim,
+)
+from piker.clearing import (
+    emsd_init,
+    maybe_spawn_emsd,
+    maybe_spawn_paperboi,
+    paperboi_init,
+)
 from piker.data import (
     HistoryProgress,
     Quote,
@@ -51,6 +62,8 @@ from tests.exposed_table import EXPOSED
 PACKAGE = Path(piker.__file__).parent
 INITS = {f"datad.{name}": partial(datad_init, name) for name in BACKENDS}
 INITS |= {f"paperboi.{name}": partial(paperboi_init, name) for name in BACKENDS}
+INITS |= {f"brokerd.{name}": partial(brokerd_init, name) for name in BACKENDS}
+INITS["emsd"] = emsd_init
 INITS["samplerd"] = samplerd_init
 
 
@@ -153,6 +166,10 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
             maybe_spawn_datad("sim") as sim,
             maybe_spawn_datad("binance") as binance,
             maybe_spawn_datad("kraken") as kraken,
+            maybe_spawn_brokerd("sim") as sim_orders,
+            maybe_spawn_brokerd("binance") as binance_orders,
+            maybe_spawn_brokerd("kraken") as kraken_orders,
+            maybe_spawn_emsd() as emsd,
             maybe_spawn_paperboi("sim") as sim_paper,
             maybe_spawn_paperboi("binance") as binance_paper,
             maybe_spawn_paperboi("kraken") as kraken_paper,
@@ -164,6 +181,10 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
                 "datad.sim": sim,
                 "datad.binance": binance,
                 "datad.kraken": kraken,
+                "brokerd.sim": sim_orders,
+                "brokerd.binance": binance_orders,
+                "brokerd.kraken": kraken_orders,
+                "emsd": emsd,
                 "paperboi.sim": sim_paper,
                 "paperboi.binance": binance_paper,
                 "paperboi.kraken": kraken_paper,
@@ -201,11 +222,7 @@ def test_3_spawn_arguments_reach_every_kind_of_daemon(broker, monkeypatch):
     mod = get_brokermod(broker)
     asked = {"infect_asyncio": True}
     monkeypatch.setattr(mod, "_spawn_kwargs", asked, raising=False)
-    inits = [datad_init, paperboi_init]
-    if "brokerd" in SPAWNERS:
-        daemon = importlib.import_module("piker.brokers._daemon")
-        inits.append(daemon.brokerd_init)
-    for init in inits:
+    for init in (brokerd_init, datad_init, paperboi_init):
         spec = init(broker)
         assert spec.spawn_kwargs == asked
         assert spec.spawn_kwargs is not asked
@@ -296,7 +313,13 @@ async def test_10_datad_stopped_for_a_while_and_continued(open_test_pikerd):
 
 @pytest.mark.parametrize(
     ("kind", "package"),
-    [("datad", "data"), ("samplerd", "data"), ("paperboi", "clearing")],
+    [
+        ("brokerd", "brokers"),
+        ("datad", "data"),
+        ("emsd", "clearing"),
+        ("paperboi", "clearing"),
+        ("samplerd", "data"),
+    ],
 )
 def test_16_a_kind_has_its_parts(kind, package):
     module_name, _, spawn = SPAWNERS[kind].partition(":")

@@ -1,7 +1,30 @@
-"""Orders: what may leave, what waits in the dark, and when it is sent."""
+"""Orders: what may leave, what waits in the dark, where it goes, and what fills it."""
 
-"""What becomes of orders: clearing them on paper, to begin with."""
+from piker.msgs import (
+    BrokerdPosition as BrokerdPosition,
+    Cancel as Cancel,
+    Edit as Edit,
+    EmsState as EmsState,
+    Error as Error,
+    Order as Order,
+    Status as Status,
+)
 
+from ._client import (
+    EmsDown as EmsDown,
+    EmsUp as EmsUp,
+    OrderClient as OrderClient,
+    TradesMsg as TradesMsg,
+    TradesStream as TradesStream,
+    new_oid as new_oid,
+    open_ems as open_ems,
+)
+from ._daemon import (
+    emsd_init as emsd_init,
+    maybe_open_emsd as maybe_open_emsd,
+    maybe_spawn_emsd as maybe_spawn_emsd,
+    spawn_emsd as spawn_emsd,
+)
 from ._match import PaperMarket as PaperMarket
 from ._paper import (
     maybe_spawn_paperboi as maybe_spawn_paperboi,

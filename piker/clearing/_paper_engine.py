@@ -164,6 +164,7 @@ class PaperEngine:
                 if not position.is_flat
             ),
             instance=self.instance,
+            seqs={PAPER: self._ledger.seq},
         )
 
     def _position(self, fqme: str) -> BrokerdPosition:

@@ -341,11 +341,13 @@ class DialogInit(Struct, frozen=True, kw_only=True, tag="dialog_init"):
       accounts: names that orders may be sent for.
       positions: of all of them, those that aren't flat.
       instance: of the process, so that a restart is told from a lost connection.
+      seqs: serial of the last fill in each account's ledger, 0 of an empty one.
     """
 
     accounts: tuple[str, ...]
     positions: tuple[BrokerdPosition, ...]
     instance: str
+    seqs: dict[str, int]
 
 
 # -- emsd -> client ------------------------------------------------------------------
@@ -412,4 +414,42 @@ class Error(Struct, frozen=True, kw_only=True, tag="error"):
     edit_id: str = ""
 
 
-EmsMsg = Status | Error | BrokerdPosition
+class EmsState(Struct, frozen=True, kw_only=True, tag="ems_state"):
+    """What keeps orders from being worked; told whenever it changes.
+
+    Attributes:
+      time_ns: wall clock.
+      halted: why trading is halted by command, empty if it isn't.
+      down: order daemons that can't be reached now, and why; what is for them waits.
+      unwatched: markets whose feed is lost, and why, while darks or alerts wait there.
+    """
+
+    time_ns: int
+    halted: str
+    down: dict[str, str]
+    unwatched: dict[str, str]
+
+
+EmsMsg = Status | Error | BrokerdPosition | EmsState
+
+
+class EmsInit(Struct, frozen=True, kw_only=True, tag="ems_init"):
+    """What emsd tells a client that comes, or comes back.
+
+    Attributes:
+      fqme: full name of the market it asked for, empty if it asked for none.
+      accounts: that it may send orders for.
+      positions: of all accounts, those that aren't flat.
+      dialogs: the orders that haven't ended, each as it is now.
+      missed: what was told since the serial it asked from, oldest first.
+      seq: serial of the newest thing told.
+      state: what keeps orders from being worked.
+    """
+
+    fqme: str
+    accounts: tuple[str, ...]
+    positions: tuple[BrokerdPosition, ...]
+    dialogs: tuple[Status, ...]
+    missed: tuple[Status, ...]
+    seq: int
+    state: EmsState

@@ -44,7 +44,7 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[Any, ...]], ...]] = (
     (
         "emsd to client",
         "What has become of orders, to every client.",
-        (msgs.EmsMsg,),
+        (msgs.EmsInit, msgs.EmsMsg),
     ),
     (
         "emsd to brokerd and paperboi",

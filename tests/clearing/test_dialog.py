@@ -69,7 +69,8 @@ TRUTH = {
     },
     "editing": {
         "submit": "editing T:open", "edit": "editing T:open",
-        "cancel": "editing T:open", "expire": "editing T:open", "fire": "editing", "ack": "open T:open",
+        "cancel": "editing T:open", "expire": "editing T:open", "fire": "editing",
+        "ack": "open T:open",
         "open": "open T:open", "fill": "editing T:fill", "closed": "filled T:closed",
         "gone": "canceled T:canceled", "refused_order": "open R",
         "refused_edit": "open R", "refused_cancel": "editing O",
@@ -77,7 +78,8 @@ TRUTH = {
     },
     "canceling": {
         "submit": "canceling T:open", "edit": "canceling R",
-        "cancel": "canceling T:open", "expire": "canceling", "fire": "canceling", "ack": "canceling",
+        "cancel": "canceling T:open", "expire": "canceling", "fire": "canceling",
+        "ack": "canceling",
         "open": "canceling", "fill": "canceling T:fill", "closed": "filled T:closed",
         "gone": "canceled T:canceled", "refused_order": "rejected T:error",
         "refused_edit": "canceling O", "refused_cancel": "open R",

@@ -1,0 +1,142 @@
+"""One client of emsd: what it asks is handed to the router, what is told to it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+import trio
+
+from piker.errors import PikerError
+from piker.msgs import PAPER, ClientMsg, EmsInit, Error, Fqme, Order, Status
+from piker.service import Context, MsgStream, collapse_eg
+
+from ._dialog import Tell, resp_of
+from ._ems import Ems
+from ._fanout import Mailbox
+from ._fates import dest_of
+from ._router import Origin
+from ._statuses import status_of
+
+#: Things told before that a client which comes for the first time hears of, at most;
+#: and one that comes back.
+NEWS_MAX: Final = 1000
+MISSED_MAX: Final = 50_000
+
+
+async def serve_client(
+    ctx: Context, ems: Ems, fqme: str, mode: Literal["paper", "live"], after_seq: int
+) -> None:
+    """Be the body of ``open_order_dialog``."""
+    full, accounts = await _session(ems, fqme, mode)
+    box = Mailbox()
+    # From here to the end of started() nothing is awaited but the sending itself: what
+    # is told meanwhile is in the mailbox, or was in what started() says.
+    init = _init(ems, full, accounts, after_seq)
+    box.after_seq = init.seq
+    ems.fanout.clients.add(box)
+    try:
+        await ctx.started(init)
+        async with (
+            ctx.open_stream() as stream,
+            collapse_eg(),
+            trio.open_nursery() as tasks,
+        ):
+            tasks.start_soon(box.send_to, stream)
+            client = _Client(ems, Origin(box.put, frozenset(accounts)), tasks)
+            await client.obey(stream)
+            tasks.cancel_scope.cancel()
+    finally:
+        ems.fanout.clients.discard(box)
+
+
+async def _session(ems: Ems, fqme: str, mode: str) -> tuple[str, tuple[str, ...]]:
+    """Return the full name of a market and the accounts; both are up then."""
+    if not fqme:
+        return "", (PAPER,)
+    watch = await ems.watch(fqme)
+    broker = Fqme.parse(watch.fqme).broker
+    if mode == "paper":
+        await ems.line(f"paperboi.{broker}").ready()
+        return watch.fqme, (PAPER,)
+    line = ems.line(f"brokerd.{broker}")
+    await line.ready()
+    return watch.fqme, (*line.accounts, PAPER)
+
+
+def _init(ems: Ems, fqme: str, accounts: tuple[str, ...], after_seq: int) -> EmsInit:
+    missed: list[Status] = []
+    if after_seq >= 0:
+        most = MISSED_MAX if after_seq else NEWS_MAX
+        missed = ems.journal.tells_since(after_seq, most)
+    positions = [
+        position
+        for line in ems.lines.values()
+        for position in line.positions.values()
+        if position.size
+    ]
+    dialogs = [
+        status_of(one, Tell(resp=resp_of(one), reason=one.why), 0)
+        for one in ems.router.dialogs.values()
+    ]
+    return EmsInit(
+        fqme=fqme,
+        accounts=accounts,
+        positions=tuple(positions),
+        dialogs=tuple(dialogs),
+        missed=tuple(missed),
+        seq=ems.journal.seq,
+        state=ems.state(),
+    )
+
+
+@dataclass(eq=False)
+class _Client:
+    """What one client asks."""
+
+    ems: Ems
+    origin: Origin
+    tasks: trio.Nursery
+
+    async def obey(self, stream: MsgStream[ClientMsg]) -> None:
+        """Do what the client asks, until it leaves."""
+        async for msg in stream:
+            if isinstance(msg, Order):
+                self._order(msg)
+            else:
+                self.ems.router.command(msg, self.origin)
+
+    def _order(self, order: Order) -> None:
+        """Take an order, at once if its market is watched already."""
+        watch = self.ems.watches.get(order.symbol)
+        if watch is not None and watch.state is not None:
+            self._submit(order, watch.fqme)
+        else:
+            self.tasks.start_soon(self._order_later, order)
+
+    async def _order_later(self, order: Order) -> None:
+        try:
+            watch = await self.ems.watch(order.symbol)
+        except PikerError as err:
+            self._refuse(order, str(err))
+        else:
+            self._submit(order, watch.fqme)
+
+    def _submit(self, order: Order, fqme: str) -> None:
+        full = msgspec.structs.replace(order, symbol=fqme)
+        if order.action != "alert" and order.account in self.origin.accounts:
+            self.ems.line(dest_of(full))
+        self.ems.router.command(full, self.origin)
+
+    def _refuse(self, order: Order, reason: str) -> None:
+        self.origin.refuse(
+            Error(
+                time_ns=time.time_ns(),
+                oid=order.oid,
+                request="order",
+                reason=reason,
+                gate="market",
+            )
+        )

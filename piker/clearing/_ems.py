@@ -1,0 +1,309 @@
+"""emsd's tasks: who is connected to what, while :mod:`._router` decides.
+
+    clients <--> Ems --Watch each market, BrokerLine each order daemon--> Router
+
+All markets and lines are shared by all clients. What is told goes to every client, once
+it is on the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Literal
+
+import trio
+
+from piker import config
+from piker.brokers import check_broker, get_brokermod, maybe_spawn_brokerd
+from piker.data import get_eps
+from piker.errors import PikerError, ServiceError, TransportClosed, UsageError
+from piker.log import get_logger
+from piker.msgs import BrokerdMsg, DialogInit, EmsState, Fqme
+from piker.service import (
+    MsgStream,
+    Portal,
+    collapse_eg,
+    hold_pikerd,
+    open_context,
+    open_services,
+)
+
+from ._broker_line import BrokerLine, OpenDialog
+from ._dialog import Dialog
+from ._fanout import Fanout
+from ._fates import dest_of
+from ._journal import Journal, journal_path, open_journal
+from ._router import Outlets, Router
+from ._watch import Watch
+
+log = get_logger(__name__)
+
+#: Seconds without a client or an order after which emsd leaves.
+IDLE_S: Final = 900.0
+#: How often the journal is carried into its main file.
+CHECKPOINT_S: Final = 30.0
+_START_DEADLINE_S: Final = 30.0
+
+
+@asynccontextmanager
+async def open_brokerd_dialog(
+    broker: str, *, portal: Portal | None = None
+) -> AsyncIterator[tuple[DialogInit, MsgStream[BrokerdMsg]]]:
+    """Open the live order dialog of a broker; the one place that boots a brokerd.
+
+    Args:
+      broker: its name.
+      portal: to a daemon that hosts the backend's endpoints already, e.g. the one of
+        `piker ledger`; by default brokerd is found or started.
+
+    Yields: what the dialog started with, and its stream.
+    Raises: BrokerNotFound; UsageError: the backend takes no live orders; what brokerd
+      refuses with; TransportClosed, DeadlineExceeded.
+    """
+    target = get_eps(get_brokermod(broker), "brokerd").get("open_trade_dialog")
+    if target is None:
+        raise UsageError(
+            f"{broker!r} takes no live orders; paper orders do: leave the account out"
+        )
+    if portal is None:
+        async with (
+            maybe_spawn_brokerd(broker) as found,
+            open_brokerd_dialog(broker, portal=found) as dialog,
+        ):
+            yield dialog
+        return
+    async with (
+        open_context(portal, target, start_deadline_s=_START_DEADLINE_S) as (ctx, init),
+        ctx.open_stream() as stream,
+    ):
+        yield init, stream
+
+
+@asynccontextmanager
+async def open_paper_line(
+    broker: str,
+) -> AsyncIterator[tuple[DialogInit, MsgStream[BrokerdMsg]]]:
+    """Open the dialog with a broker's paper engine, started first if it isn't up."""
+    from ._paper import maybe_spawn_paperboi
+    from ._paper_rpc import open_paper_dialog
+
+    async with (
+        maybe_spawn_paperboi(broker) as portal,
+        open_context(portal, open_paper_dialog, start_deadline_s=_START_DEADLINE_S) as (
+            ctx,
+            init,
+        ),
+        ctx.open_stream() as stream,
+    ):
+        yield init, stream
+
+
+def _opens(dest: str) -> OpenDialog:
+    """Return what opens the dialog with an order daemon, by its name."""
+    kind, _, broker = dest.partition(".")
+    check_broker(broker)
+    if kind == "paperboi":
+        return partial(open_paper_line, broker)
+    return partial(open_brokerd_dialog, broker)
+
+
+@dataclass(eq=False)
+class Ems:
+    """All of emsd.
+
+    Attributes:
+      router: decides.
+      fanout: tells clients.
+      watches: by name, full or as it was asked for.
+      lines: by daemon.
+    """
+
+    journal: Journal
+    nursery: trio.Nursery
+    conf: config.Config
+    router: Router = field(init=False)
+    fanout: Fanout = field(init=False)
+    watches: dict[str, Watch] = field(default_factory=dict)
+    lines: dict[str, BrokerLine] = field(default_factory=dict)
+    _idle_since: float = field(default_factory=trio.current_time)
+    _told: EmsState | None = None
+
+    def __post_init__(self) -> None:
+        self.fanout = Fanout(self.journal)
+        self.router = Router(
+            self.journal,
+            Outlets(request=self._request, tell=self.fanout.tell),
+            self.conf.clearing,
+            self.conf.risk,
+        )
+
+    def _request(
+        self, dialog: Dialog, what: Literal["order", "edit", "cancel"]
+    ) -> None:
+        line = self.lines.get(dest_of(dialog.order))
+        if line is not None:
+            line.request(dialog, what)
+
+    # -- markets and lines ----------------------------------------------------
+
+    async def watch(self, fqme: str) -> Watch:
+        """Return a market that is being watched; raises what its feed is refused with.
+
+        Args:
+          fqme: full or short name.
+        """
+        watch = self.watches.get(fqme)
+        if watch is None:
+            check_broker(Fqme.parse(fqme).broker)
+            watch = self.watches[fqme] = Watch(
+                fqme,
+                self.router,
+                self.note_state,
+                self.conf.clearing.max_quote_age_s,
+            )
+            self.nursery.start_soon(self._run_watch, fqme, watch)
+        await watch.ready()
+        return self.watches.setdefault(watch.fqme, watch)
+
+    async def _run_watch(self, name: str, watch: Watch) -> None:
+        await watch.run()
+        if self.watches.get(name) is watch:
+            del self.watches[name]
+
+    def line(self, dest: str) -> BrokerLine:
+        """Return the line to an order daemon, held from now on; it may not be up."""
+        line = self.lines.get(dest)
+        if line is None:
+            line = self.lines[dest] = BrokerLine(
+                dest, self.router, _opens(dest), self.note_state
+            )
+            self.nursery.start_soon(line.run)
+        return line
+
+    def resume_orders(self) -> None:
+        """Watch the markets, and hold the lines, of all orders in the journal."""
+        for dialog in self.router.dialogs.values():
+            self.nursery.start_soon(self._watch_order, dialog.order.symbol)
+            if dialog.state != "dark":
+                self.line(dest_of(dialog.order))
+
+    async def _watch_order(self, fqme: str) -> None:
+        try:
+            await self.watch(fqme)
+        except PikerError as err:
+            log.error("orders in %s aren't watched: %s", fqme, err)  # noqa: TRY400
+
+    # -- what clients see -----------------------------------------------------
+
+    def state(self) -> EmsState:
+        """Return what keeps orders from being worked."""
+        waiting = {one.order.symbol for one in self.router.dialogs.values()}
+        return EmsState(
+            time_ns=time.time_ns(),
+            halted=self.router.halted,
+            down={name: line.down for name, line in self.lines.items() if line.down},
+            unwatched={
+                fqme: watch.state.down
+                for fqme, watch in self.watches.items()
+                if watch.state is not None and watch.state.down and fqme in waiting
+            },
+        )
+
+    def note_state(self) -> None:
+        """Tell all clients what keeps orders from being worked, if that has changed."""
+        now, told = self.state(), self._told
+        if told is None or (now.halted, now.down, now.unwatched) != (
+            told.halted,
+            told.down,
+            told.unwatched,
+        ):
+            self._told = now
+            self.fanout.tell(now)
+
+    def doing(self) -> str:
+        """Return in a few words what there is, for `piker services`."""
+        dialogs = self.router.dialogs.values()
+        darks = sum(one.state == "dark" for one in dialogs)
+        words = [f"{darks} dark", f"{len(dialogs) - darks} at brokers"]
+        if self.router.halted:
+            words.append(f"halted: {self.router.halted}")
+        return ", ".join(words) if dialogs or self.router.halted else ""
+
+    # -- its life -------------------------------------------------------------
+
+    async def end_when_idle(self) -> None:
+        """Return once there was no client and no order for a while."""
+        while trio.current_time() - self._idle_since < IDLE_S:
+            if self.router.dialogs or self.fanout.clients:
+                self._idle_since = trio.current_time()
+            await trio.sleep(1.0)
+
+    async def hold_tree(self) -> None:
+        """Keep pikerd from leaving while an order lives."""
+        while True:
+            if self.router.dialogs:
+                with suppress(PikerError):  # pikerd ends, and emsd with it
+                    await self._hold_while_orders_live()
+            await trio.sleep(0.25)
+
+    async def _hold_while_orders_live(self) -> None:
+        async with collapse_eg(), trio.open_nursery() as tasks:
+            tasks.start_soon(hold_pikerd, f"emsd: {len(self.router.dialogs)} orders")
+            while self.router.dialogs:  # noqa: ASYNC110 - seldom, and no hurry
+                await trio.sleep(1.0)
+            tasks.cancel_scope.cancel()
+
+    async def keep_journal(self) -> None:
+        """Carry the journal's log into its main file now and then."""
+        while True:
+            await trio.sleep(CHECKPOINT_S)
+            self.router.flush()
+            self.journal.prune()
+            await trio.to_thread.run_sync(self.journal.checkpoint)
+
+
+_ems: Ems | None = None
+_had_ems = False
+
+
+@asynccontextmanager
+async def open_ems_here() -> AsyncIterator[Ems]:
+    """Make an Ems this actor's for the length of the block.
+
+    Raises: JournalBusy, JournalTooNew, JournalDamaged, JournalFull; ConfigError.
+    """
+    global _ems, _had_ems  # noqa: PLW0603 - one per actor
+    conf = config.load_config()
+    with open_journal(journal_path()) as journal:
+        try:
+            async with (
+                open_services(kinds=frozenset({"paperboi"})),
+                collapse_eg(),
+                trio.open_nursery() as nursery,
+            ):
+                ems = Ems(journal, nursery, conf)
+                nursery.start_soon(ems.fanout.run)
+                nursery.start_soon(ems.hold_tree)
+                nursery.start_soon(ems.keep_journal)
+                ems.resume_orders()
+                _ems, _had_ems = ems, True
+                yield ems
+                nursery.cancel_scope.cancel()
+        finally:
+            _ems = None
+
+
+def current_ems() -> Ems:
+    """Return this actor's Ems.
+
+    Raises: ServiceError outside emsd; TransportClosed in one that is ending.
+    """
+    if _ems is None and _had_ems:
+        raise TransportClosed("this emsd is ending; the next one serves")
+    if _ems is None:
+        raise ServiceError("this process is not emsd: it has no orders")
+    return _ems

@@ -1,0 +1,107 @@
+"""What a broker's message is to an order: which happening, of which order."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from piker.msgs import (
+    PAPER,
+    BrokerdCancel,
+    BrokerdError,
+    BrokerdFill,
+    BrokerdOrder,
+    BrokerdOrderAck,
+    BrokerdStatus,
+    Fqme,
+    Order,
+)
+
+from ._dialog import Dialog, Happening, Kind
+
+#: A broker's message about one order.
+Fate = BrokerdOrderAck | BrokerdStatus | BrokerdFill | BrokerdError
+
+_KINDS: Final[dict[str, Kind | None]] = {
+    "pending": None,
+    "open": "open",
+    "closed": "closed",
+    "canceled": "gone",
+    "unknown": "absent",
+}
+_REFUSED: Final[dict[str, Kind]] = {
+    "order": "refused_order",
+    "edit": "refused_edit",
+    "cancel": "refused_cancel",
+}
+
+
+def happening_of(msg: Fate, *, is_answer: bool) -> Happening | None:
+    """Return what *msg* is to its order, None if nothing comes of it.
+
+    Args:
+      msg: about one order.
+      is_answer: it answers a Reconcile, so an order that is open there was found.
+    """
+    match msg:
+        case BrokerdOrderAck():
+            return Happening(kind="ack", reqid=msg.reqid, rev=msg.rev)
+        case BrokerdFill():
+            return Happening(kind="fill", reqid=msg.reqid, fill=msg)
+        case BrokerdError():
+            return Happening(
+                kind=_REFUSED[msg.request],
+                reqid=msg.reqid or None,
+                rev=msg.rev,
+                reason=msg.reason,
+            )
+        case BrokerdStatus():
+            kind = _KINDS[msg.status]
+            if kind is None:
+                return None
+            return Happening(
+                kind="found" if is_answer and kind == "open" else kind,
+                reqid=msg.reqid or None,
+                rev=msg.rev,
+                status=msg,
+                reason=msg.reason,
+            )
+
+
+# -- the other way: what a broker is asked for ---------------------------------------
+
+
+def dest_of(order: Order) -> str:
+    """Return the daemon that an order of this account and market goes to."""
+    if order.account == PAPER:
+        return f"paperboi.{Fqme.parse(order.symbol).broker}"
+    return f"brokerd.{order.account.partition('.')[0]}"
+
+
+def request_of(
+    dialog: Dialog, what: Literal["order", "edit", "cancel"], time_ns: int
+) -> BrokerdOrder | BrokerdCancel:
+    """Return what is sent to the broker for a dialog, as it is now."""
+    order = dialog.to_send
+    if what == "cancel":
+        return BrokerdCancel(
+            oid=order.oid,
+            account=order.account,
+            time_ns=time_ns,
+            reqid=dialog.reqid,
+        )
+    assert order.action != "alert", "an alert is never sent"
+    is_ioc = order.tif == "ioc" or order.otype == "market"
+    return BrokerdOrder(
+        oid=order.oid,
+        rev=dialog.rev,
+        account=order.account,
+        time_ns=time_ns,
+        symbol=Fqme.parse(order.symbol).bs_fqme,
+        action=order.action,
+        price=dialog.price_to_send,
+        size=order.size,
+        reqid=dialog.reqid if what == "edit" else None,
+        tif="ioc" if is_ioc else "gtc",
+        post_only=order.post_only,
+        reduce_only=order.reduce_only,
+    )

@@ -1,0 +1,94 @@
+"""What emsd knows of one market: its newest prices, and what waits for one there."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass, field
+
+from piker.msgs import NS, Calendar, Clock, MktPair, SessionClock, Tick, WallClock
+
+from ._prices import Prices
+from ._triggers import DarkBook
+
+
+@dataclass(eq=False)
+class MarketState:
+    """One market.
+
+    Attributes:
+      mkt: the market.
+      clock: it runs on.
+      calendar: its hours.
+      max_age_s: of a tick by the market's clock, that may still fire something.
+      down: why its feed is lost, empty if it isn't.
+      book: what waits there.
+      seen_ns: up to where its ticks were looked at, by the market's clock.
+      skipped: ticks have passed since that fired nothing because nothing might fire.
+    """
+
+    mkt: MktPair
+    clock: Clock = field(default_factory=WallClock)
+    calendar: Calendar = field(default_factory=Calendar)
+    max_age_s: float = math.inf
+    down: str = "not opened yet"
+    book: DarkBook = field(default_factory=DarkBook)
+    seen_ns: int = 0
+    skipped: bool = False
+    _last: float = math.nan
+    _bid: float = math.nan
+    _ask: float = math.nan
+    _ends: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def prices(self) -> Prices:
+        """The newest prices."""
+        return Prices(last=self._last, bid=self._bid, ask=self._ask)
+
+    @property
+    def last(self) -> float:
+        """Price of the newest trade, ``nan`` before the first."""
+        return self._last
+
+    def now_ns(self) -> int:
+        """Return the market's time; of a replay at full speed, that of its data."""
+        if isinstance(self.clock, SessionClock) and not self.clock.speed:
+            return max(self.seen_ns, self.clock.origin_ns)
+        return self.clock.now_ns()
+
+    def take(self, ticks: list[Tick], last: float) -> None:
+        """Note prices; *last* is that of the newest trade, as the quote says."""
+        for tick in ticks:
+            kind = tick.type
+            if kind == "bid":
+                self._bid = tick.price
+            elif kind == "ask":
+                self._ask = tick.price
+            self.seen_ns = max(self.seen_ns, tick.time_ns)
+        if not math.isnan(last):
+            self._last = last
+
+    def may_fire(self, newest_ns: int) -> bool:
+        """Tell whether ticks of *newest_ns* may fire: not late, not of a crossed book.
+
+        Args:
+          newest_ns: stamp of the newest of them, 0 if they have none.
+        """
+        if self.down or self._bid >= self._ask:
+            return False
+        if not newest_ns or math.isinf(self.max_age_s):
+            return True
+        return self.now_ns() - newest_ns <= self.max_age_s * NS
+
+    # -- ends by the clock ----------------------------------------------------
+
+    def end_at(self, oid: str, expires_ns: int) -> None:
+        """Have *oid* named by :meth:`due` from *expires_ns* on."""
+        heapq.heappush(self._ends, (expires_ns, oid))
+
+    def due(self, now_ns: int) -> list[tuple[int, str]]:
+        """Return (end, oid) of what has ended by *now_ns*, each once."""
+        found = []
+        while self._ends and self._ends[0][0] <= now_ns:
+            found.append(heapq.heappop(self._ends))
+        return found

@@ -1,0 +1,435 @@
+"""emsd's core: requests, ticks and answers in; journal, then requests and news out.
+
+    clients, ticks, brokers --> Router --journal--> send to brokers, tell clients
+
+Sync and without a clock of its own: tasks hand in what comes and take what goes. What
+it is handed is journaled before anything is done about it. Where the disk is full new
+orders, edits and darks that would fire are held back, while cancels, and what brokers
+say, go on; they are journaled once there is room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal
+
+from piker.config import ClearingConf, RiskConf
+from piker.errors import JournalFull
+from piker.log import get_logger
+from piker.msgs import (
+    PAPER,
+    Calendar,
+    Cancel,
+    ClientMsg,
+    Edit,
+    EmsMsg,
+    Error,
+    Order,
+    Status,
+    Tick,
+)
+
+from ._dialog import Dialog, Happening, Refuse, Send, Step, Tell, resp_of
+from ._dialog_rules import step
+from ._entry import begin, leave, trigger_of
+from ._journal import Journal
+from ._market_state import MarketState
+from ._prices import Prices
+from ._rate import RateLimit
+from ._refusal import Refusal
+from ._risk import Known, check_edit, check_order
+from ._statuses import status_of
+from ._triggers import Fired
+
+log = get_logger(__name__)
+
+_WORDS: Final[dict[type, Literal["order", "edit", "cancel"]]] = {
+    Order: "order",
+    Edit: "edit",
+    Cancel: "cancel",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who asks.
+
+    Attributes:
+      refuse: told what won't be done.
+      accounts: names that its orders may be sent for.
+    """
+
+    refuse: Callable[[Error], None]
+    accounts: frozenset[str] = frozenset({PAPER})
+
+
+@dataclass(eq=False)
+class Outlets:
+    """Where a router's output goes; each never blocks.
+
+    Attributes:
+      request: takes what is asked of an order's broker.
+      tell: takes what every client is told, once it is on the disk.
+    """
+
+    request: Callable[[Dialog, Literal["order", "edit", "cancel"]], None]
+    tell: Callable[[EmsMsg], None]
+
+
+@dataclass(eq=False)
+class Router:
+    """All orders that haven't ended, and the rules they go by.
+
+    Attributes:
+      dialogs: by oid, those that live.
+      markets: by full name, those that are watched.
+      held: of (account, market), base units.
+      halted: why trading is halted by command, empty if it isn't.
+    """
+
+    journal: Journal
+    outlets: Outlets
+    clearing: ClearingConf = field(default_factory=ClearingConf)
+    risk: RiskConf = field(default_factory=RiskConf)
+    dialogs: dict[str, Dialog] = field(default_factory=dict)
+    markets: dict[str, MarketState] = field(default_factory=dict)
+    held: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    halted: str = ""
+    _at_broker: dict[str, set[str]] = field(default_factory=dict)
+    _unwritten: dict[str, Dialog] = field(default_factory=dict)
+    _untold: list[Status] = field(default_factory=list)
+    _notes: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._seq = self.journal.seq
+        self._rate = RateLimit(self.risk.max_orders_per_s, time.monotonic())
+        self.halted = self.journal.note("halted", str, "")
+        for dialog in self.journal.live():
+            self._keep(None, dialog)
+
+    # -- what clients want ----------------------------------------------------
+
+    def command(self, msg: ClientMsg, origin: Origin) -> None:
+        """Do what a client asks, or refuse it."""
+        dialog = self.find(msg.oid)
+        try:
+            match msg:
+                case Order():
+                    refusal = self._submit(msg, dialog, origin)
+                case Edit():
+                    refusal = self._edit(msg, dialog, origin)
+                case Cancel():
+                    refusal = self._cancel(dialog, origin)
+        except JournalFull as err:
+            refusal = Refusal("journal", str(err))
+        if refusal is not None:
+            log.info("refused oid=%s: %s", msg.oid, refusal.reason)
+            origin.refuse(
+                Error(
+                    time_ns=time.time_ns(),
+                    oid=msg.oid,
+                    request=_WORDS[type(msg)],
+                    reason=refusal.reason,
+                    gate=refusal.gate,
+                    edit_id=msg.edit_id if isinstance(msg, Edit) else "",
+                )
+            )
+
+    def find(self, oid: str) -> Dialog | None:
+        """Return an order, whether it has ended or not; None if there is none."""
+        known = self.dialogs.get(oid) or self._unwritten.get(oid)
+        return known or self.journal.get(oid)
+
+    def _submit(
+        self, order: Order, dialog: Dialog | None, origin: Origin
+    ) -> Refusal | None:
+        if dialog is not None:
+            return self._apply(
+                dialog, Happening(kind="submit", order=order), origin, must=True
+            )
+        known = self._known(order, origin)
+        refusal = check_order(order, known, self.risk)
+        if refusal is not None:
+            return refusal
+        born = begin(order, known, self.markets[order.symbol], self.clearing)
+        if isinstance(born, Refusal):
+            return born
+        if order.action != "alert":
+            self._rate.take(time.monotonic())
+        acts = (Tell(resp=resp_of(born)),)
+        first = () if born.state == "dark" else (Send(what="order"),)
+        self._commit(None, Step(dialog=born, acts=(*first, *acts)), origin, must=True)
+        return None
+
+    def _edit(
+        self, edit: Edit, dialog: Dialog | None, origin: Origin
+    ) -> Refusal | None:
+        if dialog is None:
+            return _unknown(edit.oid)
+        if edit.edit_id in dialog.edits:
+            self._tell_again(dialog)
+            return None
+        wanted = dialog.wish or dialog.to_send
+        happening = Happening(kind="edit", order=wanted, edit_id=edit.edit_id)
+        if not dialog.has_ended:
+            known = self._known(wanted, origin, dialog)
+            changed = check_edit(edit, wanted, known, self.risk)
+            if isinstance(changed, Refusal):
+                return changed
+            trigger = (
+                trigger_of(changed, self.markets[changed.symbol])
+                if dialog.state == "dark"
+                else None
+            )
+            if isinstance(trigger, Refusal):
+                return trigger
+            happening = Happening(
+                kind="edit",
+                order=changed,
+                edit_id=edit.edit_id,
+                trigger=trigger,
+                expires_ns=dialog.expires_ns,
+            )
+        return self._apply(dialog, happening, origin, must=True)
+
+    def _cancel(self, dialog: Dialog | None, origin: Origin) -> Refusal | None:
+        if dialog is None:
+            return _unknown("")
+        return self._apply(dialog, Happening(kind="cancel"), origin)
+
+    def _known(
+        self, order: Order, origin: Origin | None, dialog: Dialog | None = None
+    ) -> Known:
+        """Return what the gates look at; *dialog*: the order's, if it has one."""
+        state = self.markets.get(order.symbol)
+        open_oids = self._at_broker.get(order.account, set())
+        return Known(
+            now_ns=state.now_ns() if state else time.time_ns(),
+            mkt=state.mkt if state else None,
+            calendar=state.calendar if state else Calendar(),
+            prices=state.prices if state else Prices(),
+            accounts=origin.accounts if origin else frozenset({order.account}),
+            position=self.held.get((order.account, order.symbol), Decimal(0)),
+            filled=dialog.filled if dialog else Decimal(0),
+            open_orders=len(open_oids - ({dialog.oid} if dialog else set())),
+            wait_s=self._rate.wait_s(time.monotonic()) if origin else 0.0,
+            halted=bool(self.halted),
+        )
+
+    def halt(self, reason: str) -> None:
+        """End what is at brokers, and let nothing fire, until :meth:`resume`."""
+        self._note("halted", reason)
+        self.halted = reason
+        for dialog in list(self.dialogs.values()):
+            if dialog.state != "dark":
+                self._apply(dialog, Happening(kind="cancel", reason=reason))
+
+    def resume(self) -> None:
+        """Trade again; what waits in the dark is looked at anew by who watches it."""
+        self._note("halted", "")
+        self.halted = ""
+
+    # -- what markets do ------------------------------------------------------
+
+    def ticks(self, fqme: str, ticks: list[Tick], last: float) -> None:
+        """Take what a market said: fire what it reaches, end what it outlives."""
+        state = self.markets[fqme]
+        state.take(ticks, last)
+        if state.book:
+            if self.halted or not state.may_fire(ticks[-1].time_ns if ticks else 0):
+                state.skipped = True
+            else:
+                for fired in state.book.fire(ticks):
+                    self.fire(fired)
+        self.expire(fqme)
+
+    def fire(self, fired: Fired, reason: str = "") -> bool:
+        """Send a dark order whose trigger was reached, or tell an alert.
+
+        Returns whether it is done; else it waits on, for that the disk is full.
+        """
+        dialog = self.dialogs[fired.oid]
+        state = self.markets[dialog.order.symbol]
+        try:
+            self._apply(
+                dialog,
+                leave(
+                    dialog,
+                    fired.price,
+                    state,
+                    self._known(dialog.order, None),
+                    (self.clearing, self.risk),
+                    reason,
+                ),
+                must=True,
+            )
+        except JournalFull as err:
+            log.error("%s reached its price and is held back: %s", fired.oid, err)  # noqa: TRY400
+            assert dialog.trigger is not None
+            if fired.oid not in state.book:
+                state.book.add(fired.oid, dialog.trigger)
+            state.skipped = True
+            return False
+        return True
+
+    def expire(self, fqme: str) -> None:
+        """End what a market's clock has run out for."""
+        state = self.markets[fqme]
+        for end_ns, oid in state.due(state.now_ns()):
+            dialog = self.dialogs.get(oid)
+            if dialog is not None and dialog.expires_ns == end_ns:
+                self._apply(dialog, Happening(kind="expire", reason="it has expired"))
+
+    def report(self, dialog: Dialog, reason: str) -> None:
+        """Tell something about a dark order that waits on."""
+        self._commit(
+            dialog,
+            Step(dialog=dialog, acts=(Tell(resp="dark_open", reason=reason),)),
+            None,
+            must=False,
+        )
+
+    # -- what is done about it ------------------------------------------------
+
+    def apply(self, dialog: Dialog, event: Happening) -> None:
+        """Take what a broker says of an order."""
+        self._apply(dialog, event)
+
+    def _apply(
+        self,
+        dialog: Dialog,
+        event: Happening,
+        origin: Origin | None = None,
+        *,
+        must: bool = False,
+    ) -> Refusal | None:
+        """Do what the table says; *must*: nothing, unless it can be journaled.
+
+        Returns what it refuses, where somebody waits for that; all are told otherwise.
+        """
+        result = step(dialog, event)
+        for act in result.acts:
+            if isinstance(act, Refuse) and origin is not None:
+                self._commit(dialog, result, origin, must=must)
+                return Refusal("state", act.reason)
+        self._commit(dialog, result, origin, must=must)
+        return None
+
+    def _commit(
+        self, old: Dialog | None, result: Step, origin: Origin | None, *, must: bool
+    ) -> None:
+        new = result.dialog
+        tells = [self._status(new, act) for act in result.acts if isinstance(act, Tell)]
+        if new is not old or tells:
+            self._write(new, tells, must=must)
+        self._keep(old, new)
+        for act in result.acts:
+            if isinstance(act, Send):
+                self.outlets.request(new, act.what)
+            elif isinstance(act, Refuse) and origin is None:
+                self._tell_refusal(new, act)
+            elif not isinstance(act, Tell | Refuse):
+                log.warning("oid=%s: %s", new.oid, act.reason)
+        for tell in tells:
+            self.outlets.tell(tell)
+
+    def _write(self, new: Dialog, tells: list[Status], *, must: bool) -> None:
+        """Journal it, with what could not be journaled before."""
+        self._unwritten[new.oid] = new
+        try:
+            self.journal.write(
+                self._unwritten.values(), [*self._untold, *tells], self._notes
+            )
+        except JournalFull as err:
+            if must:
+                del self._unwritten[new.oid]
+                raise
+            log.error("acting on what isn't journaled: %s", err)  # noqa: TRY400
+            self._untold.extend(tells)
+        else:
+            self._unwritten.clear()
+            self._untold.clear()
+            self._notes.clear()
+
+    def note(self, key: str, value: object) -> None:
+        """Have *value* journaled with what is journaled next."""
+        self._notes[key] = value
+
+    def flush(self) -> None:
+        """Journal what was noted, if there is room."""
+        with suppress(JournalFull):
+            self.journal.write(notes=self._notes)
+            self._notes.clear()
+
+    def _note(self, key: str, value: object) -> None:
+        """Have *value* journaled now; raises JournalFull."""
+        self.journal.write(notes={key: value})
+
+    def _keep(self, old: Dialog | None, new: Dialog) -> None:
+        """Remember an order as it is now, wherever it is looked for."""
+        oid, state = new.oid, self.markets.get(new.order.symbol)
+        if new.has_ended:
+            self.dialogs.pop(oid, None)
+        else:
+            self.dialogs[oid] = new
+        at_broker = self._at_broker.setdefault(new.order.account, set())
+        if new.has_ended or new.state == "dark":
+            at_broker.discard(oid)
+        else:
+            at_broker.add(oid)
+        if state is not None:
+            self._wait_in(state, old, new)
+
+    def _wait_in(self, state: MarketState, old: Dialog | None, new: Dialog) -> None:
+        """Have the market's book hold what is dark, and its clock what ends by it."""
+        if new.state != "dark":
+            state.book.remove(new.oid)
+        elif new.oid not in state.book:
+            assert new.trigger is not None
+            state.book.add(new.oid, new.trigger)
+        elif old is not None and old.trigger != new.trigger:
+            assert new.trigger is not None
+            state.book.replace(new.oid, new.trigger)
+        is_news = old is None or old.expires_ns != new.expires_ns
+        if new.expires_ns and is_news and not new.has_ended:
+            state.end_at(new.oid, new.expires_ns)
+
+    def watch(self, fqme: str, state: MarketState) -> None:
+        """Have a market: what waits for it waits in its book from now on."""
+        self.markets[fqme] = state
+        state.seen_ns = max(state.seen_ns, self.journal.note(f"seen/{fqme}", int, 0))
+        for dialog in self.dialogs.values():
+            if dialog.order.symbol == fqme:
+                self._wait_in(state, None, dialog)
+
+    # -- words ----------------------------------------------------------------
+
+    def _status(self, dialog: Dialog, tell: Tell) -> Status:
+        self._seq += 1
+        return status_of(dialog, tell, self._seq)
+
+    def _tell_again(self, dialog: Dialog) -> None:
+        tell = Tell(resp=resp_of(dialog), reason=dialog.why)
+        self.outlets.tell(status_of(dialog, tell, 0))
+
+    def _tell_refusal(self, dialog: Dialog, act: Refuse) -> None:
+        self.outlets.tell(
+            Error(
+                time_ns=time.time_ns(),
+                oid=dialog.oid,
+                request=act.request,
+                reason=act.reason,
+                edit_id=act.edit_id,
+            )
+        )
+
+
+def _unknown(oid: str) -> Refusal:
+    return Refusal(
+        "oid",
+        f"no order {oid!r}; `piker orders ls` lists those there are",
+    )

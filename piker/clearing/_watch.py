@@ -1,0 +1,260 @@
+"""emsd's eyes on one market: every tick to the dark book, and what was missed scanned.
+
+    open_feed(every_tick) --batches--> router.ticks --> fired
+                          --lost, back--> bars of the meantime --> fired or reported
+
+A dark order fires on what was seen, or on what still holds when the market is seen
+again. What crossed its trigger in between and came back is reported, or fired if that
+is wished.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import trio
+
+from piker.data import Disconnected, Ended, Feed, Flume, Reconnected, open_feed
+from piker.errors import PikerError
+from piker.log import get_logger
+from piker.msgs import NS, HistoryProgress, MktPair, Quote, Tick
+
+from ._dialog import Dialog
+from ._exact import shortest
+from ._market_state import MarketState
+from ._router import Router
+from ._triggers import Fired, crossed_in, still_holds
+
+log = get_logger(__name__)
+
+#: How often the time up to which a market was looked at is journaled, at most.
+NOTE_S: Final = 5.0
+#: How often the clock is looked at for what ends by it.
+CLOCK_S: Final = 0.25
+_RETRY_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+#: Bars of one second that are looked at after an outage, at most; of minutes beyond.
+_FINE_S: Final = 6 * 3600
+_REPORTS_KEPT: Final = 1000
+
+#: Bars, dtype ``piker.tsp.OHLCV``, shape (n,).
+Bars = npt.NDArray[np.void]
+
+
+@dataclass(eq=False)
+class Watch:
+    """One market being watched.
+
+    Attributes:
+      fqme: its name, as it was asked for; the full one once it is known.
+      router: whose darks these are.
+      changed: called when the market is lost or seen again.
+      max_age_s: of a tick that may fire something.
+      state: what is known of it, None before it was seen at all.
+      users: clients that want it watched.
+    """
+
+    fqme: str
+    router: Router
+    changed: Callable[[], None]
+    max_age_s: float
+    state: MarketState | None = None
+    users: int = 0
+    _settled: trio.Event = field(default_factory=trio.Event)
+    _refusal: PikerError | None = None
+    _noted_at: float = -math.inf
+    _gap_s: float = math.inf
+    _loading: set[int] = field(default_factory=lambda: {1, 60})
+    _reported: set[tuple[str, int]] = field(default_factory=set)
+
+    @property
+    def mkt(self) -> MktPair:
+        """The market; only once :meth:`ready` has returned."""
+        assert self.state is not None
+        return self.state.mkt
+
+    async def ready(self) -> None:
+        """Wait until it was seen once; raises what its feed is refused with."""
+        while self.state is None:
+            if self._refusal is not None:
+                raise self._refusal
+            await self._settled.wait()
+
+    async def run(self) -> None:
+        """Watch, for ever, or until the market can't be had when it is first wanted."""
+        tries = 0
+        while True:
+            try:
+                async with open_feed(
+                    [self.fqme], every_tick=True, on_wait=self._waits
+                ) as feed:
+                    tries = 0
+                    await self._look(feed)
+            except PikerError as err:
+                self._lost(str(err))
+                if self.state is None and not self._is_wanted:
+                    self._refusal = err
+                    self._settle()
+                    return
+            await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
+            tries += 1
+
+    @property
+    def _is_wanted(self) -> bool:
+        """Whether an order waits there, which no refusal of the feed may end."""
+        return any(
+            one.order.symbol == self.fqme for one in self.router.dialogs.values()
+        )
+
+    def _waits(self, why: str) -> None:
+        self._lost(why)
+        if self.state is None:
+            log.warning("waiting for %s: %s", self.fqme, why)
+
+    async def _look(self, feed: Feed) -> None:
+        flume = next(iter(feed.flumes.values()))
+        state = self._seen(flume)
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(self._keep_time)
+            await self._scan(flume, state)
+            async for msg in feed.messages:
+                match msg:
+                    case Quote():
+                        self.router.ticks(self.fqme, msg.ticks, msg.last)
+                        self._note_seen(state)
+                        if state.skipped and self._may_scan(state, msg):
+                            await self._scan(flume, state)
+                    case Disconnected():
+                        self._lost(msg.reason)
+                    case Reconnected():
+                        state.down = ""
+                        self.changed()
+                        await self._scan(flume, state)
+                    case Ended():
+                        self._lost(msg.reason)
+                    case HistoryProgress():
+                        self._loading = {
+                            period_s
+                            for period_s in self._loading | {msg.period_s}
+                            if period_s != msg.period_s or msg.done < 1
+                        }
+                        if not self._loading and self._gap_s < math.inf:
+                            await self._scan(flume, state)
+                    case _:
+                        pass
+            tasks.cancel_scope.cancel()
+
+    def _seen(self, flume: Flume) -> MarketState:
+        """Take what the feed says of the market; what waits there is in its book."""
+        first = flume.first_quote
+        if self.state is None:
+            self.fqme = flume.fqme
+            self.state = MarketState(
+                mkt=flume.mkt, max_age_s=self.max_age_s or math.inf
+            )
+        state = self.state
+        state.mkt, state.clock, state.calendar = flume.mkt, flume.clock, flume.calendar
+        seen_ns, state.down = state.seen_ns, ""
+        state.take(first.ticks, first.last)
+        state.seen_ns = seen_ns  # the first quote was looked at by nobody yet
+        self.router.watch(self.fqme, state)
+        self.changed()
+        self._settle()
+        return state
+
+    def _settle(self) -> None:
+        self._settled.set()
+        self._settled = trio.Event()
+
+    def _lost(self, why: str) -> None:
+        if self.state is not None and not self.state.down:
+            self.state.down = why
+            self._note_seen(self.state, at_once=True)
+            self.changed()
+
+    def _note_seen(self, state: MarketState, *, at_once: bool = False) -> None:
+        """Have it journaled how far the market was looked at, if anything waits."""
+        now = trio.current_time()
+        if state.book and (at_once or now - self._noted_at >= NOTE_S):
+            self._noted_at = now
+            self.router.note(f"seen/{self.fqme}", state.seen_ns)
+            self.router.flush()
+
+    async def _keep_time(self) -> None:
+        """End what the market's clock runs out for, whether it quotes or not."""
+        while True:
+            self.router.expire(self.fqme)
+            await trio.sleep(CLOCK_S)
+
+    # -- what was missed ------------------------------------------------------
+
+    def _may_scan(self, state: MarketState, quote: Quote) -> bool:
+        newest = quote.ticks[-1].time_ns if quote.ticks else 0
+        return not self.router.halted and state.may_fire(newest)
+
+    async def _scan(self, flume: Flume, state: MarketState) -> None:
+        """Look at the bars of the time in which nobody looked."""
+        state.skipped = False
+        if not state.book:
+            return
+        if self.router.halted or not state.may_fire(0):
+            state.skipped = True
+            return
+        since_s = self._gap_s = min(self._since_s(state), self._gap_s)
+        period_s = 1 if state.now_ns() / NS - since_s <= _FINE_S else 60
+        bars = await flume.read(since_s // period_s * period_s, None, period_s)
+        for oid in list(state.book):
+            dialog = self.router.dialogs[oid]
+            after = bars[(bars["time"] + period_s) * NS > dialog.born_ns]
+            whole = after[after["time"] * NS >= dialog.born_ns]
+            self._judge(dialog, state, after, whole)
+        if not self._loading:
+            self._gap_s = math.inf
+
+    def _since_s(self, state: MarketState) -> float:
+        """Return from when on nobody looked, epoch seconds by the market's clock."""
+        born_ns = min(self.router.dialogs[oid].born_ns for oid in state.book)
+        return max(born_ns, state.seen_ns) // NS
+
+    def _judge(
+        self, dialog: Dialog, state: MarketState, after: Bars, whole: Bars
+    ) -> None:
+        """Fire one that holds, report one that was crossed and holds no more.
+
+        Args:
+          dialog: a dark one.
+          state: of its market.
+          after: bars of the time in question, dtype ``OHLCV``.
+          whole: those of them that began when the order was there already.
+        """
+        trigger, price = dialog.trigger, state.last
+        assert trigger is not None
+        holds = not math.isnan(price) and still_holds(trigger, price)
+        crossed = crossed_in(trigger, whole["high"], whole["low"])
+        fires = holds or (
+            crossed
+            and (dialog.is_alert or self.router.clearing.on_missed_cross == "fire")
+        )
+        if fires:
+            at = price if holds else float(trigger.level)
+            if state.book.remove(dialog.oid):
+                tick = Tick("last", at, 0.0, state.now_ns())
+                fired = Fired(dialog.oid, shortest(at), tick)
+                self.router.fire(fired, "it was reached while nobody looked")
+        elif crossed or crossed_in(trigger, after["high"], after["low"]):
+            self._report(dialog, state, "was" if crossed else "may have been")
+
+    def _report(self, dialog: Dialog, state: MarketState, was: str) -> None:
+        """Tell of a cross that was missed, once an outage."""
+        key = (dialog.oid, state.seen_ns // NS)
+        if key not in self._reported:
+            self._reported = {key, *list(self._reported)[:_REPORTS_KEPT]}
+            self.router.report(
+                dialog,
+                f"its price {was} reached while nobody looked, and has come back since:"
+                " it waits on",
+            )
