@@ -15,10 +15,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from zlib import crc32
 
 import msgspec
 
@@ -37,21 +39,25 @@ _APPLICATION: Final = 0x706B726A
 TELLS_KEPT: Final = 100_000
 _SCHEMA: Final = """
 CREATE TABLE dialogs (oid TEXT PRIMARY KEY, live INTEGER NOT NULL, seq INTEGER NOT NULL,
-                      body BLOB NOT NULL) WITHOUT ROWID;
+                      crc INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX dialogs_live ON dialogs (live) WHERE live;
 CREATE INDEX dialogs_seq ON dialogs (seq);
-CREATE TABLE tells (seq INTEGER PRIMARY KEY, oid TEXT NOT NULL, body BLOB NOT NULL);
-CREATE TABLE notes (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE tells (seq INTEGER PRIMARY KEY, oid TEXT NOT NULL, crc INTEGER NOT NULL,
+                    body BLOB NOT NULL);
+CREATE TABLE notes (key TEXT PRIMARY KEY, crc INTEGER NOT NULL,
+                    body BLOB NOT NULL) WITHOUT ROWID;
 """
 _SAVE: Final = """
-INSERT INTO dialogs (oid, live, seq, body) VALUES (?, ?, ?, ?)
+INSERT INTO dialogs (oid, live, seq, crc, body) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (oid) DO UPDATE SET live = excluded.live, seq = excluded.seq,
-                                body = excluded.body
+                                crc = excluded.crc, body = excluded.body
 """
+_TELL: Final = "INSERT INTO tells (seq, oid, crc, body) VALUES (?, ?, ?, ?)"
 _NOTE: Final = """
-INSERT INTO notes (key, body) VALUES (?, ?)
-ON CONFLICT (key) DO UPDATE SET body = excluded.body
+INSERT INTO notes (key, crc, body) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET crc = excluded.crc, body = excluded.body
 """
+T = TypeVar("T")
 _dialogs = msgspec.json.Decoder(Dialog)
 _tells = msgspec.json.Decoder(Status)
 _encode = msgspec.json.Encoder().encode
@@ -93,24 +99,21 @@ class Journal:
 
         Raises: JournalFull; the journal is as it was.
         """
+        db = self._db
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            for tell in tells:
-                self._db.execute(
-                    "INSERT INTO tells VALUES (?, ?, ?)",
-                    (tell.seq, tell.oid, _encode(tell)),
-                )
-                self.seq = max(self.seq, tell.seq)
-            for one in dialogs:
-                self._db.execute(
-                    _SAVE, (one.oid, not one.has_ended, self.seq, _encode(one))
-                )
-            for key, value in (notes or {}).items():
-                self._db.execute(_NOTE, (key, _encode(value)))
-            self._db.execute("COMMIT")
+            with _transaction(db):
+                for tell in tells:
+                    body = _encode(tell)
+                    db.execute(_TELL, (tell.seq, tell.oid, crc32(body), body))
+                    self.seq = max(self.seq, tell.seq)
+                for one in dialogs:
+                    body = _encode(one)
+                    live = not one.has_ended
+                    db.execute(_SAVE, (one.oid, live, self.seq, crc32(body), body))
+                for key, value in (notes or {}).items():
+                    body = _encode(value)
+                    db.execute(_NOTE, (key, crc32(body), body))
         except sqlite3.OperationalError as err:
-            with suppress(sqlite3.OperationalError):
-                self._db.execute("ROLLBACK")
             raise JournalFull(
                 f"can't write the order journal {self.path}: {err}; free some space on "
                 "its disk"
@@ -142,46 +145,45 @@ class Journal:
         before = self.seq - keep
         if before <= 0:
             return
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("DELETE FROM tells WHERE seq <= ?", (before,))
-        self._db.execute("DELETE FROM dialogs WHERE NOT live AND seq <= ?", (before,))
-        self._db.execute("COMMIT")
+        with _transaction(self._db) as db:
+            db.execute("DELETE FROM tells WHERE seq <= ?", (before,))
+            db.execute("DELETE FROM dialogs WHERE NOT live AND seq <= ?", (before,))
 
     # -- reading --------------------------------------------------------------
 
     def live(self) -> list[Dialog]:
-        """Return the orders that haven't ended, the oldest change first."""
-        rows = self._db.execute("SELECT body FROM dialogs WHERE live ORDER BY seq")
-        return [_dialogs.decode(body) for (body,) in rows]
+        """Return the orders that haven't ended, the oldest change first.
+
+        Raises, as all that read do: JournalDamaged.
+        """
+        rows = self._db.execute("SELECT crc, body FROM dialogs WHERE live ORDER BY seq")
+        return [self._read(_dialogs.decode, row) for row in rows]
 
     def get(self, oid: str) -> Dialog | None:
         """Return an order, ended or not; None if it isn't known, or not any more."""
-        body = self._one("SELECT body FROM dialogs WHERE oid = ?", oid)
-        return None if body is None else _dialogs.decode(body)
+        row = self._db.execute(
+            "SELECT crc, body FROM dialogs WHERE oid = ?", (oid,)
+        ).fetchone()
+        return None if row is None else self._read(_dialogs.decode, row)
 
     def tells_since(self, seq: int, most: int = 10_000) -> list[Status]:
         """Return what was told after *seq*, the newest *most* of it, in order."""
         rows = self._db.execute(
-            "SELECT body FROM tells WHERE seq > ? ORDER BY seq DESC LIMIT ?",
+            "SELECT crc, body FROM tells WHERE seq > ? ORDER BY seq DESC LIMIT ?",
             (seq, most),
         ).fetchall()
-        return [_tells.decode(body) for (body,) in reversed(rows)]
+        return [self._read(_tells.decode, row) for row in reversed(rows)]
 
     def note(self, key: str, kind: Any, default: Any) -> Any:
         """Return the note *key* as a *kind*, *default* if there is none."""
-        body = self._one("SELECT body FROM notes WHERE key = ?", key)
-        return default if body is None else msgspec.json.decode(body, type=kind)
+        row = self._db.execute(
+            "SELECT crc, body FROM notes WHERE key = ?", (key,)
+        ).fetchone()
+        decode = partial(msgspec.json.decode, type=kind)
+        return default if row is None else self._read(decode, row)
 
-    def notes(self, prefix: str, kind: Any) -> dict[str, Any]:
-        """Return all notes whose key begins with *prefix*, by the rest of the key."""
-        rows = self._db.execute(
-            "SELECT key, body FROM notes WHERE substr(key, 1, ?) = ?",
-            (len(prefix), prefix),
-        )
-        return {
-            key[len(prefix) :]: msgspec.json.decode(body, type=kind)
-            for key, body in rows
-        }
+    def _read(self, decode: Callable[[bytes], T], row: tuple[int, bytes]) -> T:
+        return _read(self.path, decode, row)
 
     def close(self) -> None:
         """Let go of it."""
@@ -213,6 +215,29 @@ def open_journal(path: Path) -> Iterator[Journal]:
         yield journal
     finally:
         journal.close()
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Make all changes of the block, or none."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield db
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.OperationalError):
+            db.execute("ROLLBACK")
+        raise
+
+
+def _read(path: Path, decode: Callable[[bytes], T], row: tuple[int, bytes]) -> T:
+    crc, body = row
+    if crc32(body) != crc:
+        raise _damaged(path, "a row isn't what was written")
+    try:
+        return decode(body)
+    except msgspec.DecodeError as err:
+        raise _damaged(path, err) from None
 
 
 def _lock(path: Path) -> int:
@@ -263,13 +288,12 @@ def _check_ours(db: sqlite3.Connection, path: Path, *, is_new: bool) -> None:
 
 
 def _make(db: sqlite3.Connection) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    for statement in _SCHEMA.split(";"):
-        if statement.strip():
-            db.execute(statement)
-    db.execute(f"PRAGMA application_id = {_APPLICATION}")
-    db.execute(f"PRAGMA user_version = {VERSION}")
-    db.execute("COMMIT")
+    with _transaction(db):
+        for statement in _SCHEMA.split(";"):
+            if statement.strip():
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _damaged(path: Path, why: object) -> JournalDamaged:
@@ -324,14 +348,14 @@ def verify(path: Path) -> dict[str, int]:
             if found != "ok":
                 raise _damaged(path, found)
             dialogs = [
-                _dialogs.decode(body)
-                for (body,) in db.execute("SELECT body FROM dialogs")
+                _read(path, _dialogs.decode, row)
+                for row in db.execute("SELECT crc, body FROM dialogs")
             ]
             told = 0
-            for (body,) in db.execute("SELECT body FROM tells"):
-                _tells.decode(body)
+            for row in db.execute("SELECT crc, body FROM tells"):
+                _read(path, _tells.decode, row)
                 told += 1
-    except (sqlite3.DatabaseError, msgspec.DecodeError) as err:
+    except sqlite3.DatabaseError as err:
         raise _damaged(path, err) from None
     live = sum(not one.has_ended for one in dialogs)
     return {"live": live, "ended": len(dialogs) - live, "told": told}
