@@ -108,10 +108,14 @@ def ledgers_dir() -> Path:
 
 
 def make_ledgers_dir() -> None:
-    """Make the folders of accounts and ledgers, durably. Raises LedgerError."""
+    """Make the folders of accounts and ledgers, private, durably.
+
+    Raises: LedgerError; ConfigError.
+    """
     folder = ledgers_dir()
+    for private in (config.state_dir(), folder.parent, folder):
+        config.make_private(private)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Not only those that are new: who made them may have been killed before this.
         for above in folder.parents[:3]:
             sync_folder(above)

@@ -13,6 +13,8 @@ from ._run import options_of, say, settle
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from rich.table import Table
+
     from piker.accounting import Audit, LedgerView, Position, Transaction
 
 app = typer.Typer(invoke_without_command=True)
@@ -21,7 +23,8 @@ Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="E.g. sim.paper.
 AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
 
 #: Digits of ratios in tables; JSON has them whole.
-SHOWN_DIGITS = 12
+SHOWN_DIGITS = 10
+RATIOS = ("ppu", "bep", "realised")
 ROW_NUMBERS = ("size", "price", "fee", "held", "ppu", "bep", "realised", "fees")
 
 
@@ -75,25 +78,28 @@ def show(
 
     `held`, `ppu`, `bep`, `realised` and `fees` are the position's after it: ppu the
     mean entry price without fees, bep where closing it breaks even, both of what is
-    held; realised is less all fees. Tables have 12 digits of a number, JSON has all.
+    held; realised is less all fees. Tables have 10 digits of these three, JSON has all.
     """
-    from ._show import new_table, open_console, put_json
+    from ._show import new_table, put_json
 
     view = _read(account)
-    market = _market(view, fqme)
-    rows = _rows(view, market, last)
+    rows = _rows(view, _market(view, fqme), last)
     if as_json:
         put_json(rows)
         return
-    names = ("market",) if market is None else ()
-    table = new_table(
-        "#", "time (UTC)", *names, "what", *ROW_NUMBERS, right=ROW_NUMBERS
-    )
+    # Columns that say the same in each row would only take room.
+    words = [
+        (key, head)
+        for key, head in (("fqme", "market"), ("etype", "what"))
+        if len({row[key] for row in rows}) > 1
+    ]
+    heads = [head for _, head in words]
+    table = new_table("#", "time (UTC)", *heads, *ROW_NUMBERS, right=ROW_NUMBERS)
     for row in rows:
-        cells = [_cell(row[key]) for key in ROW_NUMBERS]
-        named = (row["fqme"],) if market is None else ()
-        table.add_row(str(row["seq"]), _at(row["dt"]), *named, row["etype"], *cells)
-    open_console().print(table)
+        cells = [row[key] for key, _ in words]
+        cells += [_cell(row[key], is_ratio=key in RATIOS) for key in ROW_NUMBERS]
+        table.add_row(str(row["seq"]), _at(row["dt"]), *cells)
+    _print_whole(table)
 
 
 @app.command(name="audit")
@@ -321,12 +327,25 @@ def _fresh(
     return fresh
 
 
-def _cell(value: Decimal) -> str:
-    """Return a number as a table shows it."""
+def _print_whole(table: Table) -> None:
+    """Print *table*; where it is too wide its lines wrap, and no number is cut."""
+    from rich.measure import Measurement
+
+    from ._show import open_console
+
+    console = open_console()
+    endless = console.options.update(max_width=10_000)
+    need = Measurement.get(console, endless, table).maximum
+    console.width = max(need, console.width)
+    console.print(table, crop=False)
+
+
+def _cell(value: Decimal, *, is_ratio: bool) -> str:
+    """Return a number as a table shows it: whole, unless it may have no end."""
     from decimal import Context
 
-    short = Context(prec=SHOWN_DIGITS).plus(value)
-    return f"{short:,f}" if short else "0"
+    shown = Context(prec=SHOWN_DIGITS).plus(value).normalize() if is_ratio else value
+    return f"{shown:,f}" if shown else "0"
 
 
 def _at(dt: str | None) -> str:

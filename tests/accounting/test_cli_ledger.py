@@ -77,9 +77,11 @@ async def test_from_import_to_audit(env, tmp_path):
     assert [row["seq"] for row in rows] == [1, 2, 3]
     last = await run("show", "sim.paper", BTC, "--last", 1, "--json", env=env)
     assert last.json == rows[-1:]
-    table = await run("show", "sim.paper", BTC.upper(), env=env)
+    table = await run("show", "sim.paper", BTC.upper(), env=env | {"COLUMNS": "40"})
     assert table.code == 0, table
     assert "2023-11-14 22:13:20" in table.out
+    assert "clear" not in table.out  # all are
+    assert "…" not in table.out
     sound = await run("audit", "sim.paper", env=env)
     assert (sound.code, sound.err) == (0, "sim.paper: 3 trades of 1 markets add up\n")
 
