@@ -530,6 +530,7 @@ def test_the_cache_says_what_the_file_says(known, more, edited):
 
 
 TABLE = _lines.table_text(trade(5))
+INLINE = "h1 = { " + ", ".join(TABLE.rstrip().split("\n")[1:]) + " }\n"
 
 
 @pytest.mark.parametrize(
@@ -547,6 +548,7 @@ TABLE = _lines.table_text(trade(5))
         (TABLE.replace("0.001", "+0.001") + TABLE.replace("0.001", "+0.002"), False),
         (TABLE.replace("t5", "t1").replace("0.001", "+0.001"), False),
         ("x = 1\n", False),
+        (INLINE, False),  # a key of the table before it
     ],
 )
 def test_only_tables_of_another_form_are_read_by_themselves(between, is_read):
@@ -564,6 +566,23 @@ def test_a_trade_appended_twice_by_hand_is_found_beside_a_cache():
     NAME.ledger.write_bytes(raw + raw[raw.index(b'["t2"]') :])
     with pytest.raises(LedgerDamaged, match="twice"):
         read()
+
+
+def test_a_line_that_goes_on_beside_a_cache_is_one_line():
+    raw = fill().rstrip(b"\n")
+    NAME.ledger.write_bytes(raw)
+    assert len(read()) == 3
+    NAME.ledger.write_bytes(raw + _lines.table_text(trade(4)).encode())
+    with pytest.raises(LedgerDamaged, match="line 26, key 'dt'"):
+        read()
+
+
+def test_a_last_key_that_a_hand_took_out_is_no_torn_end():
+    raw = fill()
+    head, tail = raw[: raw.index(b'["t2"]')], raw[raw.index(b'["t2"]') :]
+    NAME.ledger.write_bytes(head + tail[: tail.index(b"dt = ")] + b"\n")
+    with pytest.raises(LedgerDamaged, match="key 'dt' of trade 't2': it lacks"):
+        open_ledger("sim", "paper")
 
 
 def test_a_key_appended_to_the_last_trade_is_of_that_trade():
