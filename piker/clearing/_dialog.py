@@ -72,6 +72,7 @@ class Dialog(Struct, frozen=True, kw_only=True):
       sent: contents of the request under way; None if none is.
       wish: contents wanted next; None if it is to stay as it is.
       wish_id: the client's id of the newest edit that *sent* or *wish* has.
+      asked: as it came first; None if it was never edited.
       edits: ids of the newest edits, so that one sent again is known.
       was_open: clients were told that it is open.
       cancel_called: its end is wanted.
@@ -91,6 +92,7 @@ class Dialog(Struct, frozen=True, kw_only=True):
     sent: Order | None = None
     wish: Order | None = None
     wish_id: str = ""
+    asked: Order | None = None
     edits: tuple[str, ...] = ()
     was_open: bool = False
     cancel_called: bool = False

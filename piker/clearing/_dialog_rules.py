@@ -41,9 +41,7 @@ def step(dialog: Dialog, event: Happening) -> Step:
 
 def _again(dialog: Dialog, event: Happening) -> Step:
     """Take an order that is known: a client tries again, or two share an id."""
-    known = dialog.wish or dialog.sent or dialog.order
-    if event.order in (dialog.order, known) or dialog.edits:
-        # Once edited, what it was first isn't kept; who sends it again isn't refused.
+    if event.order == (dialog.asked or dialog.order):
         return Step(dialog=dialog, acts=(_state_of(dialog),))
     return Step(
         dialog=dialog,
@@ -256,7 +254,8 @@ def _state_of(dialog: Dialog, reason: str = "") -> Tell:
 
 def _with_edit(dialog: Dialog, event: Happening) -> Dialog:
     edits = (*dialog.edits, event.edit_id)[-EDITS_KEPT:]
-    return dialog.but(edits=edits, wish_id=event.edit_id)
+    asked = dialog.asked or dialog.order
+    return dialog.but(edits=edits, wish_id=event.edit_id, asked=asked)
 
 
 def _known_by(dialog: Dialog, event: Happening) -> Dialog:

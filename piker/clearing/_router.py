@@ -36,6 +36,7 @@ from piker.msgs import (
 from ._dialog import Dialog, Happening, Refuse, Send, Step, Tell, resp_of
 from ._dialog_rules import step
 from ._entry import begin, leave, trigger_of
+from ._exact import shortest
 from ._journal import Journal
 from ._market_state import MarketState
 from ._prices import Prices
@@ -43,7 +44,7 @@ from ._rate import RateLimit
 from ._refusal import Refusal
 from ._risk import Known, check_edit, check_order
 from ._statuses import status_of
-from ._triggers import Fired
+from ._triggers import Fired, still_holds
 
 log = get_logger(__name__)
 
@@ -103,6 +104,7 @@ class Router:
     _unwritten: dict[str, Dialog] = field(default_factory=dict)
     _untold: list[Status] = field(default_factory=list)
     _notes: dict[str, object] = field(default_factory=dict)
+    _aside: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._seq = self.journal.seq
@@ -232,6 +234,25 @@ class Router:
         """Trade again; what waits in the dark is looked at anew by who watches it."""
         self._note("halted", "")
         self.halted = ""
+        aside, self._aside = self._aside, set()
+        for oid in sorted(aside & self.dialogs.keys()):
+            if self.dialogs[oid].state == "dark":
+                self._back_from_aside(self.dialogs[oid])
+
+    def _back_from_aside(self, dialog: Dialog) -> None:
+        """Fire what was reached while trading was halted, if it still holds."""
+        state, trigger = self.markets[dialog.order.symbol], dialog.trigger
+        assert trigger is not None
+        why = "it was reached while trading was halted"
+        if still_holds(trigger, state.last) or self.clearing.on_missed_cross == "fire":
+            state.book.remove(dialog.oid)
+            at = Tick("last", state.last, 0.0, state.now_ns())
+            self.fire(Fired(dialog.oid, shortest(state.last), at), why)
+        else:
+            self._wait_in(state, dialog, dialog)
+            self.report(
+                dialog, f"{why}, and its price has come back since: it waits on"
+            )
 
     # -- what markets do ------------------------------------------------------
 
@@ -240,12 +261,20 @@ class Router:
         state = self.markets[fqme]
         state.take(ticks, last)
         if state.book:
-            if self.halted or not state.may_fire(ticks[-1].time_ns if ticks else 0):
-                state.skipped = True
-            else:
+            if state.may_fire(ticks[-1].time_ns if ticks else 0):
                 for fired in state.book.fire(ticks):
-                    self.fire(fired)
+                    self._reached(state, fired)
+            else:
+                state.skipped = True
         self.expire(fqme)
+
+    def _reached(self, state: MarketState, fired: Fired) -> None:
+        """Fire it, or where trading is halted, set it aside until it isn't."""
+        if self.halted and not self.dialogs[fired.oid].is_alert:
+            self._aside.add(fired.oid)
+            state.skipped = True
+        else:
+            self.fire(fired)
 
     def fire(self, fired: Fired, reason: str = "") -> bool:
         """Send a dark order whose trigger was reached, or tell an alert.

@@ -207,8 +207,7 @@ class Watch:
         since_s = self._gap_s = min(self._since_s(state), self._gap_s)
         period_s = 1 if state.now_ns() / NS - since_s <= _FINE_S else 60
         bars = await flume.read(since_s // period_s * period_s, None, period_s)
-        for oid in list(state.book):
-            dialog = self.router.dialogs[oid]
+        for dialog in [self.router.dialogs[oid] for oid in state.book]:
             after = bars[(bars["time"] + period_s) * NS > dialog.born_ns]
             whole = after[after["time"] * NS >= dialog.born_ns]
             self._judge(dialog, state, after, whole)

@@ -194,35 +194,52 @@ async def test_orders_wait_for_the_next_pikerd(open_test_pikerd):
                 await me.client.cancel(one.oid)
             await me.until(resp="canceled", oid=rests.oid)
         assert count_live(journal_path()) == 0
-    assert verify(journal_path())["ended"] == 2
+        assert verify(journal_path())["ended"] == 2
 
 
 async def test_trading_is_halted_and_resumed(open_test_pikerd):
-    async with open_test_pikerd(conf=CONF), trading() as me:
+    async with open_test_pikerd(conf=CONF, deadline_s=120), trading() as me:
         now = await price_now()
-        rests, dark = order(now - 500), order(now - 600, exec_mode="dark")
-        for one in (rests, dark):
-            await me.client.send(one)
+        rests, alert = order(now - 500), order(now - 600, action="alert", size="0")
+        one = Decimal("0.5")
+        darks = [
+            order(now + one, exec_mode="dark"),
+            order(now - one, exec_mode="dark", action="sell"),
+        ]
+        for each in (rests, alert, *darks):
+            await me.client.send(each)
         await me.until(resp="open", oid=rests.oid)
         async with maybe_spawn_emsd() as portal:
             state = await call_endpoint(portal, halt_trading, reason="lunch")
-            assert state.halted == "lunch"
-            await me.until(EmsState, halted="lunch")
-            await me.until(resp="canceled", oid=rests.oid)
-            assert set(me.dialogs) == {dark.oid}
-            with pytest.raises(OrderRefused, match="halted"):
-                await me.client.send(order(now - 500))
-            await me.client.update(dark.oid, price=now + Decimal("0.01"))
-            await trio.sleep(3)
-            assert me.dialogs[dark.oid].resp == "dark_open"
-            os.kill(await pid_of("emsd"), signal.SIGKILL)  # it outlives emsd
-        await me.until(EmsUp)
+        assert state.halted == "lunch"
+        await me.until(EmsState, halted="lunch")
+        await me.until(resp="canceled", oid=rests.oid)
+        fired = {msg.oid for msg in me.heard if getattr(msg, "resp", "") == "triggered"}
+        left = [each for each in darks if each.oid not in fired]
         with pytest.raises(OrderRefused, match="halted"):
             await me.client.send(order(now - 500))
+        assert left, "the market moved by that much in a moment"
+        with trio.fail_after(60):  # until one is reached
+            while now - one < await price_now() < now + one:
+                await trio.sleep(0.2)
+        await trio.sleep(1)
+        assert {each.oid for each in left} <= set(me.dialogs)
+        os.kill(await pid_of("emsd"), signal.SIGKILL)  # it outlives emsd
+        await me.until(EmsUp)
+        assert me.client.state.halted == "lunch"
+        with pytest.raises(OrderRefused, match="halted"):
+            await me.client.send(order(now - 500))
+        assert {each.oid for each in left} <= set(me.dialogs)
         async with maybe_spawn_emsd() as portal:
             await call_endpoint(portal, resume_trading)
         await me.until(EmsState, halted="")
-        await me.until(resp="triggered", oid=dark.oid, deadline_s=40)
+        with trio.fail_after(60):  # sent, or told that it was missed
+            while not any(
+                msg.resp == "triggered" or "come back" in msg.reason
+                for msg in me.heard
+                if isinstance(msg, Status) and msg.oid in {each.oid for each in left}
+            ):
+                await me.until(Status, deadline_s=60)
 
 
 async def test_no_live_orders_where_there_is_no_live_account(open_test_pikerd):
