@@ -73,7 +73,9 @@ def _edit_later(dialog: Dialog, event: Happening) -> Step:
 
 def _edit_open(dialog: Dialog, event: Happening) -> Step:
     now = _with_edit(dialog, event).but(wish=event.order, expires_ns=event.expires_ns)
-    return _go_on(now)
+    result = _go_on(now)
+    noted = _state_of(result.dialog, "the edit is under way")
+    return Step(dialog=result.dialog, acts=(*result.acts, noted))
 
 
 def _edit_ending(dialog: Dialog, event: Happening) -> Step:

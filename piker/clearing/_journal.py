@@ -317,6 +317,22 @@ def _connected(path: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
 # -- for those who only look ---------------------------------------------------------
 
 
+@contextmanager
+def view_journal(path: Path) -> Iterator[Journal]:
+    """Open the journal at *path* to read it, whoever writes it.
+
+    Raises: FileNotFoundError; JournalTooNew, JournalDamaged.
+    """
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        with _connected(path, "ro") as db:
+            _check_ours(db, path, is_new=False)
+            yield Journal(path, -1, db)
+    except sqlite3.DatabaseError as err:
+        raise _damaged(path, err) from None
+
+
 def count_live(path: Path) -> int:
     """Return how many orders of the journal at *path* haven't ended; 0 if it is none.
 

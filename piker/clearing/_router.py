@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
+import msgspec
+
 from piker.config import ClearingConf, RiskConf
 from piker.errors import JournalFull
 from piker.log import get_logger
@@ -173,7 +175,9 @@ class Router:
         if dialog is None:
             return _unknown(edit.oid)
         if edit.edit_id in dialog.edits:
-            self._tell_again(dialog)
+            tell = Tell(resp=resp_of(dialog), reason=dialog.why)
+            told = status_of(dialog, tell, 0)
+            self.outlets.tell(msgspec.structs.replace(told, edit_id=edit.edit_id))
             return None
         wanted = dialog.wish or dialog.to_send
         happening = Happening(kind="edit", order=wanted, edit_id=edit.edit_id)
@@ -440,10 +444,6 @@ class Router:
     def _status(self, dialog: Dialog, tell: Tell) -> Status:
         self._seq += 1
         return status_of(dialog, tell, self._seq)
-
-    def _tell_again(self, dialog: Dialog) -> None:
-        tell = Tell(resp=resp_of(dialog), reason=dialog.why)
-        self.outlets.tell(status_of(dialog, tell, 0))
 
     def _tell_refusal(self, dialog: Dialog, act: Refuse) -> None:
         self.outlets.tell(

@@ -359,10 +359,11 @@ async def open_services(
     """Supervise daemons in this process until the block ends; then end them in order.
 
     Args:
-      policy: of supervision.
+      policy: of supervision; the tree's by default.
       kinds: of daemons that are this process's own; others are left to pikerd.
     """
     global _services  # noqa: PLW0603 - one table per process
+    policy = policy or Policy.told(tr.piker_vars().get("policy"))
     async with tr.collapse_eg(), trio.open_nursery() as host:
         services: Services = await host.start(_host, policy, kinds)
         _services = services

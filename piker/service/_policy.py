@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from piker.msgs import State
 
@@ -68,6 +68,13 @@ class Policy:
     beat_s: float = 1.0
     unresponsive_beats: int = 5
     kill_beats: int = 10
+
+    @classmethod
+    def told(cls, told: dict[str, Any] | None) -> Policy:
+        """Return the one that a tree was told of, made by ``asdict``; or the usual."""
+        if not told:
+            return cls()
+        return cls(**told | {"delays_s": tuple(told["delays_s"])})
 
 
 @dataclass

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ async def open_pikerd(
             shm=str(tree.shm),
             embedded=embedded,
             beat_s=policy.beat_s,
+            policy=asdict(policy),
             log={"level": log_level, "console": log_console},
             **(extra_vars or {}),
         )

@@ -59,7 +59,7 @@ TRUTH = {
         "found": "open T:open", "absent": "submitting S:order",
     },
     "open": {
-        "submit": "open T:open", "edit": "editing S:edit",
+        "submit": "open T:open", "edit": "editing S:edit T:open",
         "cancel": "canceling S:cancel T:open", "expire": "canceling S:cancel T:open",
         "fire": "open", "ack": "open", "open": "open T:open", "fill": "open T:fill",
         "closed": "filled T:closed", "gone": "canceled T:canceled",
