@@ -5,6 +5,8 @@ the store after each death: it verifies, and all of it is there at the end
 the store at the end: each bar that the venue has, once, exactly
 
 python -m benchmarks.faults --kills 50
+python -m benchmarks.faults clearing --kills 100   daemons killed under orders: what was
+                                                   promised is there, see _clearing_faults
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import numpy as np
 import trio
 from numpy.typing import NDArray
 
+from benchmarks._clearing_faults import KINDS, trade_and_kill
 from piker.brokers.sim._synthetic import Synthetic
 from piker.brokers.sim._universe import find_market
 from piker.data import Feed, HistoryProgress, open_feed
@@ -175,20 +178,49 @@ async def _run(folder: Path, kills: int, seed: int) -> Outcome:
             return await kill_again_and_again(opened, venue, kills, seed)
 
 
-def main() -> int:
-    """Kill as often as asked for; return 1 if anything is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
-    parser.add_argument("--kills", type=int, default=50, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    asked = parser.parse_args()
+def _history(kills: int, seed: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        outcome = trio.run(_run, Path(folder), asked.kills, asked.seed)
+        outcome = trio.run(_run, Path(folder), kills, seed)
     stored = ", ".join(f"{n:,} bars of {p} s" for p, n in outcome.stored.items())
     print(f"{outcome.kills} kills, {outcome.in_backfill} in mid-load; {stored}")
     for fault in outcome.faults:
         print(fault)
     print(f"{len(outcome.faults)} faults")
     return 1 if outcome.faults else 0
+
+
+def _clearing(kills: int, seed: int, kinds: list[str]) -> int:
+    """Print kills, orders, lost, doubled by kind of daemon."""
+    print(f"{'killed':14}{'kills':>7}{'orders':>8}{'fills':>8}{'fired':>7}", end="")
+    print(f"{'missed':>8}{'lost':>6}{'doubled':>9}{'wrong':>7}")
+    failed = False
+    for kind in kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            one = trio.run(trade_and_kill, Path(folder), kind, kills, seed)
+        print(f"{kind:14}{one.kills:7}{one.orders:8}{one.fills:8}{one.fired:7}", end="")
+        print(
+            f"{one.reported:8}{len(one.lost):6}{len(one.doubled):9}{len(one.wrong):7}",
+            flush=True,
+        )
+        for fault in (*one.lost, *one.doubled, *one.wrong):
+            failed = True
+            print(f"  {fault}", flush=True)
+    return 1 if failed else 0
+
+
+def main() -> int:
+    """Kill as often as asked for; return 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
+    parser.add_argument(
+        "what", nargs="?", choices=("history", "clearing"), default="history"
+    )
+    parser.add_argument("--kills", type=int, metavar="N", help="50, or 100 of each")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--kind", choices=KINDS, action="append")
+    asked = parser.parse_args()
+    if asked.what == "clearing":
+        return _clearing(asked.kills or 100, asked.seed, asked.kind or list(KINDS))
+    return _history(asked.kills or 50, asked.seed)
 
 
 if __name__ == "__main__":

@@ -144,6 +144,7 @@ class BrokerLine:
             self.router.held.pop(key, None)
         for position in init.positions:
             self._hold(position)
+            self.router.outlets.tell(position)
         for account in init.accounts:
             self._ask(account, init.seqs.get(account, 0))
         log.info("%s is up accounts=%s", self.dest, ",".join(init.accounts))

@@ -285,6 +285,7 @@ class OrderClient:
                         fqme=fqme,
                         mode=mode,
                         after_seq=self._seq,
+                        is_back=was_up,
                         start_deadline_s=_START_DEADLINE_S,
                     ) as (ctx, init),
                     ctx.open_stream() as stream,

@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 import trio
 
+from piker.brokers import check_broker
 from piker.errors import PikerError
 from piker.msgs import PAPER, ClientMsg, EmsInit, Error, Fqme, Order, Status
 from piker.service import Context, MsgStream, collapse_eg
@@ -27,10 +28,16 @@ MISSED_MAX: Final = 50_000
 
 
 async def serve_client(
-    ctx: Context, ems: Ems, fqme: str, mode: Literal["paper", "live"], after_seq: int
+    ctx: Context,
+    ems: Ems,
+    fqme: str,
+    mode: Literal["paper", "live"],
+    after_seq: int,
+    *,
+    is_back: bool,
 ) -> None:
     """Be the body of ``open_order_dialog``."""
-    full, accounts = await _session(ems, fqme, mode)
+    full, accounts = await _session(ems, fqme, mode, is_back=is_back)
     box = Mailbox()
     # From here to the end of started() nothing is awaited but the sending itself: what
     # is told meanwhile is in the mailbox, or was in what started() says.
@@ -52,17 +59,25 @@ async def serve_client(
         ems.fanout.clients.discard(box)
 
 
-async def _session(ems: Ems, fqme: str, mode: str) -> tuple[str, tuple[str, ...]]:
-    """Return the full name of a market and the accounts; both are up then."""
+async def _session(
+    ems: Ems, fqme: str, mode: str, *, is_back: bool
+) -> tuple[str, tuple[str, ...]]:
+    """Return the full name of a market and the accounts.
+
+    The market is watched then; the order daemon is up too, unless the client was here
+    before: it is served as soon as can be, and told of positions when they are known.
+    """
     if not fqme:
         return "", (PAPER,)
+    broker = Fqme.parse(fqme).broker
+    check_broker(broker)
+    kind = "paperboi" if mode == "paper" else "brokerd"
+    line = ems.line(f"{kind}.{broker}")  # it starts while the market is opened
     watch = await ems.watch(fqme)
-    broker = Fqme.parse(watch.fqme).broker
+    if not is_back or mode == "live":
+        await line.ready()
     if mode == "paper":
-        await ems.line(f"paperboi.{broker}").ready()
         return watch.fqme, (PAPER,)
-    line = ems.line(f"brokerd.{broker}")
-    await line.ready()
     return watch.fqme, (*line.accounts, PAPER)
 
 

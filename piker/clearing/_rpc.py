@@ -13,7 +13,11 @@ from ._ems import current_ems
 
 @endpoint(started=EmsInit, sends=EmsMsg, receives=ClientMsg)
 async def open_order_dialog(
-    ctx: Context, fqme: str, mode: Literal["paper", "live"], after_seq: int
+    ctx: Context,
+    fqme: str,
+    mode: Literal["paper", "live"],
+    after_seq: int,
+    is_back: bool,
 ) -> None:
     """Send orders, and hear of all orders.
 
@@ -22,6 +26,7 @@ async def open_order_dialog(
       mode: a ``paper`` session can send orders for no live account.
       after_seq: serial of the last thing heard; 0: of the newest things told, some; -1:
         none.
+      is_back: it was served before, and waits for no paper engine: positions follow.
     Started: how things stand.
     Sends: what becomes of orders, refusals of this client's, positions, and what keeps
       orders from being worked; a Status only once it is on the disk.
@@ -29,7 +34,7 @@ async def open_order_dialog(
     Raises: BadFqme; SymbolNotFound; UsageError, e.g. no live orders here; what
       its datad or its order daemon refuses with; Overrun if the client is too slow.
     """
-    await serve_client(ctx, current_ems(), fqme, mode, after_seq)
+    await serve_client(ctx, current_ems(), fqme, mode, after_seq, is_back=is_back)
 
 
 @endpoint(started=EmsState)
