@@ -46,8 +46,9 @@ from ._paper_store import EndedOrder, PaperStore, Saved
 
 log = get_logger(__name__)
 
-#: Inputs after which a state is kept instead.
+#: Inputs after which a state is kept instead; more where that is more to write.
 _INPUTS_MAX: Final = 5_000
+_INPUTS_AN_ORDER: Final = 20
 #: Ticks that led to nothing are on disk so much later at most.
 _COMMIT_S: Final = 0.25
 #: A feed is let go so long after the last order ended.
@@ -267,7 +268,8 @@ class Desk:
             self._note_ended(answers)
             self._store.commit()
             self._put(answers)
-        if self._is_logged and (not self.live or self._inputs > _INPUTS_MAX):
+        inputs_max = max(_INPUTS_MAX, _INPUTS_AN_ORDER * self.live)
+        if self._is_logged and (not self.live or self._inputs > inputs_max):
             self._rotate(market)
 
     def _begin_log(self, market: PaperMarket) -> None:

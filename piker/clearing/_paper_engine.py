@@ -12,19 +12,25 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from types import ModuleType
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import trio
 
 from piker import config
-from piker.accounting import Ledger, Position, of_fill, open_ledger, to_fill
+from piker.accounting import (
+    Ledger,
+    Position,
+    of_fill,
+    open_ledger,
+    to_fill,
+    write_account,
+)
 from piker.data import get_eps
-from piker.errors import LedgerFull, ServiceError, TransportClosed
+from piker.errors import LedgerError, LedgerFull, ServiceError, TransportClosed
 from piker.log import get_logger
 from piker.msgs import (
     PAPER,
@@ -41,36 +47,18 @@ from piker.msgs import (
     Reconcile,
     Reconciled,
 )
-from piker.service import MsgStream, collapse_eg
+from piker.service import collapse_eg
 
 from ._paper_desk import Desk
-from ._paper_order import is_same, refusal, reqid_of
+from ._paper_dialog import Dialog, at_wall, of_ended, pending, unknown
+from ._paper_order import refusal
 from ._paper_rules import paper_rules
-from ._paper_store import EndedOrder, PaperStore
+from ._paper_store import PaperStore
 
 log = get_logger(__name__)
 
-_Timed = TypeVar("_Timed", BrokerdStatus, BrokerdFill)
-
 _RETRY_S: Final = 1.0
 _SEND_DEADLINE_S: Final = 10.0
-
-
-@dataclass(eq=False)
-class Dialog:
-    """Who asks now.
-
-    Attributes:
-      stream: where answers go.
-      scope: of its end.
-      gone: set once it ended.
-      is_told: whether it is told of what happens: it asked what did.
-    """
-
-    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    gone: trio.Event = field(default_factory=trio.Event)
-    stream: MsgStream[BrokerdRequest] | None = None
-    is_told: bool = False
 
 
 _Item = list[BrokerdMsg] | tuple[Dialog, Reconcile]
@@ -94,6 +82,7 @@ class PaperEngine:
         self._where: dict[str, str] = {}
         self._told: dict[str, BrokerdStatus] = {}
         self._dialog: Dialog | None = None
+        self._is_moved = False
         self._put, self._items = trio.open_memory_channel[_Item](math.inf)
 
     # -- life --------------------------------------------------------------------------
@@ -115,6 +104,12 @@ class PaperEngine:
         for desk in self._desks.values():
             self._wake(desk)
         await self._deliver()
+
+    def write_account(self) -> None:
+        """Write the account file anew, from what was booked."""
+        if self._is_moved:
+            with suppress(LedgerError):  # it can be made from the ledger at any time
+                write_account(self._ledger, self._positions)
 
     def doing(self) -> str:
         """Return one sentence on what it is doing."""
@@ -182,7 +177,7 @@ class PaperEngine:
     def _ask_order(self, request: BrokerdOrder) -> None:
         ended = self._store.ended(request.oid)
         if ended is not None:
-            self._put.send_nowait(_of_ended(request, ended))
+            self._put.send_nowait(of_ended(request, ended))
             return
         fqme = self._where.get(request.oid, "")
         if request.rev and not fqme:
@@ -241,9 +236,9 @@ class PaperEngine:
             self._note(msg)
             if isinstance(msg, BrokerdFill):
                 moved[msg.symbol] = None
-                await self._send(_at_wall(msg, seq=serials[msg.tid]))
+                await self._send(at_wall(msg, seq=serials[msg.tid]))
             elif isinstance(msg, BrokerdStatus):
-                await self._send(_at_wall(msg))
+                await self._send(at_wall(msg))
             else:
                 await self._send(msg)
         for fqme in moved:
@@ -269,6 +264,7 @@ class PaperEngine:
             seq = self._ledger.seq_of(fill.tid)
             assert seq is not None, "it was booked"
             serials[fill.tid] = seq
+        self._is_moved |= bool(txns)
         for txn in txns:
             if txn.fqme not in self._positions:
                 self._positions[txn.fqme] = Position(txn.fqme)
@@ -304,12 +300,7 @@ class PaperEngine:
         desk = self._desks.get(self._where.get(msg.oid, ""))
         if desk is None or desk.market is None or not desk.knows(msg.oid):
             return  # it is over already: that is told next
-        order = desk.market.state.orders[msg.oid]
-        self._told[msg.oid] = BrokerdStatus(
-            oid=msg.oid, reqid=msg.reqid, status="pending", time_ns=time.time_ns(),
-            account=PAPER, symbol=order.asked.symbol, action=order.action,
-            price=order.asked.price, size=order.asked.size, remaining=order.asked.size,
-        )  # fmt: skip
+        self._told[msg.oid] = pending(desk.market.state.orders[msg.oid])
 
     async def _reconcile(self, dialog: Dialog, asked: Reconcile) -> None:
         if dialog is not self._dialog:
@@ -323,8 +314,8 @@ class PaperEngine:
             status = self._told.get(oid)
             if status is None:
                 ended = self._store.ended(oid)
-                status = ended.status if ended else _unknown(oid)
-            await self._send(_at_wall(status))
+                status = ended.status if ended else unknown(oid)
+            await self._send(at_wall(status))
         await self._send(Reconciled(account=PAPER, seq=self._ledger.seq))
 
     async def _send(self, msg: BrokerdMsg) -> None:
@@ -340,28 +331,8 @@ class PaperEngine:
             dialog.is_told = False
         if scope.cancelled_caught:
             log.warning("dialog takes nothing for %s s: ended", _SEND_DEADLINE_S)
+            dialog.is_told = False
             dialog.scope.cancel()
-
-
-def _of_ended(asked: BrokerdOrder, ended: EndedOrder) -> list[BrokerdMsg]:
-    """Answer a request about an order that is over."""
-    if asked.rev:
-        return [refusal(asked, f"the order is {ended.status.status}")]
-    if not is_same(asked, ended.asked):
-        return [refusal(asked, f"the id {asked.oid!r} is that of another order")]
-    ack = BrokerdOrderAck(
-        oid=asked.oid, rev=0, reqid=reqid_of(asked.oid), account=PAPER
-    )
-    return [ack, ended.status]
-
-
-def _unknown(oid: str) -> BrokerdStatus:
-    return BrokerdStatus(oid=oid, reqid="", status="unknown", time_ns=0, account=PAPER)
-
-
-def _at_wall(msg: _Timed, **fields: int) -> _Timed:
-    """Return a message of now, by the time of day."""
-    return msgspec.structs.replace(msg, time_ns=time.time_ns(), **fields)
 
 
 _engine: PaperEngine | None = None
@@ -382,10 +353,13 @@ async def open_engine(mod: ModuleType) -> AsyncIterator[PaperEngine]:
         try:
             engine = PaperEngine(mod, ledger, store)
             await engine.restore()
-            async with collapse_eg(), trio.open_nursery() as engine.nursery:
-                _engine = engine
-                yield engine
-                engine.nursery.cancel_scope.cancel()
+            try:
+                async with collapse_eg(), trio.open_nursery() as engine.nursery:
+                    _engine = engine
+                    yield engine
+                    engine.nursery.cancel_scope.cancel()
+            finally:
+                engine.write_account()
         finally:
             _engine = None
             store.close()

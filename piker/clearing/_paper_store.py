@@ -137,8 +137,9 @@ class PaperStore:
             db.execute("PRAGMA synchronous = NORMAL")
             found = db.execute("PRAGMA user_version").fetchone()[0]
             self._refuse_later(found)
-            db.executescript(_TABLES)
-            db.execute(f"PRAGMA user_version = {VERSION}")
+            if found < VERSION:
+                db.executescript(_TABLES)
+                db.execute(f"PRAGMA user_version = {VERSION}")
         except BaseException:
             db.close()
             raise

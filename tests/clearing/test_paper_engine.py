@@ -1,0 +1,204 @@
+"""The paper engine of a broker, without processes: what is booked, what is told."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+import trio
+
+from piker.accounting import AccountName, read_account, read_ledger
+from piker.brokers import sim
+from piker.clearing import PaperMarket, _paper_engine
+from piker.clearing._paper_engine import current_engine, open_engine
+from piker.errors import LedgerBusy, LedgerFull, ServiceError, TransportClosed
+from piker.msgs import (
+    BrokerdCancel,
+    BrokerdError,
+    BrokerdFill,
+    BrokerdOrderAck,
+    BrokerdPosition,
+    BrokerdStatus,
+    Reconcile,
+    Reconciled,
+)
+from piker.testing import private_dirs
+from tests.clearing._paper import AT_ONCE, MKT, order, quote
+
+
+@pytest.fixture(autouse=True)
+def dirs(tmp_path):
+    with private_dirs(tmp_path) as dirs:
+        yield dirs
+
+
+class Stream:
+    """Takes what is told; *fault* is raised instead."""
+
+    def __init__(self) -> None:
+        self.said: list = []
+        self.fault: Exception | None = None
+
+    async def send(self, msg) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.fault:
+            raise self.fault
+        self.said.append(msg)
+
+    def kinds(self) -> list[type]:
+        return [type(msg) for msg in self.said]
+
+
+def seat(engine, monkeypatch):
+    """Give the engine a market that is quoted, and no feed."""
+    desk = engine._desk(MKT.fqme)
+    desk.mkt, desk.market = MKT, PaperMarket(MKT, AT_ONCE)
+    monkeypatch.setattr(engine, "_wake", lambda desk: None)
+    desk._input("ticks", quote())
+    return desk
+
+
+async def serve(engine, desk) -> None:
+    """Let the desk answer what it was asked."""
+    await trio.testing.wait_all_tasks_blocked()
+    while desk._requests.statistics().current_buffer_used:
+        desk._serve_one(desk._requests.receive_nowait())
+    for _ in range(20):  # books in a thread
+        await trio.sleep(0.01)
+        await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_nothing_is_told_before_it_was_asked_for(monkeypatch):
+    async with open_engine(sim) as engine:
+        engine.nursery.start_soon(engine.run)
+        desk = seat(engine, monkeypatch)
+        async with engine.open_dialog() as (dialog, init):
+            assert init.positions == ()
+            dialog.stream = stream = Stream()
+            engine.ask(dialog, order(price="101", size="0.5"))
+            await serve(engine, desk)
+            assert stream.said == []
+            engine.ask(dialog, Reconcile(account="paper", after_seq=0, oids=("a", "x")))
+            await serve(engine, desk)
+            assert stream.kinds() == [
+                BrokerdFill, BrokerdStatus, BrokerdStatus, Reconciled,
+            ]  # fmt: skip
+            assert [msg.seq for msg in stream.said[:1]] == [1]
+            assert [msg.status for msg in stream.said[1:3]] == ["closed", "unknown"]
+            engine.ask(dialog, order("b", price="101", size="0.5"))
+            await serve(engine, desk)
+            assert stream.kinds()[4:] == [
+                BrokerdOrderAck, BrokerdStatus, BrokerdFill, BrokerdStatus,
+                BrokerdPosition,
+            ]  # fmt: skip
+            assert stream.said[-1].size == 1
+            engine.ask(dialog, Reconcile(account="paper", after_seq=1))
+            await serve(engine, desk)
+            assert stream.kinds()[9:] == [BrokerdFill, Reconciled]
+    assert [txn.oid for txn in read_ledger("sim", "paper").txns] == ["a", "b"]
+    account = read_account(AccountName.of("sim", "paper"))
+    assert account["seq"] == 2
+
+
+async def test_an_order_that_is_over_is_answered_from_disk(monkeypatch):
+    async with open_engine(sim) as engine:
+        engine.nursery.start_soon(engine.run)
+        desk = seat(engine, monkeypatch)
+        async with engine.open_dialog() as (dialog, _):
+            dialog.stream = stream = Stream()
+            engine.ask(dialog, Reconcile(account="paper", after_seq=0))
+            engine.ask(dialog, order(price="101", size="0.5"))
+            await serve(engine, desk)
+            desk.market.forget_ended()
+            at = len(stream.said)
+            for again in (
+                order(price="101", size="0.5", time_ns=9),
+                order(price="101", size="0.7"),
+                order(price="99", rev=1),
+                BrokerdCancel(oid="a", account="paper", time_ns=0),
+            ):
+                engine.ask(dialog, again)
+            await serve(engine, desk)
+            assert stream.kinds()[at:] == [
+                BrokerdOrderAck, BrokerdStatus, BrokerdError, BrokerdError,
+                BrokerdError,
+            ]  # fmt: skip
+            assert [msg.reason for msg in stream.said[at + 2 :]] == [
+                "the id 'a' is that of another order",
+                "the order is closed",
+                "order 'a' is closed",
+            ]
+    assert len(read_ledger("sim", "paper")) == 1
+
+
+async def test_fills_wait_while_the_disk_is_full(monkeypatch):
+    monkeypatch.setattr(_paper_engine, "_RETRY_S", 0.01)
+    async with open_engine(sim) as engine:
+        engine.nursery.start_soon(engine.run)
+        desk = seat(engine, monkeypatch)
+        book, failures = engine._ledger.append, [LedgerFull("no room")] * 3
+
+        def append(*txns):
+            if failures:
+                raise failures.pop()
+            return book(*txns)
+
+        monkeypatch.setattr(engine._ledger, "append", append)
+        async with engine.open_dialog() as (dialog, _):
+            dialog.stream = stream = Stream()
+            engine.ask(dialog, Reconcile(account="paper", after_seq=0))
+            engine.ask(dialog, order(price="101", size="0.5"))
+            await serve(engine, desk)
+            assert failures == []
+            assert stream.kinds()[-3:] == [BrokerdFill, BrokerdStatus, BrokerdPosition]
+    assert len(read_ledger("sim", "paper")) == 1
+
+
+async def test_a_dialog_that_is_lost_or_stuck_stops_nothing(
+    monkeypatch, autojump_clock
+):
+    async with open_engine(sim) as engine:
+        engine.nursery.start_soon(engine.run)
+        desk = seat(engine, monkeypatch)
+        async with engine.open_dialog() as (dialog, _):
+            dialog.stream = stream = Stream()
+            engine.ask(dialog, Reconcile(account="paper", after_seq=0))
+            await serve(engine, desk)
+            stream.fault = TransportClosed("gone")
+            engine.ask(dialog, order(price="99"))
+            await serve(engine, desk)
+            assert not dialog.is_told
+        async with engine.open_dialog() as (dialog, _):
+            dialog.stream = Stream()
+            dialog.stream.send = lambda _: trio.sleep_forever()
+            engine.ask(dialog, Reconcile(account="paper", after_seq=0))
+            await trio.sleep_forever()  # until it is ended
+        async with engine.open_dialog() as (dialog, _):
+            dialog.stream = stream = Stream()
+            engine.ask(dialog, Reconcile(account="paper", after_seq=0))
+            await serve(engine, desk)
+            assert [msg.oid for msg in stream.said[:-1]] == ["a"]
+
+
+async def test_one_engine_a_ledger():
+    with pytest.raises(ServiceError, match="is not paperboi"):
+        current_engine()
+    async with open_engine(sim) as engine:
+        assert current_engine() is engine
+        with pytest.raises(LedgerBusy):
+            async with open_engine(sim):
+                pass
+    with pytest.raises(ServiceError):
+        current_engine()
+
+
+async def test_a_position_of_the_ledger_is_what_may_be_reduced(monkeypatch):
+    async with open_engine(sim) as engine:
+        engine.nursery.start_soon(engine.run)
+        desk = seat(engine, monkeypatch)
+        engine.ask(None, order(price="101", size="0.5"))
+        await serve(engine, desk)
+    async with open_engine(sim) as engine:
+        assert engine._held(MKT.fqme) == Decimal("0.5")
+        assert [each.size for each in engine._init().positions] == [Decimal("0.5")]
+        assert engine.doing() == ""
