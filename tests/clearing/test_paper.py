@@ -22,6 +22,7 @@ from piker.msgs import (
     Reconciled,
 )
 from piker.service import Policy
+from tests._data import binance_session
 from tests.clearing._talk import BTC, held, order, talk
 
 pytestmark = pytest.mark.tree
@@ -222,3 +223,23 @@ async def test_a_lost_feed_is_waited_for(open_test_pikerd):
         await ems.send(order("b", price=str(bid * 2), size="0.001"))
         await ems.until(BrokerdStatus, oid="b", status="closed")
         assert tree.services.service_tasks["paperboi.sim"].restarts == 0
+
+
+@pytest.mark.parametrize("speed", [5, 0])
+async def test_a_replay_is_traded_by_its_own_clock(open_test_pikerd, speed):
+    """At full speed there is none: the data moves it, and it goes on after its end."""
+    session = binance_session("spot_hft/btcusdt_20240808.gz")
+    conf = f'{FAST}[sim]\nspeed = {speed}\nsessions = ["{session}"]\n'
+    async with open_test_pikerd(conf=conf), talk() as ems:
+        symbol = "btcusdt.spot.binance"
+        await ems.send(order(price="50000", size="0.001", symbol=symbol))
+        await ems.send(order("b", price="70000", size="0.001", symbol=symbol))
+        await ems.send(order("c", "sell", price="70000", size="1", symbol=symbol))
+        await ems.until(BrokerdOrderAck, oid="c")
+        if speed:
+            fill = await ems.until(BrokerdFill, oid="b")
+            assert fill.symbol == f"{symbol}.sim"
+            assert fill.broker_time_ns // 10**9 // 86_400 == 19_943, "on its day"
+            await ems.until(BrokerdPosition)
+        await ems.cancel("a")
+        await ems.until(BrokerdStatus, oid="a", status="canceled")
