@@ -159,14 +159,16 @@ class Desk:
         async with collapse_eg(), trio.open_nursery() as tasks:
             if self.market is not None:
                 tasks.start_soon(self._serve, tasks.cancel_scope)
+            told = ""
             while True:
                 failed = await self._watch(tasks)
                 self._input("connection_lost")
-                if failed:
-                    log.warning("no feed fqme=%s: %s", self.fqme, failed)
-                    if self.market is None and isinstance(failed, UsageError):
-                        self._refuse_all(str(failed))
-                        return
+                if failed and self.market is None and isinstance(failed, UsageError):
+                    self._refuse_all(str(failed))
+                    return
+                if failed and str(failed) != told:
+                    told = str(failed)
+                    log.warning("no feed fqme=%s: %s", self.fqme, told)
                 await trio.sleep(_RETRY_S)
 
     async def _watch(self, tasks: trio.Nursery) -> PikerError | None:

@@ -109,7 +109,7 @@ class PaperEngine:
         """Write the account file anew, from what was booked."""
         if self._is_moved:
             with suppress(LedgerError):  # it can be made from the ledger at any time
-                write_account(self._ledger, self._positions)
+                write_account(self._ledger)
 
     def doing(self) -> str:
         """Return one sentence on what it is doing."""
@@ -230,9 +230,12 @@ class PaperEngine:
 
     async def _tell(self, answers: list[BrokerdMsg]) -> None:
         fills = [msg for msg in answers if isinstance(msg, BrokerdFill)]
-        serials = await self._book(fills)
+        serials: dict[str, int] = {}
         moved: dict[str, None] = {}
         for msg in answers:
+            if isinstance(msg, BrokerdFill):
+                # all at once, and not before what comes first is told
+                serials = serials or await self._book(fills)
             self._note(msg)
             if isinstance(msg, BrokerdFill):
                 moved[msg.symbol] = None
@@ -252,6 +255,7 @@ class PaperEngine:
         """
         fresh = [fill for fill in fills if self._ledger.seq_of(fill.tid) is None]
         txns = [of_fill(fill, *self._terms(fill.symbol)) for fill in fresh]
+        self._is_moved |= bool(txns)
         while txns:
             try:
                 await trio.to_thread.run_sync(self._ledger.append, *txns)
@@ -264,7 +268,6 @@ class PaperEngine:
             seq = self._ledger.seq_of(fill.tid)
             assert seq is not None, "it was booked"
             serials[fill.tid] = seq
-        self._is_moved |= bool(txns)
         for txn in txns:
             if txn.fqme not in self._positions:
                 self._positions[txn.fqme] = Position(txn.fqme)
