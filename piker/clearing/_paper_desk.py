@@ -95,6 +95,7 @@ class Desk:
         self._clock = PaperClock(time.time_ns())
         self._inputs = 0
         self._is_logged = False
+        self._opening = trio.CancelScope()
         self._send, self._requests = trio.open_memory_channel[Request](math.inf)
 
     # -- life --------------------------------------------------------------------------
@@ -146,7 +147,8 @@ class Desk:
         self.is_running = True
         try:
             while self.is_busy:
-                with trio.move_on_after(_OPEN_S if self.market is None else math.inf):
+                wait_s = _OPEN_S if self.market is None else math.inf
+                with trio.move_on_after(wait_s) as self._opening:
                     await self._hold()
                 self._input("connection_lost")
                 if self.market is None:
@@ -190,6 +192,7 @@ class Desk:
 
     def _meet(self, flume: Flume) -> None:
         """Learn what the market is, and what its newest quote is."""
+        self._opening.deadline = math.inf
         self._clock.meet(flume.clock)
         if self.market is None:
             self.mkt = flume.mkt
