@@ -194,7 +194,9 @@ class Desk:
         """Learn what the market is, and what its newest quote is."""
         self._opening.deadline = math.inf
         self._clock.meet(flume.clock)
-        if self.market is None:
+        if self.mkt != flume.mkt and self.live:
+            log.warning("market changed, not for its orders: fqme=%s", self.fqme)
+        elif self.mkt != flume.mkt or self.market is None:
             self.mkt = flume.mkt
             self.market = PaperMarket(
                 flume.mkt, self._rules, position=self._position(flume.fqme)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+import msgspec
 import pytest
 import trio
 
@@ -144,6 +145,29 @@ async def test_a_market_that_isnt_there_is_refused(desk, source, told):
     desk.ask(BrokerdCancel(oid="a", account="paper", time_ns=0))
     await desk.run()
     assert told == [("error", "a", "order"), ("error", "a", "cancel")]
+
+
+async def test_a_market_whose_steps_changed_is_met_anew_once_nothing_lives(
+    desk, source, told, autojump_clock
+):
+    finer = msgspec.structs.replace(MKT, price_tick=Decimal("0.1"))
+    async with trio.open_nursery() as tasks:
+        desk.ask(order(price="99"))
+        tasks.start_soon(desk.run)
+        await trio.sleep(1)
+        source.flume.mkt = finer
+        await source.say.aclose()  # the feed is opened anew
+        await trio.sleep(5)
+        desk.ask(order("b", price="99.1"))
+        desk.ask(BrokerdCancel(oid="a", account="paper", time_ns=0))
+        await trio.sleep(100)
+        assert told[2:] == [("error", "b", "order"), ("canceled", "a")]
+        source.say, source._items = trio.open_memory_channel(100)
+        desk.ask(order("b", price="99.1"))
+        tasks.start_soon(desk.run)
+        await trio.sleep(1)
+        assert told[4:] == [("ack", "b", 0), ("open", "b")]
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_market_of_another_full_name_is_refused(desk, source, told):
