@@ -83,7 +83,7 @@ class Desk:
           fqme: full name of the market.
           rules: what it is like.
           store: where its inputs go.
-          put: takes what is to be told, in order.
+          put: takes what is to be told, in order, after what was noted is written.
           position: tells the size that is held of a market by its full name.
         """
         self.fqme = fqme
@@ -244,7 +244,7 @@ class Desk:
         if due_ns is not None and due_ns <= now_ns:
             self._input("advance", None, now_ns)
         elif self._is_logged:
-            self._store.commit()
+            self._put([])  # ticks that led to nothing are written, too
 
     # -- inputs ------------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ class Desk:
             self._input("ticks", quote.ticks, self._clock.of_quote(quote))
 
     def _input(self, method: str, told: Any = None, time_ns: int | None = None) -> None:
-        """Give the market an input, and tell what it led to once both are on disk."""
+        """Give the market an input, and put what it led to, to be told once on disk."""
         market = self.market
         if market is None:
             return
@@ -273,7 +273,6 @@ class Desk:
         answers = _give(market, method, now_ns, told)
         if answers:
             self._note_ended(answers)
-            self._store.commit()
             self._put(answers)
         inputs_max = max(_INPUTS_MAX, _INPUTS_AN_ORDER * self.live)
         if self._is_logged and (not self.live or self._inputs > inputs_max):
@@ -296,7 +295,6 @@ class Desk:
             self._begin_log(market)
         else:
             self._end_log()
-        self._store.commit()
 
     def _note_ended(self, answers: list[BrokerdMsg]) -> None:
         assert self.market is not None

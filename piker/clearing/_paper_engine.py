@@ -98,6 +98,7 @@ class PaperEngine:
             for status in desk.market.open_orders():
                 self._told[status.oid] = status
                 self._where[status.oid] = desk.fqme
+        await self._write()
 
     async def run(self) -> None:
         """Serve, for ever."""
@@ -218,6 +219,7 @@ class PaperEngine:
             items = [await self._items.receive()]
             while self._items.statistics().current_buffer_used:
                 items.append(self._items.receive_nowait())
+            await self._write()
             answers: list[BrokerdMsg] = []
             for item in items:
                 if isinstance(item, list):
@@ -227,6 +229,12 @@ class PaperEngine:
                 answers = []
                 await self._reconcile(*item)
             await self._tell(answers)
+
+    async def _write(self) -> None:
+        """Put on disk what was noted, before what it led to is told."""
+        batch = self._store.take()
+        if batch:
+            await trio.to_thread.run_sync(self._store.write, batch)
 
     async def _tell(self, answers: list[BrokerdMsg]) -> None:
         fills = [msg for msg in answers if isinstance(msg, BrokerdFill)]

@@ -1,8 +1,9 @@
 """What paper markets know, on disk: a state, and the inputs that came since.
 
-    input --log--> SQLite, one open transaction --commit--> what it led to may be told
+    input --log--> noted --commit, in a thread--> SQLite --> what it led to may be told
     many inputs, or nothing live --keep--> a state, and the inputs before it are dropped
 
+What is noted waits in memory, and no one waits for a disk but who is to tell of it.
 A commit survives SIGKILL, as it is in the page cache by then (WAL, synchronous=NORMAL);
 a power cut may take the last of them. SQLite, as the journal of emsd: one file, written
 and read whole or not at all, and any tool opens it.
@@ -117,8 +118,15 @@ def _mapped(
     return cast("Callable[Concatenate[PaperStore, P], T]", mapped)
 
 
+#: What is written at once: statements and what goes into them.
+Batch = list[tuple[str, tuple[Any, ...]]]
+
+
 class PaperStore:
-    """The paper state of one broker. Sync, for one thread."""
+    """The paper state of one broker.
+
+    Notes and reads are of one thread; `write` may be of another.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file, made if absent.
@@ -127,11 +135,17 @@ class PaperStore:
         """
         self.path = path
         make_private(path.parent)
+        self._noted: Batch = []
+        self._is_whole = True
+        self._ended: dict[str, EndedOrder] = {}
+        self._ended_before: dict[str, EndedOrder] = {}
         self._open()
 
     @_mapped
     def _open(self) -> None:
-        self._db = db = sqlite3.connect(self.path, isolation_level=None)
+        self._db = db = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False
+        )
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
@@ -140,6 +154,8 @@ class PaperStore:
             if found < VERSION:
                 db.executescript(_TABLES)
                 db.execute(f"PRAGMA user_version = {VERSION}")
+            # one that reads while another thread writes
+            self._reader = sqlite3.connect(self.path, isolation_level=None)
         except BaseException:
             db.close()
             raise
@@ -151,54 +167,75 @@ class PaperStore:
                 f"knows {VERSION}: use the later one"
             )
 
-    @_mapped
     def log(self, fqme: str, method: str, time_ns: int, told: Any = None) -> None:
         """Note an input of a market; it counts with the next `commit`."""
         raw = None if told is None else msgspec.msgpack.encode(told)
-        self._begin()
-        self._db.execute(
+        self._note(
             "INSERT INTO inputs (fqme, method, time_ns, told) VALUES (?, ?, ?, ?)",
-            (fqme, method, time_ns, raw),
+            fqme,
+            method,
+            time_ns,
+            raw,
         )
 
-    @_mapped
     def keep(self, mkt: MktPair, rules: PaperRules, state: PaperState) -> None:
         """Keep a market's state; its inputs so far are in it."""
         encode = msgspec.msgpack.encode
-        self._begin()
-        self._db.execute(
+        self._note(
             "INSERT OR REPLACE INTO markets VALUES (?, ?, ?, ?)",
-            (mkt.fqme, encode(mkt), encode(SavedRules.of(rules)), encode(state)),
+            mkt.fqme,
+            encode(mkt),
+            encode(SavedRules.of(rules)),
+            encode(state),
         )
-        self._db.execute("DELETE FROM inputs WHERE fqme = ?", (mkt.fqme,))
+        self._note("DELETE FROM inputs WHERE fqme = ?", mkt.fqme)
 
-    @_mapped
     def drop(self, fqme: str) -> None:
         """Forget a market in which no order lives; those that are over are kept."""
-        self._begin()
-        self._db.execute("DELETE FROM markets WHERE fqme = ?", (fqme,))
-        self._db.execute("DELETE FROM inputs WHERE fqme = ?", (fqme,))
+        self._note("DELETE FROM markets WHERE fqme = ?", fqme)
+        self._note("DELETE FROM inputs WHERE fqme = ?", fqme)
 
-    @_mapped
     def note_ended(self, order: EndedOrder) -> None:
         """Note an order that is over; it counts with the next `commit`."""
         encode = msgspec.msgpack.encode
-        self._begin()
-        self._db.execute(
+        self._ended[order.asked.oid] = order
+        self._note(
             "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?)",
-            (order.asked.oid, order.fqme, encode(order.asked), encode(order.status)),
+            order.asked.oid,
+            order.fqme,
+            encode(order.asked),
+            encode(order.status),
         )
 
-    @_mapped
+    def _note(self, statement: str, *values: Any) -> None:
+        self._noted.append((statement, values))
+
     def commit(self) -> None:
         """Let what was noted count."""
-        if self._db.in_transaction:
-            self._db.execute("COMMIT")
+        self.write(self.take())
+
+    def take(self) -> Batch:
+        """Return what was noted, to be written; what was taken before is by now."""
+        noted, self._noted = self._noted, []
+        self._ended, self._ended_before = {}, self._ended
+        return noted
+
+    @_mapped
+    def write(self, batch: Batch) -> None:
+        """Let a batch count, all of it; after an error open the store anew."""
+        if not batch:
+            return
+        self._is_whole = False
+        self._db.execute("BEGIN IMMEDIATE")
+        for statement, values in batch:
+            self._db.execute(statement, values)
+        self._db.execute("COMMIT")
+        self._is_whole = True
 
     @_mapped
     def markets(self) -> list[Saved]:
         """Return the markets that were kept."""
-        rows = self._db.execute("SELECT mkt, rules, state FROM markets").fetchall()
+        rows = self._reader.execute("SELECT mkt, rules, state FROM markets").fetchall()
         decode = msgspec.msgpack.decode
         return [
             Saved(
@@ -215,7 +252,7 @@ class PaperStore:
         return list(self._iter_inputs(fqme))
 
     def _iter_inputs(self, fqme: str) -> Iterator[tuple[str, int, Any]]:
-        rows = self._db.execute(
+        rows = self._reader.execute(
             "SELECT method, time_ns, told FROM inputs WHERE fqme = ? ORDER BY serial",
             (fqme,),
         )
@@ -227,7 +264,10 @@ class PaperStore:
     @_mapped
     def ended(self, oid: str) -> EndedOrder | None:
         """Return an order that is over, None if it isn't, or isn't known."""
-        row = self._db.execute(
+        noted = self._ended.get(oid) or self._ended_before.get(oid)
+        if noted is not None:
+            return noted
+        row = self._reader.execute(
             "SELECT fqme, asked, status FROM ended WHERE oid = ?", (oid,)
         ).fetchone()
         if row is None:
@@ -240,12 +280,14 @@ class PaperStore:
         )
 
     def close(self) -> None:
-        """Let what was noted count, and let go of the file."""
+        """Let what was noted count, unless what was before it doesn't; let go."""
         try:
-            self.commit()
+            if self._is_whole:
+                self.commit()
         finally:
-            self._db.close()
+            self.drop_all()
 
-    def _begin(self) -> None:
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
+    def drop_all(self) -> None:
+        """Let go of the file; what was noted and not written is lost."""
+        self._reader.close()
+        self._db.close()

@@ -155,8 +155,9 @@ async def test_fills_wait_while_the_disk_is_full(monkeypatch):
 
 
 async def test_a_dialog_that_is_lost_or_stuck_stops_nothing(
-    monkeypatch, autojump_clock
+    monkeypatch,
 ):
+    monkeypatch.setattr(_paper_engine, "_SEND_DEADLINE_S", 0.05)
     async with open_engine(sim) as engine:
         engine.nursery.start_soon(engine.run)
         desk = seat(engine, monkeypatch)

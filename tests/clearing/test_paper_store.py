@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from piker.clearing import PaperMarket, PaperRules
 from piker.clearing._paper_desk import Desk
 from piker.clearing._paper_store import VERSION, EndedOrder, PaperStore
-from piker.errors import StoreDamaged, StoreError, StoreTooNew
+from piker.errors import StoreDamaged, StoreFull, StoreTooNew
 from piker.msgs import BrokerdFill, BrokerdStatus
 from tests.clearing._paper import MKT, MS, order
 from tests.clearing.test_match_model import Play, scripts
@@ -30,7 +30,7 @@ class Place:
         self.path = path
         self.told: list = []
         self.lost: list = []
-        self.is_dying = False
+        self.is_dying = ""
         self.position = Decimal(0)
         self.store = PaperStore(path)
         self.desk = self._new()
@@ -40,6 +40,9 @@ class Place:
         return Desk(MKT.fqme, RULES, self.store, self._hear, lambda _: self.position)
 
     def _hear(self, answers) -> None:
+        if self.is_dying == "early":
+            raise Dead
+        self.store.commit()
         if self.is_dying:
             self.lost = answers
             raise Dead
@@ -47,8 +50,8 @@ class Place:
 
     def kill(self) -> None:
         """Another process opens what is on disk; what wasn't committed is gone."""
-        self.is_dying = False
-        self.store._db.close()  # rolls back
+        self.is_dying = ""
+        self.store.drop_all()
         self.store = PaperStore(self.path)
         self.desk = self._new()
         self.position = self.held()
@@ -109,7 +112,7 @@ class Place:
 @given(
     script=scripts,
     kills=st.sets(st.integers(0, 120), max_size=4),
-    deaths=st.sets(st.integers(0, 120), max_size=30),
+    deaths=st.sets(st.integers(-120, 120), max_size=30),
     inputs_max=st.sampled_from([3, 20, 5000]),
 )
 def test_a_kill_at_any_time_forgets_nothing_that_was_told(
@@ -120,12 +123,12 @@ def test_a_kill_at_any_time_forgets_nothing_that_was_told(
         patch.setattr("piker.clearing._paper_desk._INPUTS_MAX", inputs_max)
         for i, (method, args) in enumerate(Play(RULES).inputs(script)):
             now_ns, *told = args
-            place.is_dying = i in deaths
+            place.is_dying = "late" if i in deaths else "early" if -i in deaths else ""
             try:
                 place.desk._input(method, *(told or [None]), now_ns)
             except Dead:
                 kills = kills | {i}
-            place.is_dying = False
+            place.is_dying = ""
             if i in kills:
                 place.kill()
                 place.check()
@@ -200,8 +203,14 @@ def test_a_row_that_is_no_order_is_damage(tmp_path):
 def test_a_full_disk_is_said(tmp_path):
     store = PaperStore(tmp_path / "state" / "sim.sqlite")
     store._db.execute("PRAGMA max_page_count = 10")
-    with pytest.raises(StoreError, match="full"):
+    with pytest.raises(StoreFull, match="full"):
         for i in range(1000):
             store.note_ended(ended(f"o{i}"))
             store.commit()
-    store._db.close()
+    store._db.execute("PRAGMA max_page_count = 1000")
+    store.note_ended(ended("later"))
+    store.close()
+    again = PaperStore(store.path)
+    assert again.ended("o0") is not None
+    assert again.ended("later") is None, "it might come of what isn't there"
+    again.close()
