@@ -5,8 +5,8 @@ the store after each death: it verifies, and all of it is there at the end
 the store at the end: each bar that the venue has, once, exactly
 
 python -m benchmarks.faults --kills 50
-python -m benchmarks.faults clearing --kills 100   daemons killed under orders: what was
-                                                   promised is there, see _clearing_faults
+python -m benchmarks.faults clearing --kills 100
+    daemons killed under orders: what was promised is there, see _clearing_faults
 """
 
 from __future__ import annotations

@@ -270,3 +270,18 @@ def is_endpoint(thing: object) -> bool:
 def test_every_kind_has_a_spawner(kind):
     module, _, name = SPAWNERS[kind].partition(":")
     assert inspect.iscoroutinefunction(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("package", ["accounting", "brokers", "storage", "tsp"])
+def test_types_are_learnt_before_threads_decode_them(package):
+    """Else msgspec crashes where two threads have it learn the same type at once."""
+    found = [
+        f"{path}:{node.lineno}"
+        for path in sorted((PACKAGE / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "decode"
+        and any(word.arg == "type" for word in node.keywords)
+    ]
+    assert not found

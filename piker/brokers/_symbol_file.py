@@ -69,6 +69,11 @@ class _Head(msgspec.Struct):
     version: int = 0
 
 
+# Made here, before any thread decodes: see the gotcha "datad was killed by signal 11".
+_HEADS: Final = msgspec.msgpack.Decoder(_Head)
+_FILES: Final = msgspec.msgpack.Decoder(SymbolFile)
+
+
 def symbols_path(broker: str, key: str) -> Path:
     """Return where the markets of *broker* are kept; each *key* has its own file."""
     mark = f"-{blake2b(key.encode(), digest_size=6).hexdigest()}" if key else ""
@@ -82,9 +87,9 @@ def read_symbols(broker: str, key: str) -> SymbolFile | None:
         make_private(path.parent)
         raw = path.read_bytes()
         # a file of another version needn't have the fields of this one
-        if msgspec.msgpack.decode(raw, type=_Head).version != VERSION:
+        if _HEADS.decode(raw).version != VERSION:
             return None
-        found = msgspec.msgpack.decode(raw, type=SymbolFile)
+        found = _FILES.decode(raw)
     except FileNotFoundError:
         return None
     except (OSError, ConfigError, msgspec.MsgspecError, ValueError) as err:

@@ -76,6 +76,12 @@ class _Sealed(msgspec.Struct):
     manifest: msgspec.Raw
 
 
+# Made here: msgspec learns a type when it is first decoded, and crashes the process
+# where two threads have it learn the same one at once.
+_SEALED: Final = msgspec.json.Decoder(_Sealed)
+_MANIFESTS: Final = msgspec.json.Decoder(Manifest)
+
+
 def _digest(version: int, body: bytes) -> str:
     return blake2b(b"%d %s" % (version, body), digest_size=16).hexdigest()
 
@@ -94,12 +100,12 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        sealed = msgspec.json.decode(raw, type=_Sealed)
+        sealed = _SEALED.decode(raw)
         body = bytes(sealed.manifest)
         if sealed.digest != _digest(sealed.version, body):
             raise StoreDamaged(f"{path} isn't as it was written")
         if sealed.version <= VERSION:
-            return msgspec.json.decode(body, type=Manifest)
+            return _MANIFESTS.decode(body)
     except (msgspec.MsgspecError, ValueError) as err:
         raise StoreDamaged(f"{path} can't be read: {err}") from None
     raise StoreTooNew(
