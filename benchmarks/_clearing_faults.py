@@ -31,7 +31,7 @@ from piker.clearing import (
     new_oid,
     open_ems,
 )
-from piker.clearing._journal import journal_path, verify, view_journal
+from piker.clearing._journal import journal_path, verify_journal, view_journal
 from piker.data import Feed, open_feed
 from piker.errors import OrderRefused, OrderUnknown, PikerError
 from piker.msgs import ServiceInfo
@@ -318,7 +318,7 @@ def _compare(
     outcome.orders, outcome.fills = len(stream.acked), len(ledger.txns)
     outcome.fired = len(stream.fired)
     outcome.reported = len(stream.reported)
-    verify(journal_path())
+    verify_journal(journal_path())
     with view_journal(journal_path()) as journal:
         for oid, order in stream.acked.items():
             dialog = journal.get(oid)

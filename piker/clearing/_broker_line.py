@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -90,13 +90,14 @@ class BrokerLine:
         self._wake.set()
 
     async def _send_all(self, stream: MsgStream[BrokerdMsg]) -> None:
-        while True:
-            while self._out:
-                batch, self._out = self._out, []
-                for request in batch:
-                    await stream.send(request)
-            await self._wake.wait()
-            self._wake = trio.Event()
+        with suppress(TransportClosed):  # who receives is told why
+            while True:
+                while self._out:
+                    batch, self._out = self._out, []
+                    for request in batch:
+                        await stream.send(request)
+                await self._wake.wait()
+                self._wake = trio.Event()
 
     # -- its life -------------------------------------------------------------
 

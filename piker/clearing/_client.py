@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -213,13 +213,14 @@ class OrderClient:
     async def _send_all(self, stream: MsgStream[EmsMsg]) -> None:
         """Send what isn't answered, then what comes."""
         self._out = [asked.msg for asked in self._asked.values()]
-        while True:
-            while self._out:
-                batch, self._out = self._out, []
-                for msg in batch:
-                    await stream.send(msg)
-            await self._wake.wait()
-            self._wake = trio.Event()
+        with suppress(TransportClosed):  # who receives is told why
+            while True:
+                while self._out:
+                    batch, self._out = self._out, []
+                    for msg in batch:
+                        await stream.send(msg)
+                await self._wake.wait()
+                self._wake = trio.Event()
 
     def _take(self, msg: EmsMsg) -> None:
         match msg:
@@ -362,7 +363,20 @@ async def open_ems(
     if mode not in ("paper", "live"):
         raise UsageError(f"a mode is paper or live, got {mode!r}")
     client = OrderClient(_seq=after_seq)
-    async with collapse_eg(), trio.open_nursery() as tasks:
-        await tasks.start(client.run, fqme, mode)
-        yield client, client.trades, client.positions, client.accounts, client.dialogs
-        tasks.cancel_scope.cancel()
+    is_over = False
+    try:
+        async with collapse_eg(), trio.open_nursery() as tasks:
+            await tasks.start(client.run, fqme, mode)
+            yield (
+                client,
+                client.trades,
+                client.positions,
+                client.accounts,
+                client.dialogs,
+            )
+            is_over = True
+            tasks.cancel_scope.cancel()
+    except PikerError as err:
+        if not is_over:
+            raise
+        log.info("emsd was lost just as its client left: %s", err)

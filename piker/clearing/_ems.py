@@ -22,7 +22,7 @@ from piker.brokers import check_broker, get_brokermod, maybe_spawn_brokerd
 from piker.data import get_eps
 from piker.errors import PikerError, ServiceError, TransportClosed, UsageError
 from piker.log import get_logger
-from piker.msgs import BrokerdMsg, DialogInit, EmsState, Fqme
+from piker.msgs import BrokerdMsg, DialogInit, EmsMsg, EmsState, Fqme
 from piker.service import (
     MsgStream,
     Portal,
@@ -35,8 +35,10 @@ from piker.service import (
 from ._broker_line import BrokerLine, OpenDialog
 from ._dialog import Dialog
 from ._fanout import Fanout
+from ._farewell import left_text, notice_of
 from ._fates import dest_of
 from ._journal import Journal, journal_path, open_journal
+from ._notify import Notifier, open_notifier
 from ._router import Outlets, Router
 from ._watch import Watch
 
@@ -125,6 +127,7 @@ class Ems:
     journal: Journal
     nursery: trio.Nursery
     conf: config.Config
+    notifier: Notifier
     router: Router = field(init=False)
     fanout: Fanout = field(init=False)
     watches: dict[str, Watch] = field(default_factory=dict)
@@ -136,7 +139,7 @@ class Ems:
         self.fanout = Fanout(self.journal)
         self.router = Router(
             self.journal,
-            Outlets(request=self._request, tell=self.fanout.tell),
+            Outlets(request=self._request, tell=self._tell),
             self.conf.clearing,
             self.conf.risk,
         )
@@ -147,6 +150,12 @@ class Ems:
         line = self.lines.get(dest_of(dialog.order))
         if line is not None:
             line.request(dialog, what)
+
+    def _tell(self, msg: EmsMsg) -> None:
+        notice = notice_of(msg, self._told)
+        if notice is not None:
+            self.notifier.tell(*notice)
+        self.fanout.tell(msg)
 
     # -- markets and lines ----------------------------------------------------
 
@@ -221,8 +230,8 @@ class Ems:
             told.down,
             told.unwatched,
         ):
+            self._tell(now)
             self._told = now
-            self.fanout.tell(now)
 
     def doing(self) -> str:
         """Return in a few words what there is, for `piker services`."""
@@ -282,16 +291,20 @@ async def open_ems_here() -> AsyncIterator[Ems]:
         try:
             async with (
                 open_services(kinds=frozenset({"paperboi"})),
+                open_notifier(conf.clearing.notify) as notifier,
                 collapse_eg(),
                 trio.open_nursery() as nursery,
             ):
-                ems = Ems(journal, nursery, conf)
+                ems = Ems(journal, nursery, conf, notifier)
                 nursery.start_soon(ems.fanout.run)
                 nursery.start_soon(ems.hold_tree)
                 nursery.start_soon(ems.keep_journal)
                 ems.resume_orders()
                 _ems, _had_ems = ems, True
                 yield ems
+                left = left_text(list(ems.router.dialogs.values()))
+                if left:
+                    log.warning("ending: %s", left)
                 nursery.cancel_scope.cancel()
         finally:
             _ems = None

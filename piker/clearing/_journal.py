@@ -350,7 +350,7 @@ def count_live(path: Path) -> int:
         raise _damaged(path, err) from None
 
 
-def verify(path: Path) -> dict[str, int]:
+def verify_journal(path: Path) -> dict[str, int]:
     """Read all of the journal at *path* and return how much there is of what.
 
     Raises: JournalTooNew; JournalDamaged: a page, or an order, can't be read.

@@ -108,6 +108,25 @@ def check_secrets() -> Check:
     return Check(name="secrets", detail=f"{path}, closed to others")
 
 
+def check_orders() -> Check:
+    """Read the whole order journal, whether emsd runs or not."""
+    from piker.clearing import is_in_memory, journal_path, verify_journal
+
+    path = journal_path()
+    try:
+        found = verify_journal(path)
+    except PikerError as err:
+        advice = "orders in it can't be looked after until it is moved away or mended"
+        return Check(name="orders", ok=False, detail=str(err), advice=advice)
+    detail = f"{found['live']} live, {found['ended']} ended lately"
+    if not path.exists():
+        return Check(name="orders", detail="none yet")
+    if is_in_memory(path):
+        advice = f"a power cut empties {path.parent}: name another state folder"
+        return Check(name="orders", detail=detail, advice=advice)
+    return Check(name="orders", detail=detail)
+
+
 def check_folders() -> list[Check]:
     """Look at room and rights in the folders of state and cache."""
     return [

@@ -56,6 +56,7 @@ def run_checks(options: Options) -> list[Check]:
         _checks.check_config(),
         _checks.check_secrets(),
         *_checks.check_folders(),
+        _checks.check_orders(),
         _checks.check_shm(),
         _checks.check_stale_shm(),
         _checks.check_stale_runtime(),

@@ -107,8 +107,23 @@ def _run(
         why = trio.run(main)
     except KeyboardInterrupt:
         say("pikerd ended: Ctrl-C")
+        _say_left()
         raise
     say(f"pikerd ended: {why}")
+    _say_left()
+
+
+def _say_left() -> None:
+    """Say which orders nobody looks after now."""
+    from piker.clearing import orders_left
+    from piker.errors import PikerError
+
+    try:
+        left = orders_left()
+    except PikerError as err:
+        left = str(err)
+    if left:
+        say(f"until pikerd runs again: {left}")
 
 
 def main() -> None:

@@ -66,6 +66,15 @@ async def start_at_boot() -> None:
                 log.error("%s is wanted at boot and can't be had: %s", name, err)  # noqa: TRY400
 
 
+async def run_beside(source: str) -> None:
+    """Run one of `BESIDE`; what it fails with is said, no more."""
+    module, _, function = source.partition(":")
+    try:
+        await getattr(importlib.import_module(module), function)()
+    except PikerError as err:
+        log.error("%s ended: %s", source, err)  # noqa: TRY400
+
+
 async def find_or_spawn_here(name: str, spawn_args: dict[str, Any]) -> Found:
     """Find or start *name* under this process's own ``Services``.
 

@@ -34,11 +34,11 @@ from piker.log import get_logger
 
 from . import _tractor as tr
 from ._address import address_file, holder_pid, running_info, unanswered
-from ._daemon import load_spawners, start_at_boot
+from ._daemon import load_spawners, run_beside, start_at_boot
 from ._mngr import Services, has_services, open_services
 from ._pikerd import Pikerd, current_pikerd, maybe_pikerd, set_pikerd
 from ._policy import Policy
-from ._spec import PIKERD_MODULES
+from ._spec import BESIDE, PIKERD_MODULES
 from ._tree import Tree, open_tree
 
 log = get_logger(__name__)
@@ -128,6 +128,8 @@ async def _serve(
                 if idle_exit_s is not None:
                     services.service_n.start_soon(pikerd.end_when_idle, idle_exit_s)
                 services.service_n.start_soon(start_at_boot)
+                for source in BESIDE:
+                    services.service_n.start_soon(run_beside, source)
                 yield services
         finally:
             set_pikerd(None)

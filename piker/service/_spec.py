@@ -19,6 +19,9 @@ SPAWNERS: Final[dict[str, str]] = {
 #: ``module:function`` that return the daemons pikerd starts when it comes up, by name.
 AT_BOOT: Final[tuple[str, ...]] = ("piker.clearing._daemon:wanted_at_boot",)
 
+#: ``module:function`` of tasks that pikerd runs beside its supervision.
+BESIDE: Final[tuple[str, ...]] = ("piker.clearing._farewell:watch_over",)
+
 #: What pikerd itself lets others call.
 PIKERD_MODULES: Final[tuple[str, ...]] = ("piker.service._rpc",)
 

@@ -19,7 +19,7 @@ from piker.clearing import (
     Status,
     maybe_spawn_emsd,
 )
-from piker.clearing._journal import count_live, journal_path, verify
+from piker.clearing._journal import count_live, journal_path, verify_journal
 from piker.clearing._rpc import halt_trading, resume_trading
 from piker.errors import OrderRefused, PikerError, UsageError
 from piker.service import call_endpoint, current_pikerd
@@ -194,7 +194,7 @@ async def test_orders_wait_for_the_next_pikerd(open_test_pikerd):
                 await me.client.cancel(one.oid)
             await me.until(resp="canceled", oid=rests.oid)
         assert count_live(journal_path()) == 0
-        assert verify(journal_path())["ended"] == 2
+        assert verify_journal(journal_path())["ended"] == 2
 
 
 async def test_trading_is_halted_and_resumed(open_test_pikerd):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from piker.clearing._dialog import Dialog
-from piker.clearing._journal import Journal, count_live, open_journal, verify
+from piker.clearing._journal import Journal, count_live, open_journal, verify_journal
 from piker.errors import (
     JournalBusy,
     JournalDamaged,
@@ -53,7 +53,7 @@ def test_what_was_written_is_there(path):
         assert [one.seq for one in journal.tells_since(2)] == []
         assert journal.note("seen/x", int, 0) == 7
         assert journal.note("seen/y", int, 3) == 3
-    assert verify(path) == {"live": 1, "ended": 1, "told": 2}
+    assert verify_journal(path) == {"live": 1, "ended": 1, "told": 2}
 
 
 def test_a_reader_sees_what_is_written_while_it_is_open(path):
@@ -62,7 +62,7 @@ def test_a_reader_sees_what_is_written_while_it_is_open(path):
         assert count_live(path) == 1
         journal.write([dialog(state="canceled")])
         assert count_live(path) == 0
-        assert verify(path)["ended"] == 1
+        assert verify_journal(path)["ended"] == 1
 
 
 def test_a_half_written_change_is_none(path, monkeypatch):
@@ -117,7 +117,7 @@ def test_a_later_pikers_is_left_alone(path):
     db.execute("PRAGMA user_version = 2")
     db.close()
     before = path.read_bytes()
-    for use in (opened, count_live, verify):
+    for use in (opened, count_live, verify_journal):
         with pytest.raises(JournalTooNew, match="layout 2"):
             use(path)
     assert path.read_bytes() == before
@@ -141,7 +141,7 @@ def test_what_is_not_ours_or_is_damaged_is_said_and_kept(path, where):
         raw[where : where + 64] = os.urandom(64)
     path.write_bytes(raw)
     with pytest.raises(JournalDamaged, match="can't be read"):
-        verify(path)
+        verify_journal(path)
     assert path.read_bytes() == raw
 
 
@@ -212,4 +212,4 @@ with open_journal(Path(sys.argv[1])) as journal:
         assert {f"o{i}" for i in range(last + 1)} <= found
         assert len(found) <= last + 2
         assert journal.seq in (last + 1, last + 2)
-    assert verify(path)["live"] == len(found)
+    assert verify_journal(path)["live"] == len(found)
