@@ -14,6 +14,7 @@ from piker.types import Struct
 
 from ._layout import (
     DAMAGED,
+    MANIFEST,
     bars_folder,
     gone_name,
     read_file,
@@ -57,7 +58,8 @@ class StoreInfo(Struct, frozen=True, kw_only=True):
 def stored_span(fqme: str, period_s: int) -> tuple[int, int]:
     """Return from where to where bars are stored: open of the first, end of the last.
 
-    Both are 0 if there is none; epoch s. What can't be read of them counts too.
+    Both are 0 if there is none; epoch s. What can't be read of them counts too, and
+    what was set aside.
 
     Raises: BadFqme; StoreTooNew; StoreDamaged if the manifest can't be read;
       StoreError if nothing is stored.
@@ -68,6 +70,8 @@ def stored_span(fqme: str, period_s: int) -> tuple[int, int]:
     manifest = _manifest_in(folder)
     parts = manifest.parts.values()
     times = [at for part in parts for at in (part.first_s, part.last_s)]
+    for first_s, end_s in manifest.lost:
+        times += [first_s, end_s - period_s]
     with suppress(StoreDamaged):  # of the tail: the months tell enough
         content = _content(folder)
         times += [content["first_s"], content["last_s"]] if content["bars"] else []
@@ -116,7 +120,11 @@ def _content(folder: Path) -> dict[str, int]:
 
 
 def _manifest_in(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
+    try:
+        manifest = read_manifest(folder)
+    except OSError as err:
+        why = err.strerror or err
+        raise StoreError(f"{folder / MANIFEST} can't be read now: {why}") from None
     if manifest is None:
         said = without_manifest(folder) or [f"{folder} holds no bars"]
         raise StoreDamaged(said[0])
@@ -140,10 +148,10 @@ def verify(
         raise nothing_stored(fqme, period_s)
     manifest = _manifest_in(folder)
     faults = []
-    for done, (month, part) in enumerate(sorted(manifest.parts.items())):
+    for done, (_, part) in enumerate(sorted(manifest.parts.items())):
         progress(done / (len(manifest.parts) + 1))
         try:
-            fault = check_part(folder, month, part)
+            fault = check_part(folder, part, period_s)
         except FileNotFoundError:
             if manifest != _manifest_in(folder):  # it was folded just now
                 return verify(fqme, period_s, progress)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from piker.errors import StoreDamaged, StoreError
 from piker.files import sync_folder
 from piker.log import get_logger
+from piker.tsp import Span, join_spans
 
 from ._layout import (
     MANIFEST,
@@ -113,14 +114,20 @@ class Folder:
     def put_parts(self, parts: dict[str, Part], edition: str | None = None) -> None:
         """Put a manifest of these months in force, unless it is already."""
         number = max(self.manifest.number, *map(_number_of, parts.values()), 0)
+        gone = [p for m, p in self.manifest.parts.items() if m not in parts]
         changed = msgspec.structs.replace(
             self.manifest,
             number=number,
             parts=parts,
+            lost=join_spans(self.manifest.lost, map(self.span_of, gone)),
             edition=self.manifest.edition if edition is None else edition,
         )
         if changed != self.manifest:
             self.put(changed)
+
+    def span_of(self, part: Part) -> Span:
+        """Return from where to where a file has bars, epoch s."""
+        return part.first_s, part.last_s + self.manifest.period_s
 
     def next_number(self) -> int:
         """Return a number that no file has, a killed writer's included."""
@@ -156,21 +163,29 @@ class Folder:
     # -- months -------------------------------------------------------------------
 
     def read_month(
-        self, month: str, part: Part
+        self, month: str, part: Part, *, is_doubted: bool = False
     ) -> tuple[NDArray[np.void], Part] | None:
         """Return a month's bars and the entry of their file, None if all are lost.
 
+        Args:
+          month: its name.
+          part: its entry.
+          is_doubted: whether what a sound file holds is looked at, too: it may be of
+            somebody else, taken up where there was no manifest.
+
         Raises: OSError if it can't be read now.
         """
-        return self._first_sound([part, *self._copies(month, part)])
+        return self._first_sound([part, *self._copies(month, part)], is_doubted)
 
     def _first_sound(
-        self, files: Iterable[Part | str]
+        self, files: Iterable[Part | str], is_doubted: bool = False
     ) -> tuple[NDArray[np.void], Part] | None:
         """Return what is in the first file that can be read; lose those before."""
+        period_s = self.manifest.period_s
         for told in files:
+            is_new = is_doubted or isinstance(told, str)
             try:
-                frame, found = read_whole(self.path, told)
+                frame, found = read_whole(self.path, told, period_s if is_new else None)
             except (FileNotFoundError, StoreDamaged) as err:
                 name = told if isinstance(told, str) else told.file
                 self.lose(self.path / name, str(err))
@@ -258,7 +273,8 @@ class Folder:
         for path in found:
             if named := PART.match(path.name):
                 try:
-                    parts[named[1]] = read_whole(self.path, path.name)[1]
+                    found_part = read_whole(self.path, path.name, period_s)[1]
+                    parts[named[1]] = found_part
                 except StoreDamaged as err:
                     self.lose(path, str(err))
         number = max((number_of(path.name) for path in found), default=0) + 1

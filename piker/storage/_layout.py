@@ -27,7 +27,7 @@ from typing import Final
 import numpy as np
 
 from piker import config
-from piker.errors import StoreDamaged, StoreError
+from piker.errors import BadFqme, StoreDamaged, StoreError
 from piker.files import put_whole, sync_folder
 from piker.msgs import Fqme
 from piker.tsp import Ints
@@ -62,9 +62,10 @@ def stored_folders() -> list[tuple[str, int, Path]]:
     """Return market, period in seconds and folder of all that is stored, sorted."""
     found = []
     for path in store_root().glob("*/*/*"):
-        period = _PERIOD.match(path.name)
-        if period and path.is_dir():
-            found.append((path.parent.name, int(period[1]), path))
+        period, fqme = _PERIOD.match(path.name), path.parent.name
+        with suppress(BadFqme, StoreError):  # a folder of somebody else's
+            if period and path == bars_folder(fqme, int(period[1])) and path.is_dir():
+                found.append((fqme, int(period[1]), path))
     return sorted(found)
 
 

@@ -10,7 +10,6 @@ every version: what no longer fits it is not believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -24,7 +23,9 @@ from piker.types import Struct
 from ._layout import MANIFEST, read_file
 
 #: Of the form of the folder; one with a higher number is left alone.
-VERSION: Final = 1
+VERSION: Final = 2
+#: Fields that a manifest of the form before can't have: only with them it is of this.
+_NEW_FIELDS: Final = ("doubts", "lost")
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -47,7 +48,7 @@ class Part(Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Manifest(Struct, frozen=True, kw_only=True):
+class Manifest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What counts.
 
     Attributes:
@@ -59,6 +60,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
       parts: by month, e.g. ``2024-08``.
       empty: spans, (first, end) in epoch s, of which the venue has said that there is
         nothing; disjoint, ascending.
+      doubts: spans, likewise, of bars that may lack a trade: to be asked for again.
+      lost: spans, likewise, of the files that were damaged and set aside.
     """
 
     fqme: str
@@ -68,6 +71,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     parts: dict[str, Part] = msgspec.field(default_factory=dict)
     empty: tuple[tuple[int, int], ...] = ()
     edition: str = ""
+    doubts: tuple[tuple[int, int], ...] = ()
+    lost: tuple[tuple[int, int], ...] = ()
 
 
 class _Sealed(msgspec.Struct):
@@ -116,7 +121,8 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put *manifest* in force."""
-    raw = seal(msgspec.json.encode(manifest))
+    is_new = any(getattr(manifest, name) for name in _NEW_FIELDS)
+    raw = seal(msgspec.json.encode(manifest), VERSION if is_new else 1)
     put_whole(folder / MANIFEST, raw, durable=True)
 
 
@@ -128,16 +134,3 @@ def seal(body: bytes, version: int = VERSION) -> bytes:
         digest.encode(),
         body,
     )
-
-
-def add_spans(
-    spans: tuple[tuple[int, int], ...], more: Iterable[tuple[int, int]]
-) -> tuple[tuple[int, int], ...]:
-    """Return *spans* and *more*, those that touch joined; disjoint, ascending."""
-    joined: list[tuple[int, int]] = []
-    for first, end in sorted([*spans, *more]):
-        if joined and first <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        elif end > first:
-            joined.append((first, end))
-    return tuple(joined)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from piker.errors import StoreDamaged
 from piker.files import put_whole
-from piker.tsp import OHLCV
+from piker.tsp import OHLCV, find_fault
 
-from ._layout import read_file
+from ._layout import PART, read_file
 from ._manifest import Part
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write_part(path: Path, bars: NDArray[np.void]) -> Part:
         first_s=int(bars["time"][0]),
         last_s=int(bars["time"][-1]),
         size=len(raw),
-        digest=blake2b(raw, digest_size=16).hexdigest(),
+        digest=digest_of(raw),
     )
 
 
@@ -99,12 +99,39 @@ def _checked(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def read_whole(folder: Path, told: Part | str) -> tuple[pl.DataFrame, Part]:
+#: Files that were found as they were written: their paths and digests, and when they
+#: were changed last, which none ever is.
+_sound: Final[set[tuple[Path, str, int]]] = set()
+
+
+def check_digest(path: Path, told: Part) -> None:
+    """Raise StoreDamaged unless a file is as it was written; looks once at each.
+
+    Raises: as `read_whole`.
+    """
+    seen = (path, told.digest, path.stat().st_mtime_ns)
+    if seen in _sound:
+        return
+    raw = read_file(path)
+    if len(raw) != told.size or digest_of(raw) != told.digest:
+        raise StoreDamaged(f"{path} isn't as it was written")
+    _sound.add(seen)
+
+
+def digest_of(raw: bytes | memoryview) -> str:
+    """Return the digest of a file."""
+    return blake2b(raw, digest_size=16).hexdigest()
+
+
+def read_whole(
+    folder: Path, told: Part | str, period_s: int | None = None
+) -> tuple[pl.DataFrame, Part]:
     """Return all bars of a month's file, and its entry; it is read once.
 
     Args:
       folder: of the file.
       told: its entry, which it is to match; or just its name.
+      period_s: bar length; None: whether they can be bars of it isn't looked at.
 
     Raises:
       FileNotFoundError: it isn't there.
@@ -115,7 +142,7 @@ def read_whole(folder: Path, told: Part | str) -> tuple[pl.DataFrame, Part]:
 
     path = folder / (told if isinstance(told, str) else told.file)
     raw = read_file(path)
-    digest = blake2b(raw, digest_size=16).hexdigest()
+    digest = digest_of(raw)
     if isinstance(told, Part) and (len(raw), digest) != (told.size, told.digest):
         raise StoreDamaged(f"{path} isn't as it was written")
     try:
@@ -124,6 +151,8 @@ def read_whole(folder: Path, told: Part | str) -> tuple[pl.DataFrame, Part]:
         raise StoreDamaged(f"{path} can't be read: {first_line(err)}") from None
     if not len(frame):
         raise StoreDamaged(f"{path} holds no bar")
+    if period_s is not None:
+        _refuse_others(path, to_bars(frame), period_s)
     times = frame["time"]
     found = Part(
         file=path.name,
@@ -136,26 +165,31 @@ def read_whole(folder: Path, told: Part | str) -> tuple[pl.DataFrame, Part]:
     return frame, found
 
 
+def _refuse_others(path: Path, bars: NDArray[np.void], period_s: int) -> None:
+    """Raise StoreDamaged for bars that piker wouldn't have written there."""
+    named = PART.match(path.name)
+    months = bars["time"][[0, -1]].astype("M8[s]").astype("M8[M]").astype(str)
+    if named and set(months.tolist()) != {named[1]}:
+        raise StoreDamaged(f"{path} holds bars of other months")
+    if wrong := find_fault(bars, period_s):
+        raise StoreDamaged(f"{path} holds what can't be: {wrong}")
+
+
 def first_line(err: BaseException) -> str:
     """Return the first line of what an error says."""
     return (str(err).strip().splitlines() or [repr(err)])[0]
 
 
-def check_part(folder: Path, month: str, told: Part) -> str:
+def check_part(folder: Path, told: Part, period_s: int) -> str:
     """Return what is wrong with a month's file, compared to its entry; "" if nothing.
 
     Reads all of it. Raises FileNotFoundError.
     """
     path = folder / told.file
     try:
-        frame, found = read_whole(folder, told)
+        _, found = read_whole(folder, told, period_s)
     except FileNotFoundError:
         raise
     except (StoreDamaged, OSError) as err:
         return str(err)
-    if found != told:
-        return f"{path} holds other bars than it should"
-    bounds = frame["time"].to_numpy()[[0, -1]].astype("M8[s]").astype("M8[M]")
-    if set(bounds.astype(str).tolist()) != {month}:
-        return f"{path} holds bars of other months"
-    return ""
+    return "" if found == told else f"{path} holds other bars than it should"

@@ -21,7 +21,7 @@ from piker.tsp import OHLCV, settled
 
 from ._layout import PART, TAIL, bars_folder, files_in, month_key, months_of, read_file
 from ._manifest import Manifest, Part, read_manifest
-from ._parts import read_part
+from ._parts import check_digest, read_part
 from ._tail import TailContent, decode
 
 _TRIES: Final = 20  # a manifest is replaced seldom: so many in a row don't happen
@@ -79,7 +79,8 @@ def read_bars(
       period_s: bar length.
       start_s: epoch s of the first, from the oldest on by default.
       end_s: bars open before it, up to the newest by default.
-      newest: only so many of the newest of them.
+      newest: only so many of the newest of them: quick, since months' files aren't
+        compared with what was written.
 
     Raises: BadFqme; StoreTooNew; StoreDamaged if the manifest can't be read;
       StoreError if it can't be read now.
@@ -88,12 +89,11 @@ def read_bars(
     end = end_s if end_s is not None else _EVER_S
     folder = bars_folder(fqme, period_s)
     for _ in range(_TRIES):
-        manifest = read_manifest(folder)
-        if manifest is None:
-            return StoredBars(damaged=without_manifest(folder))
-        reader = _Reader(folder, manifest)
         try:
-            return reader.read(lowest, end, newest)
+            manifest = read_manifest(folder)
+            if manifest is None:
+                return StoredBars(damaged=without_manifest(folder))
+            return _Reader(folder, manifest).read(lowest, end, newest)
         except _Superseded:
             continue
         except OSError as err:  # of us, e.g. too many open files: not of what is stored
@@ -134,6 +134,7 @@ class _Reader:
     folder: Path
     manifest: Manifest
     damaged: list[str] = field(default_factory=list)
+    is_quick: bool = False
 
     def read(self, start_s: int, end_s: int, newest: int | None) -> StoredBars:
         """Return the bars of a span; only *newest* of them if that is told."""
@@ -147,6 +148,7 @@ class _Reader:
         ]
         pieces: list[BarColumns] = []
         left = newest if newest is not None else _EVER_S
+        self.is_quick = newest is not None  # somebody waits: all of a file isn't read
         for month in sorted({*months, *added}, key=month_key, reverse=True):
             if left <= 0:
                 break
@@ -197,6 +199,8 @@ class _Reader:
         is_whole = part.first_s >= start_s and part.last_s < end_s
         skip = max(part.rows - newest, 0) if is_whole else 0
         try:
+            if not self.is_quick:
+                check_digest(path, part)
             frame = read_part(path, skip)
         except FileNotFoundError:
             self._note_missing(path)

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from piker.errors import StoreError, StoreFull
 from piker.files import sync_folder
-from piker.tsp import find_fault, merge, settled
+from piker.tsp import Span, find_fault, join_spans, merge, settled, without
 
 from ._folder import Folder
 from ._layout import bars_folder, months_of, part_name, tail_name
-from ._manifest import add_spans
 from ._parts import write_part
 from ._tail import TailWriter, rescue_tail
 
@@ -85,6 +84,11 @@ class StoreWriter:
         return self._files.manifest.empty
 
     @property
+    def doubts(self) -> tuple[Span, ...]:
+        """Spans of bars that may lack a trade, as of `note_doubts`."""
+        return self._files.manifest.doubts
+
+    @property
     def wants_fold(self) -> bool:
         """Whether the tail has grown enough for `fold`."""
         return self._tail.records >= FOLD_BARS
@@ -116,11 +120,29 @@ class StoreWriter:
 
         Raises: as `fold`.
         """
-        manifest = self._files.manifest
-        empty = add_spans(manifest.empty, spans)
-        if empty != manifest.empty:
+        empty = join_spans(self._files.manifest.empty, spans)
+        self._note(empty=empty)
+
+    def note_doubts(self, spans: Iterable[Span]) -> None:
+        """Note durably that bars in *spans* may lack a trade.
+
+        Raises: as `fold`.
+        """
+        self._note(doubts=join_spans(self.doubts, spans))
+
+    def dispel(self, span: Span) -> None:
+        """Note durably that no bar in *span* is in doubt any more.
+
+        Raises: as `fold`.
+        """
+        left = [part for each in self.doubts for part in without(each, [span])]
+        self._note(doubts=tuple(left))
+
+    def _note(self, **changes: tuple[Span, ...]) -> None:
+        manifest = msgspec.structs.replace(self._files.manifest, **changes)
+        if manifest != self._files.manifest:
             with self._writing():
-                self._files.put(msgspec.structs.replace(manifest, empty=empty))
+                self._files.put(manifest)
 
     def fold(self) -> None:
         """Move the tail's bars into the files of their months.
@@ -139,6 +161,7 @@ class StoreWriter:
     def _fold(self, bars: NDArray[np.void]) -> None:
         number = self._files.next_number()
         parts = dict(self._files.manifest.parts)
+        lost: list[Span] = []
         made = [self.folder / tail_name(number)]
         tail = TailWriter(made[0])
         try:
@@ -146,10 +169,11 @@ class StoreWriter:
                 path = self.folder / part_name(month, number)
                 made.append(path)
                 newer = bars[rows]
-                if month in parts and (
-                    older := self._files.read_month(month, parts[month])
-                ):
-                    newer = merge(older[0], newer)
+                if month in parts:
+                    if older := self._files.read_month(month, parts[month]):
+                        newer = merge(older[0], newer)
+                    else:
+                        lost.append(self._files.span_of(parts[month]))
                 parts[month] = write_part(path, newer)
             sync_folder(self.folder)
             self._files.put(
@@ -158,6 +182,7 @@ class StoreWriter:
                     number=number,
                     tail=tail.path.name,
                     parts=parts,
+                    lost=join_spans(self._files.manifest.lost, lost),
                 )
             )
         except BaseException:
@@ -177,7 +202,7 @@ class StoreWriter:
         with self._writing():
             parts = {}
             for month, part in self._files.manifest.parts.items():
-                if found := self._files.read_month(month, part):
+                if found := self._files.read_month(month, part, is_doubted=True):
                     parts[month] = found[1]
             self._files.put_parts(parts)
 

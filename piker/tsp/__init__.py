@@ -27,7 +27,12 @@ from ._gaps import (
     settled as settled,
 )
 from ._hours import Gap as Gap, list_gaps as list_gaps
-from ._spans import Span as Span, missing_spans as missing_spans, without as without
+from ._spans import (
+    Span as Span,
+    join_spans as join_spans,
+    missing_spans as missing_spans,
+    without as without,
+)
 from ._steps import (
     Floats as Floats,
     Ints as Ints,

@@ -5,9 +5,8 @@ A span is (start, end) in epoch seconds, the end exclusive; both are whole perio
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import numpy as np
 
@@ -41,11 +40,11 @@ def missing_spans(
     before = np.concatenate(([start_s - period_s], inside))
     after = np.append(inside, end_s)
     known = list(known)
-    ends = [end_s for _, end_s in known]
+    starts, ends = [first for first, _ in known], [end for _, end in known]
     found: list[Span | None] = []
     for at in np.flatnonzero(after - before > period_s):
         run = (int(before[at]) + period_s, int(after[at]))
-        near = islice(known, bisect_right(ends, run[0]), None)
+        near = known[bisect_right(ends, run[0]) : bisect_left(starts, run[1])]
         found += [_open_part(span, period_s, calendar) for span in without(run, near)]
     return [span for span in found if span is not None]
 
@@ -63,6 +62,25 @@ def without(span: Span, known: Iterable[Span]) -> Iterator[Span]:
         start_s = stop_s
     if start_s < end_s:
         yield start_s, end_s
+
+
+def join_spans(
+    spans: Iterable[Span], more: Iterable[Span], near_s: int = 0
+) -> tuple[Span, ...]:
+    """Return *spans* and *more*, those that touch joined; disjoint, ascending.
+
+    Args:
+      spans: in any order, as *more*; those that end before they begin are left out.
+      more: see there.
+      near_s: those that lie no further apart are joined, too.
+    """
+    joined: list[Span] = []
+    for first, end in sorted([*spans, *more]):
+        if joined and first <= joined[-1][1] + near_s:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        elif end > first:
+            joined.append((first, end))
+    return tuple(joined)
 
 
 def _open_part(span: Span, period_s: int, calendar: Calendar | None) -> Span | None:

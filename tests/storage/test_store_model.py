@@ -41,9 +41,9 @@ from piker.storage import (
     stored_folders,
     verify,
 )
-from piker.storage._manifest import add_spans, read_manifest, seal
+from piker.storage._manifest import read_manifest, seal
 from piker.storage._tail import RECORD, decode, encode
-from piker.tsp import OHLCV
+from piker.tsp import OHLCV, join_spans
 
 FQME = "btcusdt.spot.sim"
 MONTH_S = 1_706_745_600  # 2024-02-01
@@ -108,7 +108,7 @@ class Store(RuleBasedStateMachine):
     @rule(first=st.integers(0, 50), length=st.integers(0, 9))
     def note_empty(self, first, length):
         self.writer.note_empty([(first, first + length)])
-        self.empty = add_spans(self.empty, [(first, first + length)])
+        self.empty = join_spans(self.empty, [(first, first + length)])
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
@@ -180,7 +180,7 @@ def test_a_changed_bit_costs_its_bar_only(bit):
 def test_spans_join(spans):
     got, model = (), set()
     for first, length in spans:
-        got = add_spans(got, [(first, first + length)])
+        got = join_spans(got, [(first, first + length)])
         model |= set(range(first, first + length))
     assert {t for first, end in got for t in range(first, end)} == model
     assert all(a[1] < b[0] for a, b in pairwise(got))
@@ -508,7 +508,7 @@ def test_a_tail_that_is_being_written_is_read_again(monkeypatch):
 
 def test_a_later_pikers_store_is_left_alone():
     _, folder = filled()
-    (folder / "manifest.json").write_bytes(seal(b'{"other":1}', version=2))
+    (folder / "manifest.json").write_bytes(seal(b'{"other":1}', version=3))
     before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
     for use in (lambda: StoreWriter(FQME, 60), lambda: read_bars(FQME, 60)):
         with pytest.raises(StoreTooNew, match="later piker"):
