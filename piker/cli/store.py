@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,20 +14,31 @@ import typer
 from ._run import options_of, run_async, say, settle
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from piker.msgs import MendProgress
     from piker.service import Addr
-    from piker.storage import StoreInfo
-    from piker.tsp import Gap
+    from piker.storage import StoredBars
 
 app = typer.Typer(invoke_without_command=True)
 
 CHUNK_BARS = 1 << 18
+CLOCK_OFF_S = 60.0
 
 Market = Annotated[str, typer.Argument(metavar="FQME", help="E.g. btcusdt.spot.sim.")]
+MAX_PERIOD_S = 366 * 86_400
 Period = Annotated[
-    int, typer.Option("--period", "-p", min=1, metavar="S", help="Bar length, seconds.")
+    int,
+    typer.Option(
+        "--period",
+        "-p",
+        min=1,
+        max=MAX_PERIOD_S,
+        metavar="S",
+        help="Bar length, seconds.",
+    ),
+]
+AnyPeriod = Annotated[
+    int | None,
+    typer.Option("--period", "-p", min=1, max=MAX_PERIOD_S, help="All by default."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
 
@@ -42,22 +53,24 @@ def store(ctx: typer.Context) -> None:
 
 @app.command()
 def ls(as_json: AsJson = False) -> None:
-    """List the markets with stored bars."""
+    """List the markets with stored bars; exit code 1 if some can't be read."""
     from piker.storage import list_stores, store_root
 
     from ._show import bare_fields, open_console, put_json
+    from ._store_tables import store_table
 
     found = list_stores()
     if as_json:
         put_json([bare_fields(info) for info in found])
-        return
-    if not found:
+    elif found:
+        open_console().print(store_table(found))
+    else:
         say(f"no bars are stored in {store_root()}")
-        return
-    open_console().print(_table(found))
-    for info in found:
-        if info.fault:
-            say(f"{info.fqme}, {info.period_s} s: {info.fault}")
+    faults = [info for info in found if info.fault]
+    for info in faults:
+        say(f"{info.fqme}, {info.period_s} s: {info.fault}")
+    if faults:
+        raise typer.Exit(1)
 
 
 @app.command(name="import")
@@ -74,32 +87,36 @@ def import_(
 
     Says on stderr what it took each column and the times for.
     """
-    from piker.storage import StoreWriter, bars_folder, read_foreign
+    from piker.storage import StoreWriter, read_foreign
 
     from ._show import put_json
+    from ._store_name import full_name, period_notes
+    from ._store_tables import at
 
-    bars_folder(fqme, period)  # a wrong name is told before a long read
+    fqme, notes = full_name(fqme)  # a wrong one is told before a long read
     found = read_foreign(file.expanduser(), period, zone)
+    _refuse_future(int(found.bars["time"][-1]))
+    found.notes += notes + period_notes(period)
     for note in found.notes:
         say(note)
     writer = StoreWriter(fqme, period)
     try:
         with _progress(f"storing {len(found.bars):,} bars") as progress:
-            for at in range(0, len(found.bars), CHUNK_BARS):
-                progress(at / len(found.bars))
-                writer.append(found.bars[at : at + CHUNK_BARS])
+            for i in range(0, len(found.bars), CHUNK_BARS):
+                progress(i / len(found.bars))
+                writer.append(found.bars[i : i + CHUNK_BARS])
                 writer.fold()
             progress(1.0)
     finally:
         writer.close()
     for fault in writer.damaged:
         say(fault)
-    first, last = (int(found.bars["time"][at]) for at in (0, -1))
+    first, last = (int(found.bars["time"][i]) for i in (0, -1))
     if as_json:
         told = {"fqme": fqme, "period_s": period, "bars": len(found.bars)}
         put_json({**told, "first_s": first, "last_s": last, "notes": found.notes})
     else:
-        say(f"stored {len(found.bars):,} bars, {_at(first)} to {_at(last)}")
+        say(f"stored {len(found.bars):,} bars, {at(first)} to {at(last)}")
 
 
 @app.command()
@@ -108,24 +125,27 @@ def export(
     file: Annotated[Path, typer.Argument(help="Ends in .csv, .parquet, .feather.")],
     period: Period,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a market's stored bars to a file; times are epoch seconds."""
     from piker.errors import StoreError, UsageError
-    from piker.storage import nothing_stored, read_bars, write_foreign
+    from piker.storage import write_foreign
+
+    from ._show import put_json
 
     path = file.expanduser()
     if path.exists() and not force:
         raise UsageError(f"{path} exists: name another file, or say --force")
-    found = read_bars(fqme, period)
-    for fault in found.damaged:
-        say(fault)
-    if not len(found):
-        raise nothing_stored(fqme, period)
+    found = _read(fqme, period)
     try:
-        write_foreign(path, found.bars())
+        with _progress(f"writing {path.name}"):
+            write_foreign(path, found.bars())
     except OSError as err:
         raise StoreError(f"can't write {path}: {err.strerror or err}") from None
     say(f"wrote {len(found):,} bars to {path}")
+    if as_json:
+        told = {"fqme": fqme, "period_s": period, "file": str(path)}
+        put_json({**told, "bars": len(found), "damaged": found.damaged})
     if found.damaged:
         raise typer.Exit(1)
 
@@ -145,21 +165,18 @@ def gaps(
     A gap is `closed` where other weeks have no bars at these hours either (stderr says
     so), else `missing`: nothing traded, or the bars are lost.
     """
-    from piker.storage import nothing_stored, read_bars
     from piker.tsp import list_gaps
 
     from ._show import open_console, put_json
+    from ._store_tables import gap_table
 
-    found = read_bars(fqme, period)
-    for fault in found.damaged:
-        say(fault)
-    if not len(found):
-        raise nothing_stored(fqme, period)
-    listed = list_gaps(found.bars(), period, None if always_open else "observed")
+    found = _read(fqme, period)
+    with _progress("comparing hours of other weeks"):
+        listed = list_gaps(found.bars(), period, None if always_open else "observed")
     if as_json:
         put_json([asdict(gap) for gap in listed])
     elif listed:
-        open_console().print(_gap_table(listed))
+        open_console().print(gap_table(listed))
     missing, lacking = sum(g.missing for g in listed), [g for g in listed if g.missing]
     say(
         f"{len(found):,} bars; {len(listed) - len(lacking)} times closed; {missing:,} "
@@ -176,9 +193,7 @@ def verify_(
     fqme: Annotated[
         str | None, typer.Argument(metavar="[FQME]", help="All by default.")
     ] = None,
-    period: Annotated[
-        int | None, typer.Option("--period", "-p", min=1, help="All by default.")
-    ] = None,
+    period: AnyPeriod = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare stored bars with what was written; exit code 1 if they differ."""
@@ -246,22 +261,27 @@ def repair_(
 @app.command(name="delete")
 def delete_(
     fqme: Market,
-    period: Annotated[
-        int | None, typer.Option("--period", "-p", min=1, help="All by default.")
-    ] = None,
+    period: AnyPeriod = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a market's stored bars."""
     from piker.storage import delete, finish_deletions
+
+    from ._show import put_json
 
     finish_deletions(fqme)
     chosen = _chosen(fqme, period)
     what = ", ".join(f"{seconds} s" for _, seconds in chosen)
     if not yes:
-        typer.confirm(f"remove the stored bars of {fqme} ({what})?", abort=True)
+        typer.confirm(
+            f"remove the stored bars of {fqme} ({what})?", abort=True, err=as_json
+        )
     for name, seconds in chosen:
         delete(name, seconds)
     say(f"removed the bars of {fqme} ({what})")
+    if as_json:
+        put_json([{"fqme": name, "period_s": seconds} for name, seconds in chosen])
 
 
 # -- helpers ------------------------------------------------------------------
@@ -283,6 +303,32 @@ def _chosen(fqme: str | None, period: int | None) -> list[tuple[str, int]]:
         raise nothing_stored(fqme, period)
     if not found:
         raise StoreError(f"no bars are stored in {store_root()}")
+    return found
+
+
+def _refuse_future(last_s: int) -> None:
+    """Raise UsageError for bars that can't be known yet."""
+    from piker.errors import UsageError
+
+    from ._store_tables import at
+
+    if last_s > time.time() + CLOCK_OFF_S:
+        raise UsageError(
+            f"the newest bar opens at {at(last_s)}, which is yet to come: is --zone "
+            "right, and this machine's clock?"
+        )
+
+
+def _read(fqme: str, period: int) -> StoredBars:
+    """Return all stored bars, at least one; say what is damaged."""
+    from piker.storage import nothing_stored, read_bars
+
+    with _progress("reading") as progress:
+        found = read_bars(fqme, period, progress=progress)
+    for fault in found.damaged:
+        say(fault)
+    if not len(found):
+        raise nothing_stored(fqme, period)
     return found
 
 
@@ -338,33 +384,3 @@ def _progress(what: str) -> Iterator[Callable[[float], None]]:
     ) as shown:
         task = shown.add_task(what, total=1.0)
         yield lambda done: shown.update(task, completed=done)
-
-
-def _at(time_s: int) -> str:
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _table(found: list[StoreInfo]) -> Table:
-    from ._show import new_table
-
-    numbers = ("period", "bars", "MiB", "bad")
-    table = new_table("market", *numbers, "from", "to", right=numbers)
-    table.columns[0].min_width = max(len(info.fqme) for info in found)
-    for info in found:
-        ends = (info.first_s, info.last_s)
-        span = [_at(t)[:10] if info.bars else "-" for t in ends]
-        cells: list[Any] = [f"{info.period_s} s", f"{info.bars:,}"]
-        cells += [f"{info.size / 2**20:.1f}", str(info.damaged) if info.damaged else ""]
-        table.add_row(info.fqme, *cells, *span)
-    return table
-
-
-def _gap_table(listed: list[Gap]) -> Table:
-    from ._show import new_table
-
-    numbers = ("periods", "missing")
-    table = new_table("from (UTC)", "to", *numbers, "kind", right=numbers)
-    for gap in listed:
-        span = (_at(gap.start_s), _at(gap.end_s))
-        table.add_row(*span, str(gap.periods), str(gap.missing), gap.kind)
-    return table

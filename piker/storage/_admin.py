@@ -147,7 +147,8 @@ def verify(
     if not folder.is_dir():
         raise nothing_stored(fqme, period_s)
     manifest = _manifest_in(folder)
-    faults = []
+    faults: list[str] = []
+    bad: list[str] = []
     for done, (_, part) in enumerate(sorted(manifest.parts.items())):
         progress(done / (len(manifest.parts) + 1))
         try:
@@ -158,9 +159,9 @@ def verify(
             fault = f"{folder / part.file} is missing"
         if fault:
             faults.append(fault)
-    for fault in read_bars(fqme, period_s, newest=1).damaged:
-        if fault not in faults:
-            faults.append(fault)
+            bad.append(str(folder / part.file))
+    of_tail = read_bars(fqme, period_s, newest=1).damaged
+    faults += [each for each in of_tail if not any(path in each for path in bad)]
     progress(1.0)
     return faults
 
@@ -220,7 +221,10 @@ def _open_stored(fqme: str, period_s: int) -> StoreWriter:
 def nothing_stored(fqme: str, period_s: int | None = None) -> StoreError:
     """Return the error that a market has no stored bars, with those it has."""
     name = str(Fqme.parse(fqme))
-    periods = [f"{p} s" for known, p, _ in stored_folders() if known == name]
+    found = [p for known, p, _ in stored_folders() if known == name]
+    if period_s in found:
+        return StoreError(f"no {period_s} s bar of {name!r} is stored that can be read")
+    periods = [f"{p} s" for p in found]
     what = f"no {period_s} s bars" if period_s else "no bars"
     known = f", only {', '.join(periods)}" if periods else ""
     return StoreError(f"{what} of {name!r} are stored{known}; see `piker store ls`")

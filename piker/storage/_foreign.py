@@ -49,6 +49,11 @@ ENDINGS: Final = {
 #: Units of times since the epoch, up to which size; years to 5138 in each.
 _UNITS: Final = ((1e11, "s", 1), (1e14, "ms", 10**3), (1e17, "us", 10**6))
 _NS: Final = (9.2e18, "ns", 10**9)
+_PER_S: Final = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+#: Of times in words: 64 bits of ns hold no others.
+_YEARS: Final = (1678, 2261)
+#: From here on a double leaves whole numbers out.
+_TOO_MANY: Final = 2.0**53
 #: Times in words are year first: 01/02/2024 is January to some and February to others.
 _YEAR_FIRST: Final = r"^\d{4}-\d\d-\d\d"
 _OFFSET: Final = r"\d\d:\d\d.*(Z|[+-]\d\d:?\d\d)$"
@@ -165,11 +170,14 @@ def _refuse_gaps_in(frame: pl.DataFrame, columns: Iterable[str]) -> None:
 
 
 def _numbers(column: pl.Series, name: str) -> NDArray[Any]:
+    import polars as pl
+
     if not column.dtype.is_numeric():
+        sample = " ".join(repr(column[0]).split())
         raise StoreError(
-            f"column {name!r} holds no numbers but {column.dtype}, e.g. {column[0]!r}"
+            f"column {name!r} holds no numbers but {column.dtype}, e.g. {sample}"
         )
-    return column.to_numpy()
+    return column.cast(pl.Float64).to_numpy()
 
 
 def _whole_numbers(column: pl.Series, name: str) -> NDArray[np.int64]:
@@ -177,6 +185,12 @@ def _whole_numbers(column: pl.Series, name: str) -> NDArray[np.int64]:
     odd = np.flatnonzero(~np.isfinite(numbers) | (np.mod(numbers, 1) != 0))
     if len(odd):
         raise StoreError(f"row {odd[0]} has no whole number in {name!r}")
+    large = np.flatnonzero(np.abs(numbers) >= _TOO_MANY)
+    if len(large):
+        raise StoreError(
+            f"row {large[0]} has {numbers[large[0]]:g} in {name!r}: no bar counts so "
+            "many trades"
+        )
     return numbers.astype(np.int64)
 
 
@@ -190,13 +204,15 @@ def _to_epoch_s(column: pl.Series, name: str, zone: str) -> tuple[NDArray[Any], 
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("us"))
     if isinstance(column.dtype, pl.Datetime):
-        told = column.dtype.time_zone
+        told, per_s = column.dtype.time_zone, _PER_S[column.dtype.time_unit]
         if told is None:
             column = _in_zone(column, zone)
-        seconds = column.dt.convert_time_zone("UTC").dt.epoch("ns").to_numpy()
-        return _whole(seconds, 10**9, name), f"{what}, in {told or zone}"
+        steps = column.dt.convert_time_zone("UTC").to_physical().to_numpy()
+        return _whole(steps, per_s, name), f"{what}, in {told or zone}"
     if not column.dtype.is_numeric():
         raise StoreError(f"column {name!r} holds no times but {column.dtype}")
+    if not column.dtype.is_float():  # of 128 bits, or decimals
+        column = column.cast(pl.Int64 if _is_whole(column) else pl.Float64)
     numbers = column.to_numpy()
     largest = float(np.max(np.abs(numbers.astype(np.float64))))
     for limit, unit, per_s in (*_UNITS, _NS):
@@ -208,6 +224,15 @@ def _to_epoch_s(column: pl.Series, name: str, zone: str) -> tuple[NDArray[Any], 
     )
 
 
+def _is_whole(column: pl.Series) -> bool:
+    """Tell whether numbers are integers that 64 bits hold."""
+    import polars as pl
+
+    if not column.dtype.is_integer():
+        return isinstance(column.dtype, pl.Decimal) and not column.dtype.scale
+    return not column.cast(pl.Int64, strict=False).has_nulls()
+
+
 def _parse_times(column: pl.Series, name: str) -> pl.Series:
     import polars as pl
 
@@ -216,6 +241,11 @@ def _parse_times(column: pl.Series, name: str) -> pl.Series:
         raise StoreError(
             f"column {name!r} holds no times with the year first, {sample}; wanted "
             "e.g. 2024-08-08T12:00:00Z, or numbers since the epoch"
+        )
+    years = column.str.slice(0, 4).cast(pl.Int64)
+    if not years.is_between(*_YEARS).all():
+        raise StoreError(
+            f"column {name!r} holds times beyond the years {_YEARS[0]} to {_YEARS[1]}"
         )
     has_offset = column.str.contains(_OFFSET)
     if has_offset.any() and not has_offset.all():

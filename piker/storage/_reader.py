@@ -9,6 +9,7 @@ next one is in force; where a file is gone by then, that one is read.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -71,6 +72,7 @@ def read_bars(
     end_s: int | None = None,
     *,
     newest: int | None = None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> StoredBars:
     """Read a market's stored bars, at most those of a span.
 
@@ -81,6 +83,7 @@ def read_bars(
       end_s: bars open before it, up to the newest by default.
       newest: only so many of the newest of them: quick, since months' files aren't
         compared with what was written.
+      progress: told how much is done, 0 to 1.
 
     Raises: BadFqme; StoreTooNew; StoreDamaged if the manifest can't be read;
       StoreError if it can't be read now.
@@ -93,7 +96,7 @@ def read_bars(
             manifest = read_manifest(folder)
             if manifest is None:
                 return StoredBars(damaged=without_manifest(folder))
-            return _Reader(folder, manifest).read(lowest, end, newest)
+            return _Reader(folder, manifest, progress).read(lowest, end, newest)
         except _Superseded:
             continue
         except OSError as err:  # of us, e.g. too many open files: not of what is stored
@@ -133,6 +136,7 @@ class _Reader:
 
     folder: Path
     manifest: Manifest
+    progress: Callable[[float], None]
     damaged: list[str] = field(default_factory=list)
     is_quick: bool = False
 
@@ -149,7 +153,9 @@ class _Reader:
         pieces: list[BarColumns] = []
         left = newest if newest is not None else _EVER_S
         self.is_quick = newest is not None  # somebody waits: all of a file isn't read
-        for month in sorted({*months, *added}, key=month_key, reverse=True):
+        every = sorted({*months, *added}, key=month_key, reverse=True)
+        for done, month in enumerate(every):
+            self.progress(done / len(every))
             if left <= 0:
                 break
             part = self.manifest.parts.get(month) if month in months else None

@@ -52,16 +52,21 @@ async def test_from_import_to_delete(env, tmp_path):
         out = tmp_path / f"x.{ending}"
         said = await _cli.run("store", "export", BTC, out, "-p", 60, env=env)
         assert (said.code, said.err) == (0, f"wrote 13,681 bars to {out}\n")
+        said = await _cli.run(
+            "store", "export", BTC, out, "-p", 60, "--force", "--json", env=env
+        )
+        told = {"fqme": BTC, "period_s": 60, "file": str(out), "bars": 13_681}
+        assert said.json == {**told, "damaged": []}
         again = await _cli.run("store", "export", BTC, out, "-p", 60, env=env)
         again.refused(2, "exists", "--force")
         said = await _cli.run(
-            "store", "import", out, "-f", f"{ending}.sim", "-p", 60, env=env
+            "store", "import", out, "-f", f"{ending}.spot.sim", "-p", 60, env=env
         )
         assert said.code == 0, said
     listed = await _cli.run("store", "ls", "--json", env=env)
     assert [(i["fqme"], i["bars"]) for i in listed.json] == [
-        ("csv.sim", 13_681),
-        ("feather.sim", 13_681),
+        ("csv.spot.sim", 13_681),
+        ("feather.spot.sim", 13_681),
         (BTC, 13_681),
     ]
     shown = await _cli.run("store", env=env | {"COLUMNS": "80"})
@@ -69,8 +74,8 @@ async def test_from_import_to_delete(env, tmp_path):
     assert "13,681" in shown.out
     asked = await _cli.run("store", "delete", BTC, env=env)
     assert asked.code == 130
-    gone = await _cli.run("store", "delete", BTC.upper(), "--yes", env=env)
-    assert gone.code == 0
+    gone = await _cli.run("store", "delete", BTC.upper(), "--yes", "--json", env=env)
+    assert (gone.code, gone.json) == (0, [{"fqme": BTC, "period_s": 60}])
     none = await _cli.run("store", "gaps", BTC, "-p", 60, env=env)
     none.refused(1, "no 60 s bars", BTC)
     with config.use_dirs(config.Dirs.under(tmp_path)):
@@ -125,13 +130,68 @@ async def test_damage_is_found_set_aside_and_said(env, tmp_path):
     assert listed.json[0]["damaged"] == 1
     again = await _cli.run("store", "repair", BTC, "-p", 60, "--offline", env=env)
     assert again.err == "nothing was damaged\n"
-    nobody = await _cli.run("store", "import", tmp_path / "x.csv", "-f", "x.nyse",
-                            "-p", 60, env=env)  # fmt: skip
-    assert nobody.code == 0
+    with config.use_dirs(config.Dirs.under(tmp_path)):
+        StoreWriter("x.nyse", 60).close()
     asked = await _cli.run("store", "repair", "x.nyse", "-p", 60, env=env)
     assert (asked.code, asked.out) == (2, "")
     assert "no broker 'nyse'" in asked.err
     assert (await _cli.run("services", env=env)).code == 1, "none was started for it"
+
+
+async def test_bars_are_imported_under_the_name_that_is_looked_for(env, tmp_path):
+    """Under another one no feed would show them, and no word would tell."""
+    path = tmp_path / "x.csv"
+    path.write_text(HEAD + "1706740020,1,1,1,1,1\n1706740080,1,1,1,1,1\n")
+    args = ("store", "import", path, "-p", 60, "--json", "-f")
+    said = await _cli.run(*args, "BTCUSDT.sim", env=env)
+    assert (said.code, said.json["fqme"]) == (0, SIM)
+    assert f"'btcusdt.sim' is {SIM!r}" in said.err
+    (await _cli.run(*args, "nosuchthing.sim", env=env)).refused(2, "nosuchthing.sim")
+    (await _cli.run(*args, "btcusdt.spot.nyse", env=env)).refused(2, "no broker 'nyse'")
+    said = await _cli.run(*args, "nosuchthing.spot.sim", env=env)
+    assert said.code == 0
+    assert "no feed shows these bars" in said.err
+    again = await _cli.run(*args, "nosuchthing.spot.sim", env=env)
+    assert again.json["notes"] == said.json["notes"][:-1], "it is stored already"
+    names = [SIM, "nosuchthing.spot.sim"]
+    listed = await _cli.run("store", "ls", "--json", env=env)
+    assert [each["fqme"] for each in listed.json] == names
+
+
+async def test_what_an_import_would_hide_is_said(env, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(HEAD + "1706742000,1,1,1,1,1\n1706745600,1,1,1,1,1\n")
+    args = ("store", "import", path, "-f", SIM, "-p")
+    said = await _cli.run(*args, 3600, env=env)
+    assert said.code == 0
+    assert "feeds have bars of 1 s and 60 s" in said.err
+    (await _cli.run(*args, 10**20, env=env)).refused(2, "--period")
+    path.write_text(HEAD + f"{(int(time.time()) // 60 + 60) * 60},1,1,1,1,1\n")
+    (await _cli.run(*args, 60, env=env)).refused(2, "yet to come")
+
+
+async def test_a_store_that_is_all_damage_is_told_as_that(env, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(HEAD + "1706740020,1,1,1,1,1\n1706740080,1,1,1,1,1\n")
+    await _cli.run("store", "import", path, "-f", SIM, "-p", 60, env=env)
+    with config.use_dirs(config.Dirs.under(tmp_path)):
+        (month,) = bars_folder(SIM, 60).glob("*.parquet")
+    month.write_bytes(month.read_bytes()[:-9])
+    for args in (("gaps", SIM), ("export", SIM, tmp_path / "y.csv")):
+        said = await _cli.run("store", *args, "-p", 60, env=env)
+        assert said.code == 1
+        assert (
+            "no 60 s bar of 'btcusdt.spot.sim' is stored that can be read" in said.err
+        )
+    said = await _cli.run("store", "verify", "--json", env=env)
+    assert len(said.json[0]["faults"]) == 1
+    (month.parent / "manifest.json").write_text("{}")
+    (month.parents[1] / "60").mkdir()
+    (month.parents[2] / "stray" / "60s").mkdir(parents=True)
+    said = await _cli.run("store", "ls", "--json", env=env)
+    assert said.code == 1
+    assert "manifest.json" in said.err
+    assert len(said.json) == 1
 
 
 async def test_holes_are_filled_by_the_venue(open_test_pikerd):

@@ -156,6 +156,61 @@ def test_zones_that_are_none_and_files_that_are_none(tmp_path):
         read_foreign(tmp_path, 60)
 
 
+@pytest.mark.parametrize(
+    ("field", "values", "dtype"),
+    [
+        ("time", [str(T), str(T + 60)], pl.Decimal(18, 0)),
+        ("time", [T, T + 60], pl.Int128),
+        ("time", [T, T + 60], pl.UInt64),
+        ("volume", ["10.5", "1.25"], pl.Decimal(18, 8)),
+        ("count", ["5", "6"], pl.Decimal(18, 0)),
+        ("count", [5, 6], pl.Int128),
+    ],
+)
+def test_numbers_of_any_kind(tmp_path, field, values, dtype):
+    series = pl.Series(values).cast(dtype)
+    got = read_foreign(typed(tmp_path, **{field: series}), 60).bars[field]
+    assert got.tolist() == [float(value) for value in values]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("field", "values", "words"),
+    [
+        ("count", [5.0, 1e30], "row 1 has 1e[+]30 in 'count'"),
+        ("count", [5, (1 << 64) - 1], "row 1 has 1.84467e[+]19 in 'count'"),
+        ("time", [T, (1 << 64) - 60], "no times in s, ms, us or ns"),
+        ("time", ["2500-01-01 00:00", "2500-01-01 00:01"], "beyond the years 1678"),
+        ("time", [float(T), float("inf")], "no times in s, ms, us or ns"),
+        (
+            "open",
+            [[1.0], [2.0]],
+            r"no numbers but List\(Float64\), e.g. shape: [^\n]*$",
+        ),
+    ],
+)
+def test_numbers_that_no_bar_has_are_a_sentence(tmp_path, field, values, words):
+    path = typed(tmp_path, **{field: pl.Series(values)})
+    with pytest.raises(UsageError, match=words):
+        read_foreign(path, 60)
+
+
+def test_dates_of_centuries_to_come(tmp_path):
+    when = pl.Series(["2500-01-01 00:00", "2500-01-01 00:01"])
+    when = when.str.to_datetime(time_unit="us")
+    got = read_foreign(typed(tmp_path, time=when), 60)
+    assert got.bars["time"].tolist() == [16_725_225_600, 16_725_225_660]
+
+
+def typed(folder, **columns):
+    """Write a parquet file of two bars, some columns given."""
+    usual = {"time": [T, T + 60], "count": [1, 1]}
+    usual |= {name: [1.0, 1.0] for name in ("open", "high", "low", "close", "volume")}
+    path = folder / "typed.parquet"
+    pl.DataFrame(usual | columns).write_parquet(path)
+    return path
+
+
 @pytest.mark.parametrize("kind", ["parquet", "feather"])
 def test_a_file_that_was_cut_is_a_sentence(tmp_path, kind):
     path = tmp_path / f"x.{kind}"
