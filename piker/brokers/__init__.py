@@ -14,6 +14,7 @@ from ._backend import (
     FrameSink as FrameSink,
     GetBars as GetBars,
     HistoryConf as HistoryConf,
+    Lost as Lost,
     OnClock as OnClock,
     Reached as Reached,
     ResumePoint as ResumePoint,

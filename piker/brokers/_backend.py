@@ -63,8 +63,25 @@ class OnClock:
     clock: Clock
 
 
+@dataclass(frozen=True)
+class Lost:
+    """Trades that the venue's stream and its lists of trades don't give.
+
+    The venue's bars may have them: those of that time are asked for again.
+
+    Attributes:
+      fqme: the market.
+      start_ns: stamp of the newest trade before them, ns since the epoch.
+      end_ns: of the first one after.
+    """
+
+    fqme: str
+    start_ns: int
+    end_ns: int
+
+
 #: What a backend's stream sends to datad.
-FeedItem = TickBatch | FeedEvent | Reached | OnClock
+FeedItem = TickBatch | FeedEvent | Reached | OnClock | Lost
 
 
 @dataclass(frozen=True)

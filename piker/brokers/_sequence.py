@@ -59,6 +59,17 @@ class Sequence:
             return None
         return self.expect, self.lowest - 1
 
+    def around_hole(self, before_ns: int) -> tuple[int, int]:
+        """Return between which stamps the trades of the hole lie.
+
+        Args:
+          before_ns: stamp of the newest trade before it, 0 if there is none.
+        """
+        part = self._held.get(self.lowest)
+        after_ns = part.ticks[0].time_ns if part is not None else before_ns
+        before_ns = before_ns or after_ns
+        return min(before_ns, after_ns), max(before_ns, after_ns)
+
     def push(self, part: Part, ready: list[Part]) -> None:
         """Take a part that holds trades; append to *ready* what may go, in order."""
         if part.first == self.expect:

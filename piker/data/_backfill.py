@@ -5,11 +5,14 @@
 
 What a venue has no 1 s bars of gets stand-ins in the buffer, made of whole minutes:
 never stored, and exact once they are merged to minutes again.
+
+A stored bar with trades is no worse than the venue's: an import may be better. Only the
+newest before a hole are replaced: who stored them may have been stopped too soon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +21,16 @@ import numpy.typing as npt
 import trio
 
 from piker.errors import BadPayload, VenueError, VenueRefused
-from piker.tsp import OHLCV, Span, between, fill_gaps, is_news, missing_spans
+from piker.tsp import (
+    OHLCV,
+    Span,
+    between,
+    fill_gaps,
+    is_news,
+    join_spans,
+    merge,
+    missing_spans,
+)
 
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S
@@ -39,6 +51,10 @@ _UNREAD_S: Final = (1.0, 5.0, 10.0, 30.0)
 _NO_BARS: Final = np.empty(0, OHLCV)
 
 
+async def _no_more() -> None:
+    """Stand for what there is nothing of to be done first."""
+
+
 @dataclass(eq=False)
 class Backfill:
     """Loads the past of one market and period.
@@ -50,6 +66,7 @@ class Backfill:
       venue: whom to ask; None: nobody.
       warn: takes a sentence about what can't be had.
       note: called whenever it has got on, or stands still.
+      urgent: awaited between two questions to the venue: does what can't wait.
       at_s: what opens from there on is in, as far as it can be had, epoch s.
       bars: taken from the store and the venue.
       reason: why it stands still, empty if it doesn't.
@@ -61,18 +78,28 @@ class Backfill:
     venue: VenueBars | None
     warn: Callable[[str], None]
     note: Callable[[Backfill], None]
+    urgent: Callable[[], Awaitable[None]] = _no_more
     at_s: int = 0
     bars: int = 0
     reason: str = ""
     _venue_from_s: int = 0
+    _none: tuple[Span, ...] = ()
     _moved: trio.Event = field(default_factory=trio.Event)
 
     def __post_init__(self) -> None:
-        self.at_s = self.span[1]
+        self.at_s = self.at_s or self.span[1]
         self.period_s = self.builder.period_s
+        self._venue_from_s = self._reach_s(self.span[1])
+
+    def _reach_s(self, now_s: int) -> int:
+        """Return from where on the venue has bars at all."""
         reach = self.venue.conf.reach_bars if self.venue is not None else 0
-        if reach:
-            self._venue_from_s = self.span[1] - reach * self.period_s
+        return now_s - reach * self.period_s if reach else 0
+
+    @property
+    def can_mend(self) -> bool:
+        """Whether its bars can be asked for again."""
+        return self.venue is not None and self.period_s in self.venue.conf.periods_s
 
     @property
     def done(self) -> float:
@@ -82,54 +109,127 @@ class Backfill:
 
     async def run(self, minutes: Backfill) -> None:
         """Load all of the span; *minutes* is that of the same market's 60 s bars."""
+        await self._show_live()
         start_s = self.span[0]
         while self.at_s > start_s:
             window = (max(start_s, self.at_s - _WINDOW * self.period_s), self.at_s)
             stored, holes = await self._look_patiently(window)
+            if self.can_mend:  # else there may be stand-ins, each for a minute
+                await self._show(stored)
             for hole in reversed(holes):
                 await self._put(between(stored, hole[1], self.at_s), hole[1])
-                await self._fill(hole, stored, minutes)
+                await self._fill(hole, stored, window[0], minutes)
             await self._put(between(stored, None, self.at_s), window[0])
         self.note(self)
 
-    async def mend(self, spans: Iterable[Span]) -> None:
-        """Ask the venue again for bars that are in doubt or lack; store its own.
+    # -- what is stored, shown ------------------------------------------------------
+
+    async def _show_live(self) -> None:
+        """Show what was stored of the time of trades while nobody listened."""
+        since_s, end_s = self.span[1], self.builder.settled_s
+        if self.keeper is not None and end_s > since_s:
+            await self._show(await self.keeper.read((since_s, end_s)))
+
+    async def _show(self, stored: Bars) -> None:
+        """Have the buffer show stored bars where it knows of no trade."""
+        writer = self.builder.writer
+        first, last = writer.bounds
+        stored = stored[stored["count"] > 0]
+        if last > first and len(stored):
+            rows = writer.rows(writer.find(int(stored["time"][0])), last)
+            flat_s = rows["time"][rows["count"] == 0]
+            await self._correct(stored[np.isin(stored["time"], flat_s)])
+
+    async def _correct(self, bars: Bars) -> None:
+        """Correct the buffer; and in the store the flat ones that this changes."""
+        changed = []
+        for at in range(0, len(bars), _AT_ONCE):
+            changed.append(self.builder.correct(bars[at : at + _AT_ONCE]))
+            await trio.lowlevel.checkpoint()  # quotes go on meanwhile
+        if changed and self.keeper is not None:
+            news = np.concatenate(changed)
+            await self.keeper.renew(news[np.argsort(news["time"], kind="stable")])
+
+    # -- again ----------------------------------------------------------------------
+
+    async def mend(self, span: Span) -> None:
+        """Ask the venue again for bars that are in doubt; its own count.
 
         What the buffer has otherwise is corrected: a new epoch of it; and what that
         changes of the flat bars after it is stored, too.
         """
-        if self.venue is None or self.period_s not in self.venue.conf.periods_s:
+        if self.venue is None or not self.can_mend:
             return
-        for start_s, end_s in spans:
-            at_s = end_s
-            while at_s > start_s:
-                frame = await self._frame(self.venue, (start_s, at_s))
-                stored = _NO_BARS
-                if self.keeper is not None:
-                    stored = await self.keeper.read((start_s, at_s))
-                # what was flat at a wrong close is to be flat at the right one
-                calendar = self.builder.calendar
-                bars = fill_gaps(frame.bars, self.period_s, calendar, at_s)
-                bars = bars[_no_worse(bars, stored)]
-                await self._store(frame, stored)
-                changed = self.builder.correct(bars)
-                if self.keeper is not None:
-                    await self.keeper.append(changed)
-                at_s = start_s if frame.is_last else frame.start_s
+        start_s = max(span[0], self._reach_s(self.builder.newest_s or 0))
+        at_s = span[1]
+        while at_s > start_s:
+            frame = await self._frame(self.venue, (start_s, at_s))
+            known = await self._stored((frame.start_s, at_s))
+            fresh = frame.bars[~_is_worse(frame.bars, known)]
+            await self._renew(frame, fresh, known, at_s)
+            at_s = start_s if frame.is_last else frame.start_s
 
-    async def holes(self) -> list[Span]:
-        """Return what lacks in the store up to the bars that still change."""
-        _, last = self.builder.writer.bounds
-        index = last - MUTABLE - 1
-        if self.keeper is None or index < self.builder.writer.bounds[0]:
-            return []
-        end_s = self.builder.writer.row(index).time
+    async def look_again(self) -> None:
+        """Ask for all that lacks in the store, newest first.
+
+        One frame may answer for several holes. What the venue has no bar of, between
+        others, isn't asked for again.
+        """
+        holes = await self._holes()
+        if self.venue is None or not self.can_mend or not holes:
+            return
+        floor_s, at_s = holes[0][0], holes[-1][1]
+        newer = _NO_BARS
+        for start_s, end_s in reversed(holes):
+            at_s = min(at_s, end_s)
+            while at_s > start_s:
+                await self.urgent()
+                frame = await self._frame(self.venue, (floor_s, at_s))
+                known = await self._stored((frame.start_s, at_s))
+                fresh = frame.bars[replaces(frame.bars, known, self.period_s, at_s)]
+                if self.keeper is not None:
+                    await self.keeper.note_empty(frame.empty)
+                self._none = join_spans(self._none, frame.empty)
+                await self._renew(frame, fresh, known, at_s)
+                self._note_none(frame.bars, newer)
+                newer = frame.bars
+                at_s = floor_s if frame.is_last else frame.start_s
+
+    def _note_none(self, bars: Bars, newer: Bars) -> None:
+        """Note that the venue has no bar between two answers, while it is open here.
+
+        A long hole may be one that it hasn't filled yet.
+        """
+        if len(bars) and len(newer):
+            none = int(bars["time"][-1]) + self.period_s, int(newer["time"][0])
+            if none[1] - none[0] <= MUTABLE * self.period_s:
+                self._none = join_spans(self._none, [none])
+
+    async def _renew(self, frame: Frame, fresh: Bars, known: Bars, end_s: int) -> None:
+        """Store *fresh* bars of a frame, and have the buffer show them."""
+        if self.keeper is not None:
+            await self.keeper.append(fresh[is_news(fresh, known)])
+        # what was flat at a wrong close is to be flat at the right one
+        whole = merge(known, fresh)
+        if len(frame.bars):
+            whole = fill_gaps(whole, self.period_s, self.builder.calendar, end_s)
+        is_due = ~np.isin(whole["time"], known["time"])
+        is_due |= np.isin(whole["time"], fresh["time"])
+        await self._correct(self._shown(whole[is_due]))
+
+    async def _holes(self) -> list[Span]:
+        """Return what lacks in the store and may be had."""
+        end_s = self.builder.settled_s - self.period_s
         start_s = max(self.span[0], end_s - _WINDOW * self.period_s)
-        if end_s <= start_s:
+        reach_s = self._reach_s(self.builder.newest_s or 0)
+        start_s = max(start_s, reach_s + -reach_s % self.period_s)
+        if self.keeper is None or end_s <= start_s:
             return []
         holes = (await self._look((start_s, end_s)))[1]
         can_keep = self.keeper.is_readable and await self.keeper.ready()
         return holes if can_keep else []
+
+    # -- steps ----------------------------------------------------------------------
 
     async def reach(self, time_s: int) -> None:
         """Wait until it has got to *time_s*, or to its end."""
@@ -156,27 +256,42 @@ class Backfill:
         if self.keeper is None:
             return _NO_BARS, [window]
         stored = await self.keeper.read(window)
-        calendar, empty = self.builder.calendar, self.keeper.empty
+        calendar = self.builder.calendar
+        empty = join_spans(self.keeper.empty, self._none)
         return stored, missing_spans(
             stored["time"], window, self.period_s, calendar, empty
         )
 
-    async def _fill(self, hole: Span, stored: Bars, minutes: Backfill) -> None:
-        """Ask the venue for what lacks; one frame may answer for holes before, too."""
+    async def _fill(
+        self, hole: Span, stored: Bars, since_s: int, minutes: Backfill
+    ) -> None:
+        """Ask the venue for what lacks; one frame may answer for holes before, too.
+
+        Args:
+          hole: what lacks, up to where it has got.
+          stored: what is stored around it.
+          since_s: from where on that is all.
+          minutes: as in `run`.
+        """
         start_s, _ = hole
-        if self.venue is None or self.period_s not in self.venue.conf.periods_s:
+        if self.venue is None or not self.can_mend:
             if self.period_s == RT_S and start_s < self.at_s:
                 await self._put(await _stand_ins(hole, minutes), start_s)
             return
         while self.at_s > max(start_s, self._venue_from_s):
-            frame = await self._frame(self.venue, (self.span[0], self.at_s))
-            await self._store(frame, stored)
-            self.builder.correct(self._shown(frame.bars))
+            await self.urgent()
+            end_s = self.at_s
+            frame = await self._frame(self.venue, (self.span[0], end_s))
             if frame.is_last:
-                self._venue_from_s = self.at_s
+                self._venue_from_s = end_s
             # without a bar it says nothing of what is stored from before the hole
             reach_s = frame.start_s if len(frame.bars) else max(frame.start_s, start_s)
-            await self._put(frame.bars, reach_s)
+            known = between(stored, reach_s, end_s)
+            if reach_s < since_s:
+                known = await self._stored((reach_s, end_s))
+            fresh = await self._store(frame, known, end_s)
+            await self._correct(self._shown(fresh))
+            await self._put(merge(known, fresh), reach_s)
 
     def _shown(self, bars: Bars) -> Bars:
         """Return those of *bars* that the buffer has: its first ones were cut off."""
@@ -184,11 +299,16 @@ class Backfill:
         oldest_s = self.builder.writer.row(first).time if last > first else None
         return between(bars, oldest_s, None) if oldest_s is not None else _NO_BARS
 
-    async def _store(self, frame: Frame, stored: Bars) -> None:
-        """Store what of a frame isn't yet."""
+    async def _stored(self, span: Span) -> Bars:
+        return await self.keeper.read(span) if self.keeper is not None else _NO_BARS
+
+    async def _store(self, frame: Frame, known: Bars, end_s: int) -> Bars:
+        """Store what of a frame isn't yet; return what counts of it."""
+        fresh = frame.bars[replaces(frame.bars, known, self.period_s, end_s)]
         if self.keeper is not None:
-            await self.keeper.append(frame.bars[is_news(frame.bars, stored)])
+            await self.keeper.append(fresh[is_news(fresh, known)])
             await self.keeper.note_empty(frame.empty)
+        return fresh
 
     async def _frame(self, venue: VenueBars, span: Span) -> Frame:
         """Return the newest part of a span, however long the venue takes."""
@@ -226,16 +346,50 @@ class Backfill:
         self.note(self)
 
 
-def _no_worse(bars: Bars, known: Bars) -> npt.NDArray[np.bool_]:
-    """Tell which of *bars* don't say that nothing traded where *known* knows better."""
+def replaces(
+    bars: Bars, known: Bars, period_s: int, end_s: int | None = None
+) -> npt.NDArray[np.bool_]:
+    """Tell which of a venue's bars count where *known* ones are stored.
+
+    Args:
+      bars: dtype OHLCV, shape (n,).
+      known: likewise, ascending.
+      period_s: of both.
+      end_s: up to where *known* is all that is stored; None: no newer one is.
+
+    Returns:
+      Shape (n,): whether it isn't stored, or what is has no trade or may lack some.
+    """
     if not len(known):
         return np.ones(len(bars), np.bool_)
+    at = np.minimum(np.searchsorted(known["time"], bars["time"]), len(known) - 1)
+    is_open = (known["count"] == 0) | _may_lack_trades(known["time"], period_s, end_s)
+    counts: npt.NDArray[np.bool_] = known["time"][at] != bars["time"]
+    return counts | (is_open[at] & ~_is_worse(bars, known))
+
+
+def _may_lack_trades(
+    time_s: npt.NDArray[np.int64], period_s: int, end_s: int | None
+) -> npt.NDArray[np.bool_]:
+    """Tell which stored bars are the newest before a hole, or before nothing more."""
+    after = np.append(time_s[1:], end_s if end_s is not None else 1 << 62)
+    lasts = np.flatnonzero(after - time_s > MUTABLE * period_s)
+    coming = np.searchsorted(lasts, np.arange(len(time_s)))
+    lasts = np.append(lasts, 1 << 62)
+    is_near: npt.NDArray[np.bool_] = lasts[coming] - np.arange(len(time_s)) < MUTABLE
+    return is_near
+
+
+def _is_worse(bars: Bars, known: Bars) -> npt.NDArray[np.bool_]:
+    """Tell which of *bars* say that nothing traded where *known* knows better."""
+    if not len(known):
+        return np.zeros(len(bars), np.bool_)
     at = np.minimum(np.searchsorted(known["time"], bars["time"]), len(known) - 1)
     same = known["time"][at] == bars["time"]
     worse: npt.NDArray[np.bool_] = (
         same & (bars["count"] == 0) & (known["count"][at] > 0)
     )
-    return ~worse
+    return worse
 
 
 async def _stand_ins(hole: Span, minutes: Backfill) -> Bars:

@@ -141,13 +141,8 @@ class BarBuilder:
         _, last = writer.bounds
         corrected: list[tuple[Any, ...]] = []
         changed = []
-        for bar in bars.tolist():
-            index = writer.find(bar[0])
-            old = writer.row(index) if index < last else None
-            if old is None or old == bar or old.time != bar[0]:
-                continue
-            if old[-1] and not bar[-1]:
-                continue  # trades that were heard of are no less true
+        for index, bar in self._others(bars):
+            old = writer.row(index)
             if index < last - MUTABLE:
                 writer.correct(index, bar)
             elif old.time < writer.since_s:  # of the history: no trade is in it
@@ -162,6 +157,26 @@ class BarBuilder:
             self._load_tail()
             self._flatten()
         return np.array(corrected, OHLCV)
+
+    def _others(self, bars: npt.NDArray[np.void]) -> list[tuple[int, tuple[Any, ...]]]:
+        """Return those of *bars* that are others here, each with its index.
+
+        Trades that were heard of are no less true: a bar of none takes no place of one.
+        """
+        writer = self.writer
+        if not len(bars):
+            return []
+        first = writer.find(int(bars["time"].min()))
+        rows = writer.rows(first, writer.find(int(bars["time"].max()) + 1))
+        if not len(rows):
+            return []
+        at = np.minimum(np.searchsorted(rows["time"], bars["time"]), len(rows) - 1)
+        old = rows[at]
+        is_other = (old["time"] == bars["time"]) & (old != bars)
+        is_other &= (old["count"] == 0) | (bars["count"] > 0)
+        return list(
+            zip((first + at[is_other]).tolist(), bars[is_other].tolist(), strict=True)
+        )
 
     def _carry_on(self, index: int) -> list[tuple[Any, ...]]:
         """Have the empty bars after one go on at its close; return those that differed.
@@ -189,22 +204,6 @@ class BarBuilder:
                 bar.open = bar.high = bar.low = bar.close = close
                 self._store(bar, self.writer.marks)
             close = bar.close
-
-    def flat_after(self, time_s: int) -> int:
-        """Return the end of the run of empty bars after the one that opens at *time_s*.
-
-        They are flat at its close; epoch s.
-        """
-        writer = self.writer
-        _, last = writer.bounds
-        index = writer.find(time_s)
-        if index >= last or writer.row(index).time != time_s:
-            return time_s + self.period_s
-        index += 1
-        stop = min(last - MUTABLE, index + _FLAT_MAX)
-        while index < stop and not writer.row(index)[-1]:
-            index += 1
-        return writer.row(index).time if index < last else time_s + self.period_s
 
     def _cut(
         self, bars: npt.NDArray[np.void], oldest_s: int, room: int
@@ -261,6 +260,13 @@ class BarBuilder:
     def newest_s(self) -> int | None:
         """Time of the newest bar, None if there is none."""
         return self._tail[-1].time if self._tail else None
+
+    @property
+    def settled_s(self) -> int:
+        """Up to where bars change by no trade any more, epoch s; 0 if none is there."""
+        first, last = self.writer.bounds
+        row = self.writer.row(max(first, last - MUTABLE)) if last > first else None
+        return max(row.time, self.writer.since_s) if row is not None else 0
 
     @property
     def oldest_s(self) -> int:

@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
+import numpy as np
 import trio
 
 from piker.brokers import HistoryConf
@@ -25,12 +27,13 @@ from piker.log import get_logger
 from piker.msgs import NS, FeedInit, HistoryProgress, MktPair, SessionClock
 from piker.service import collapse_eg, leaves
 from piker.storage import read_tail
-from piker.tsp import Span, between, is_news, newest_run
+from piker.tsp import OHLCV, Span, between, is_news, newest_run
 
-from ._backfill import Backfill
+from ._backfill import Backfill, replaces
 from ._bars import BarBuilder
 from ._buffers import HIST_S, RT_S, Builders
-from ._keeper import Keeper, Keepers, LiveSaver, in_thread
+from ._doubts import Doubts
+from ._keeper import CLOSE_DEADLINE_S, Keeper, Keepers, LiveSaver, in_thread
 from ._shm import MUTABLE
 from ._venue_bars import Frame, Pace, VenueBars
 from .validate import broker_name, get_eps
@@ -41,15 +44,11 @@ log = get_logger(__name__)
 NEWEST_DEADLINE_S: Final = 20.0
 #: Bars that closed are stored so often, by period.
 SAVE_EVERY_S: Final = {RT_S: 5.0, HIST_S: 1.0}
-#: So long a store may take for the last bars when a market is closed.
-CLOSE_DEADLINE_S: Final = 5.0
-#: The store is looked through for what lacks so often: a venue that had no bars may
-#: have them later.
+#: Who waits for a market waits so long for the newest of its stored bars.
+TAIL_DEADLINE_S: Final = 2.0
+#: The store is looked through for what lacks so often: a venue that had no bars before
+#: some time, or couldn't be asked, may have them later.
 LOOK_EVERY_S: Final = 3600.0
-#: So long after a trade that came too late its bar is asked for.
-_SETTLE_S: Final = 3.0
-#: More bars in doubt aren't noted at a time: those in between are asked for by hand.
-_DOUBTS_MAX: Final = 1000
 #: A bar is whole so long after its end, by the venue's time.
 _CLOSED_NS: Final = 2 * NS
 #: So many stored bars are enough to begin with.
@@ -64,19 +63,6 @@ def _set_event() -> trio.Event:
     event = trio.Event()
     event.set()
     return event
-
-
-@dataclass(eq=False)
-class _Doubts:
-    """Times of bars to be asked for again, epoch s."""
-
-    times: set[int] = field(default_factory=set)
-    event: trio.Event = field(default_factory=trio.Event)
-
-    def add(self, time_s: int) -> None:
-        if len(self.times) < _DOUBTS_MAX:
-            self.times.add(time_s)
-        self.event.set()
 
 
 @dataclass(eq=False)
@@ -102,14 +88,15 @@ class History:
     warn: Callable[[str], None]
     keepers: Keepers = field(default_factory=Keepers)
     progress: dict[int, HistoryProgress] = field(default_factory=dict)
-    _doubts: dict[int, _Doubts] = field(
-        default_factory=lambda: {RT_S: _Doubts(), HIST_S: _Doubts()}
+    _doubts: dict[int, Doubts] = field(
+        default_factory=lambda: {RT_S: Doubts(), HIST_S: Doubts()}
     )
     _is_running: bool = False
     _ahead: dict[int, tuple[int, int, Frame]] = field(default_factory=dict)
     _is_asked: trio.Event = field(default_factory=_set_event)
     _newest: dict[int, Frame] = field(default_factory=dict)
     _told_at: dict[int, float] = field(default_factory=dict)
+    _reached: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     # -- at once ------------------------------------------------------------------
 
@@ -155,7 +142,9 @@ class History:
         Raises VenueError.
         """
         if self.conf.store and not venue.conf.edition:
-            stored = await in_thread(read_tail, self.fqme, period_s)
+            stored = np.empty(0, OHLCV)
+            with trio.move_on_after(TAIL_DEADLINE_S):  # a disk that hangs
+                stored = await in_thread(read_tail, self.fqme, period_s)
             stored = newest_run(between(stored, None, end_s), period_s)
             # the newest were stored while trades could still come: asked for again
             stored = stored[:-MUTABLE]
@@ -283,20 +272,30 @@ class History:
             )
         note = self._note if venue is not None else _say_nothing
         span = _span(builder, self._depth_s(builder.period_s))
-        return Backfill(builder, span, keeper, venue, self.warn, note)
+        fill = Backfill(builder, span, keeper, venue, self.warn, note)
+        fill.urgent = partial(self._doubts[builder.period_s].settle, fill)
+        end_s, at_s = self._reached.get(builder.period_s, (0, 0))
+        if keeper is None and end_s == span[1] and builder.oldest_s <= at_s:
+            fill.at_s = at_s  # it is in the buffer since the market was open last
+        return fill
 
     async def _keep(self, fill: Backfill, minutes: Backfill) -> None:
         """Load one period's past while its present is stored."""
         async with collapse_eg(), trio.open_nursery() as tasks:
             if fill.keeper is not None:
-                await self._store_newest(fill.keeper)
+                await self._store_newest(fill.keeper, fill.builder)
                 tasks.start_soon(_save_live, fill.builder, fill.keeper)
             try:
+                await self._doubts[fill.period_s].load(fill)
                 await fill.run(minutes)
                 await self._mend(fill)
             except Exception as err:  # what closes is stored all the same
                 log.exception("history of %s failed", self.fqme)
+                fill.reason = f"it stands still by a fault: {leaves(err)[0]!r}"
                 self.warn(f"its history stands still by a fault: {leaves(err)[0]!r}")
+                fill.note(fill)
+            finally:
+                self._reached[fill.period_s] = fill.span[1], fill.at_s
             await trio.sleep_forever()
 
     async def _mend(self, fill: Backfill) -> None:
@@ -304,31 +303,35 @@ class History:
         doubts = self._doubts[fill.period_s]
         look_at = trio.current_time() + LOOK_EVERY_S
         while True:
-            with trio.move_on_at(look_at) as look:
+            with trio.move_on_at(min(look_at, doubts.due_at)):
                 await doubts.event.wait()
-            if look.cancelled_caught or trio.current_time() >= look_at:
+            await doubts.settle(fill)
+            if trio.current_time() >= look_at:
                 look_at = trio.current_time() + LOOK_EVERY_S
-                await fill.mend(await fill.holes())
-                continue
-            await trio.sleep(_SETTLE_S)  # the venue's bars may be behind its trades
-            times, doubts.times = doubts.times, set()
-            doubts.event = trio.Event()
-            oldest_s = fill.builder.oldest_s
-            for at in sorted(at for at in times if at >= oldest_s):
-                await fill.mend([(at, fill.builder.flat_after(at))])
+                await fill.look_again()
 
-    def doubt(self, period_s: int, time_s: int) -> None:
-        """Note that a bar may lack a trade: the venue is asked for it again."""
-        self._doubts[period_s].add(time_s)
+    def doubt(self, period_s: int, start_s: int, end_s: int | None = None) -> None:
+        """Note that bars may lack a trade: the venue is asked for them again.
 
-    async def _store_newest(self, keeper: Keeper) -> None:
-        """Store the first frame, as far as it is news."""
+        Args:
+          period_s: their length.
+          start_s: where the first opens.
+          end_s: the last opens before it; one bar if None.
+        """
+        end_s = start_s + period_s if end_s is None else end_s
+        self._doubts[period_s].add((start_s, end_s))
+
+    async def _store_newest(self, keeper: Keeper, builder: BarBuilder) -> None:
+        """Store the first frame, as far as it is news; show what is known better."""
         frame = self._newest.pop(keeper.period_s, None)
         if frame is not None and len(frame.bars):
             end_s = int(frame.bars["time"][-1]) + keeper.period_s
             known = await keeper.read((frame.start_s, end_s))
-            await keeper.append(frame.bars[is_news(frame.bars, known)])
+            fresh = frame.bars[replaces(frame.bars, known, keeper.period_s)]
+            await keeper.append(fresh[is_news(fresh, known)])
             await keeper.note_empty(frame.empty)
+            better = known[is_news(known, frame.bars)]
+            builder.correct(better[~np.isin(better["time"], fresh["time"])])
 
     def _note(self, fill: Backfill) -> None:
         """Tell how far it is, now and then, and at its end."""
@@ -367,7 +370,7 @@ def _span(builder: BarBuilder, depth_s: int) -> Span:
 async def _save_live(builder: BarBuilder, keeper: Keeper) -> None:
     """Store bars as they close, until cancelled; then those that did last."""
     saver = LiveSaver(builder, keeper)
-    saver.begin(await keeper.newest_s())
+    await saver.begin()
     try:
         while True:
             await saver.save()

@@ -3,15 +3,17 @@
     a venue's frames, bars that closed --append--> [a thread: StoreWriter] --> disk
 
 A store that can't be written costs no quote and no bar on the screen: it is told, and
-tried again. What is in the shared buffer meanwhile is stored then.
+tried again. What is in the shared buffer meanwhile is stored then. Nor does a disk that
+hangs: who is cancelled while it writes leaves that to a task of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -20,7 +22,7 @@ import trio
 from piker.errors import StoreError, StoreFull
 from piker.log import get_logger
 from piker.storage import StoreWriter, read_bars
-from piker.tsp import OHLCV, Span
+from piker.tsp import OHLCV, Span, is_news
 
 from ._bars import BarBuilder
 from ._shm import MUTABLE
@@ -32,9 +34,15 @@ T = TypeVar("T")
 
 #: A store that couldn't be written is opened again after so long.
 RETRY_S: Final = 30.0
-_EVER_S: Final = 1 << 40
+#: So long a store may take for the last bars when a market is closed.
+CLOSE_DEADLINE_S: Final = 5.0
 _THREADS: Final = 8
 
+#: As trio is told, by its version, that a thread isn't waited for by who is cancelled.
+_WORDS: Final = signature(trio.to_thread.run_sync).parameters
+_ABANDON: Final[dict[str, Any]] = {
+    "abandon_on_cancel" if "abandon_on_cancel" in _WORDS else "cancellable": True
+}
 
 _limiter: Final[trio.lowlevel.RunVar[trio.CapacityLimiter]] = trio.lowlevel.RunVar(
     "limiter of stores"
@@ -44,14 +52,37 @@ _limiter: Final[trio.lowlevel.RunVar[trio.CapacityLimiter]] = trio.lowlevel.RunV
 async def in_thread(sync: Callable[..., T], *args: Any) -> T:
     """Run in one of the store's few threads: a stuck disk takes no others.
 
-    Those are for names of hosts, e.g.
+    Those are for names of hosts, e.g. Who is cancelled waits for it no longer; it goes
+    on, so it is to read only.
     """
     try:
         limiter = _limiter.get()
     except LookupError:
         limiter = trio.CapacityLimiter(_THREADS)
         _limiter.set(limiter)
-    return await trio.to_thread.run_sync(sync, *args, limiter=limiter)
+    return await trio.to_thread.run_sync(sync, *args, limiter=limiter, **_ABANDON)
+
+
+async def to_its_end(work: Callable[[], Awaitable[T]]) -> T:
+    """Return what *work* does; who is cancelled leaves it to go on by itself."""
+    found: list[T] = []
+    faults: list[Exception] = []
+    done = trio.Event()
+
+    async def do() -> None:
+        try:
+            found.append(await work())
+        except Exception as err:  # noqa: BLE001 - raised to who waits for it
+            log.debug("work on a store ended: %r", err)
+            faults.append(err)
+        finally:
+            done.set()
+
+    trio.lowlevel.spawn_system_task(do)
+    await done.wait()
+    if faults:
+        raise faults[0]
+    return found[0]
 
 
 @dataclass(eq=False)
@@ -80,30 +111,32 @@ class Keeper:
 
     async def ready(self) -> bool:
         """Have the store open; tell whether it is, else `fault` says why not."""
+        return await to_its_end(self._ready)
+
+    async def _ready(self) -> bool:
         async with self._lock:
             return await self._open()
 
     async def read(self, span: Span, newest: int | None = None) -> Bars:
         """Return the stored bars of a span; none where they can't be read."""
-        async with self._lock:
-            is_open = await self._open()  # what is damaged is set aside by that
-            self.is_readable = is_open or not self.edition  # whose bars are they?
-            if not self.is_readable:
-                return np.empty(0, OHLCV)
-            try:
-                read = partial(read_bars, self.fqme, self.period_s, newest=newest)
-                found = await in_thread(read, *span)
-            except (StoreError, OSError) as err:
-                self.is_readable = False
-                self.warn(f"stored bars can't be read by piker: {err}")
-                return np.empty(0, OHLCV)
+        is_open = await self.ready()  # what is damaged is set aside by that
+        self.is_readable = is_open or not self.edition  # whose bars are they?
+        if not self.is_readable:
+            return np.empty(0, OHLCV)
+        try:
+            read = partial(read_bars, self.fqme, self.period_s, newest=newest)
+            found = await in_thread(read, *span)
+        except (StoreError, OSError) as err:
+            self.is_readable = False
+            self.warn(f"stored bars can't be read by piker: {err}")
+            return np.empty(0, OHLCV)
         for fault in found.damaged:
             self.warn(f"stored bars are lost by damage: {fault}")
         return found.bars()
 
-    async def newest_s(self) -> int:
-        """Return the time of the newest stored bar, 0 if there is none."""
-        bars = await self.read((0, _EVER_S), newest=1)
+    async def newest_s(self, before_s: int) -> int:
+        """Return the time of the newest stored bar before *before_s*, 0 if none is."""
+        bars = await self.read((0, before_s), newest=1)
         return int(bars["time"][-1]) if len(bars) else 0
 
     async def append(self, bars: Bars) -> bool:
@@ -117,6 +150,17 @@ class Keeper:
             self._fold_at = trio.current_time() + RETRY_S
         return done
 
+    async def renew(self, bars: Bars) -> None:
+        """Store those of *bars*, ascending, that are stored already, but otherwise.
+
+        What was made up for the buffer lacks in the store still.
+        """
+        if len(bars):
+            span = int(bars["time"][0]), int(bars["time"][-1]) + self.period_s
+            known = await self.read(span)
+            is_stored = np.isin(bars["time"], known["time"])
+            await self.append(bars[is_stored & is_news(bars, known)])
+
     @property
     def _wants_fold(self) -> bool:
         return self._writer is not None and self._writer.wants_fold
@@ -127,21 +171,50 @@ class Keeper:
         if spans:
             await self._write(lambda writer: writer.note_empty(spans))
 
+    async def doubt(self, spans: Iterable[Span]) -> None:
+        """Note durably that bars in these spans may lack a trade."""
+        spans = list(spans)
+        await self._write(lambda writer: writer.note_doubts(spans))
+
+    async def dispel(self, span: Span) -> None:
+        """Note durably that the venue was asked again for the bars of a span."""
+        if self._writer is not None and self._writer.doubts:
+            await self._write(lambda writer: writer.dispel(span))
+
+    @property
+    def doubts(self) -> tuple[Span, ...]:
+        """Spans of bars that may lack a trade, as far as that is read."""
+        return self._writer.doubts if self._writer is not None else ()
+
     @property
     def empty(self) -> tuple[Span, ...]:
         """Spans in which the venue is known to have no bar, as far as that is read."""
         return self._writer.empty if self._writer is not None else ()
 
-    async def close(self) -> None:
-        """Let go of the store; who uses it again opens it anew."""
-        async with self._lock:
-            writer, self._writer = self._writer, None
-            self.fault, self._retry_at = None, -float("inf")
-            if writer is not None:
-                await in_thread(writer.close)
+    async def close(self, is_needed: Callable[[], bool] = lambda: False) -> None:
+        """Let go of the store, unless it is needed again by the time that is done.
+
+        Who uses it again opens it anew. A disk that hangs is waited for a while only.
+        """
+
+        async def close() -> None:
+            async with self._lock:
+                if is_needed():
+                    return
+                writer, self._writer = self._writer, None
+                self.fault, self._retry_at = None, -float("inf")
+                if writer is not None:
+                    await in_thread(writer.close)
+
+        with trio.move_on_after(CLOSE_DEADLINE_S) as patience:
+            patience.shield = True
+            await to_its_end(close)
 
     async def _write(self, change: Callable[[StoreWriter], None]) -> bool:
         """Change the store in a thread; tell whether that was done."""
+        return await to_its_end(partial(self._change, change))
+
+    async def _change(self, change: Callable[[StoreWriter], None]) -> bool:
         async with self._lock:
             if not await self._open():
                 return False
@@ -217,8 +290,7 @@ class Keepers:
         finally:
             held.warns.remove(warn)
             if not held.warns:
-                with trio.CancelScope(shield=True):
-                    await held.keeper.close()
+                await held.keeper.close(lambda: bool(held.warns))
 
 
 def _tell_all(warns: list[Callable[[str], None]], text: str) -> None:
@@ -241,8 +313,8 @@ class LiveSaver:
     _floor: int = 0
     _recent: dict[int, bytes] = field(default_factory=dict)
 
-    def begin(self, stored_s: int) -> None:
-        """Go on after the newest stored bar, which opens at *stored_s*.
+    async def begin(self) -> None:
+        """Go on after the newest stored bar that the buffer reaches to.
 
         What comes before the bars that were made of trades is no news: it is the
         venue's, or a stand-in.
@@ -252,7 +324,9 @@ class LiveSaver:
         since_s = writer.since_s
         if not since_s and last > first:
             since_s = writer.row(first).time + 1  # it may have begun before us
-        redone_s = stored_s - MUTABLE * self.builder.period_s
+        # one from beyond now, of an import say, tells of no bar before it
+        end_s = writer.row(last - 1).time + 1 if last > first else 0
+        redone_s = await self.keeper.newest_s(end_s) - MUTABLE * self.builder.period_s
         self._next = self._floor = writer.find(max(since_s, redone_s))
 
     async def save(self) -> bool:

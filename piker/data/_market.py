@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from piker.brokers import FeedItem, OnClock, Reached
+from piker.brokers import FeedItem, Lost, OnClock, Reached
 from piker.config import DataConf
 from piker.errors import (
     MarketGone,
@@ -361,6 +361,8 @@ class Market:
             self.bars.reach(item.time_ns)
         elif isinstance(item, OnClock):
             self._set_clock(item.clock)
+        elif isinstance(item, Lost):
+            self.bars.lose(item.start_ns, item.end_ns)
         else:
             self._on_event(item)
 

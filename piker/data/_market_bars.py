@@ -39,7 +39,8 @@ class MarketBars:
 
     Attributes:
       warn: takes a sentence about an oddity.
-      doubt: takes period and time of a bar that lacks a trade, seconds.
+      doubt: takes the period of bars that lack a trade, where the first opens, and
+        before which the last does; seconds.
       builders: by period in seconds, empty while there are no buffers.
       newest: the newest tick of each type; of a side of the book that is gone, too.
       last: price of the newest trade.
@@ -48,7 +49,7 @@ class MarketBars:
     """
 
     warn: Callable[[str], None]
-    doubt: Callable[[int, int], None]
+    doubt: Callable[[int, int, int], None]
     builders: Builders = field(default_factory=dict)
     newest: dict[str, Tick] = field(default_factory=dict)
     last: float = float("nan")
@@ -176,8 +177,15 @@ class MarketBars:
     def _doubt(self, builder: BarBuilder) -> None:
         """Have the bars asked for again for which trades came too late."""
         for time_s in builder.late:
-            self.doubt(builder.period_s, time_s)
+            self.doubt(builder.period_s, time_s, time_s + builder.period_s)
         builder.late.clear()
+
+    def lose(self, start_ns: int, end_ns: int) -> None:
+        """Have the bars asked for again that lack trades stamped in between."""
+        for period_s in self.builders:
+            period_ns = period_s * NS
+            first, last = start_ns // period_ns, end_ns // period_ns
+            self.doubt(period_s, first * period_s, (last + 1) * period_s)
 
     def _plausible(self, ticks: list[Tick]) -> list[Tick]:
         """Hold back, or leave out, trades stamped far ahead of the market's clock."""

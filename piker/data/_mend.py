@@ -2,8 +2,9 @@
 
     store --what lacks--> holes --a frame may answer for several--> store, buffer
 
-Stored bars stay as they are, whatever the venue says of them. Each frame is stored as
-it comes: who breaks off has lost none of them.
+Stored bars stay as they are, whatever the venue says of them, but for flat ones that go
+on from what was filled. Each frame is stored as it comes: who breaks off has lost none
+of them.
 """
 
 from __future__ import annotations
@@ -209,9 +210,9 @@ class Mend:
         self.filled += len(lacked)
         await self.keeper.note_empty(frame.empty)
         if len(lacked):
-            self._correct(known, lacked, end_s)
+            await self._correct(known, lacked, end_s)
 
-    def _correct(self, known: Bars, lacked: Bars, end_s: int) -> None:
+    async def _correct(self, known: Bars, lacked: Bars, end_s: int) -> None:
         """Put what lacked into the buffer, as far as that reaches back."""
         builder = self.builder()
         if builder is None or builder.newest_s is None:
@@ -227,7 +228,8 @@ class Mend:
         both["time"][0] = max(both["time"][0], oldest_s - self.period_s)
         # what was flat at a wrong close is to be flat at the right one
         whole = fill_gaps(both, self.period_s, self._calendar, end_s)
-        builder.correct(whole[~np.isin(whole["time"], known["time"])])
+        changed = builder.correct(whole[~np.isin(whole["time"], known["time"])])
+        await self.keeper.renew(changed[np.argsort(changed["time"], kind="stable")])
 
     async def _read(self, span: Span) -> Bars:
         """Return what is stored of a span; raises StoreError."""

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from piker.brokers._backend import ResumePoint
+from piker.brokers._backend import Lost, ResumePoint
 from piker.brokers._parts import Part
 from piker.brokers._sequence import Sequence
 from piker.brokers._web import RateBudget, _market
@@ -264,8 +264,10 @@ async def test_what_the_venue_never_gives_is_given_up_and_told(autojump_clock):
         await b.say([part(6)])
         tids, events = b.taken()
         assert tids == [1, 2, 5, 6]
-        assert [type(e) for e in events] == [Disconnected, Warned, Reconnected]
+        assert [type(e) for e in events] == [Disconnected, Warned, Lost, Reconnected]
         assert "trades 3 to 4 are lost" in events[1].reason
+        span = (START_S + 2) * NS, (START_S + 5) * NS
+        assert events[2] == Lost(b.stream.fqme, *span)
         assert b.stream.lost == 2
 
 
@@ -282,10 +284,13 @@ async def test_trades_that_the_venues_list_leaves_out_are_lost_and_told(
         await trio.sleep(1)
         tids, events = b.taken()
         assert tids == [1, 2, 5, 6, 8, 9]
-        assert [(type(event), event.reason) for event in events] == [
-            (Warned, "trades 3 to 4 are lost: the venue doesn't give them"),
-            (Warned, "trades 7 to 7 are lost: the venue doesn't give them"),
+        assert [e.reason for e in events if isinstance(e, Warned)] == [
+            "trades 3 to 4 are lost: the venue doesn't give them",
+            "trades 7 to 7 are lost: the venue doesn't give them",
         ]
+        spans = [(e.start_ns, e.end_ns) for e in events if isinstance(e, Lost)]
+        at = [(START_S + tid) * NS for tid in (2, 5, 6, 8)]
+        assert spans == [(at[0], at[1]), (at[2], at[3])]
         assert b.stream.lost == 3
 
 

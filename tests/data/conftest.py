@@ -7,7 +7,7 @@ import math
 import pytest
 import trio
 
-from piker.data import _history
+from piker.data import _history, _keeper
 from piker.testing import private_dirs
 
 #: How long a thread may work, real seconds, before time jumps on without it.
@@ -32,7 +32,9 @@ def clock(autojump_clock, monkeypatch):
                 autojump_clock.autojump_threshold = 0.001  # one that was abandoned
 
     monkeypatch.setattr(trio.to_thread, "run_sync", waited_for)
-    monkeypatch.setattr(_history, "NEWEST_DEADLINE_S", math.inf)
+    for name in ("NEWEST_DEADLINE_S", "TAIL_DEADLINE_S", "CLOSE_DEADLINE_S"):
+        monkeypatch.setattr(_history, name, math.inf)
+    monkeypatch.setattr(_keeper, "CLOSE_DEADLINE_S", math.inf)
     autojump_clock.autojump_threshold = 0.001
     return autojump_clock
 

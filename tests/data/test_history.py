@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from piker.brokers import HistoryConf
 from piker.config import DataConf
-from piker.data import _keeper
+from piker.data import _history, _keeper
 from piker.data._bars import BarBuilder
 from piker.data._history import History
 from piker.data._shm import ShmArray, ShmWriter
@@ -155,12 +155,18 @@ def check_stored(place: Place, upto_s: int) -> None:
 
 
 def trio_run(main, seed: int = 0):
-    """Run with a mocked clock, the order of tasks told by *seed*."""
+    """Run with a mocked clock, the order of tasks told by *seed*.
+
+    It jumps while a thread works: what closes is waited for all the same.
+    """
     run = trio._core._run
     run._ALLOW_DETERMINISTIC_SCHEDULING = True
     run._r = random.Random(seed)
     clock = trio.testing.MockClock(autojump_threshold=0.0005)
-    return trio.run(main, clock=clock)
+    with pytest.MonkeyPatch.context() as patch:
+        for mod in (_history, _keeper):
+            patch.setattr(mod, "CLOSE_DEADLINE_S", math.inf)
+        return trio.run(main, clock=clock)
 
 
 # -- the join ---------------------------------------------------------------------
@@ -784,7 +790,7 @@ async def test_a_saver_that_waited_puts_nothing_old_over_a_mended_bar(
     place.take(NOW_S, NOW_S + 5)
     keeper = _keeper.Keeper(FQME, 1, place.warnings.append)
     saver = _keeper.LiveSaver(place.builders[1], keeper)
-    saver.begin(0)
+    await saver.begin()
     assert await saver.save()
     mended = truth.bars[1][truth.bars[1]["time"] == place.start_s + 1].copy()
     mended["volume"] = 9.0

@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from piker.brokers._backend import FeedItem, ResumePoint
+from piker.brokers._backend import FeedItem, Lost, ResumePoint
 from piker.brokers._parts import Part
 from piker.brokers._sequence import Sequence
 from piker.errors import VenueError
@@ -335,6 +335,7 @@ class MarketStream:
         reason = f"trades {first} to {last} are lost: the venue doesn't give them"
         log.error("%s: %s", self.fqme, reason)
         await self._warn(reason)
+        await self.send.send(Lost(self.fqme, *self.seq.around_hole(self.last_ns)))
         await self._put([], -1)
 
     async def _leave_held(self, why: str) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 import trio
 
-from piker.brokers._backend import FeedItem, FrameSink, OnClock, Reached
+from piker.brokers._backend import FeedItem, FrameSink, Lost, OnClock, Reached
 from piker.brokers._parts import Part
 from piker.brokers._refetched import as_frame
 from piker.brokers._sequence import Sequence
@@ -190,7 +190,7 @@ class _Market:
     async def _watch(self, items: trio.MemoryReceiveChannel[FeedItem]) -> None:
         """Note what happens to the stream; what it tells is in the frames."""
         async for item in items:
-            if isinstance(item, tuple | Reached | OnClock):
+            if isinstance(item, tuple | Reached | OnClock | Lost):
                 continue
             if isinstance(item, Disconnected):
                 self.sink.note(

@@ -1,0 +1,101 @@
+"""Bars that may lack a trade: kept over restarts, asked for once they stand still.
+
+    too late, or lost --add()--> told --note--> the store's manifest
+                                        due --> Backfill.mend() --> forgotten
+
+A bar that trades may still change isn't asked for: what it gets then would count twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from piker.tsp import Span, join_spans, without
+
+from ._backfill import Backfill
+
+#: So long after a trade that came too late its bar is asked for: the venue's bars may
+#: be behind its trades.
+SETTLE_S: Final = 3.0
+#: Bars that may still change are looked at again after so long, or a period.
+_AGAIN_S: Final = 5.0
+#: So many spans are kept at most: those that lie nearest are joined.
+_SPANS_MAX: Final = 500
+#: Further ahead of the newest bar than this no trade was lost: a stamp is damaged.
+_AHEAD_S: Final = 3600
+_NEVER: Final = float("inf")
+
+
+@dataclass(eq=False)
+class Doubts:
+    """What of one market and period is to be asked for again.
+
+    Attributes:
+      spans: from bar to bar, epoch s; disjoint, ascending.
+      event: set when one is added.
+      due_at: when some are to be asked for, trio's time.
+    """
+
+    spans: tuple[Span, ...] = ()
+    event: trio.Event = field(default_factory=trio.Event)
+    due_at: float = _NEVER
+    _told: tuple[Span, ...] = ()
+
+    def add(self, span: Span) -> None:
+        """Note that bars may lack a trade."""
+        self._told = _fewer(join_spans(self._told, [span]))
+        self.due_at = min(self.due_at, trio.current_time() + SETTLE_S)
+        self.event.set()
+
+    async def load(self, fill: Backfill) -> None:
+        """Take up what the store kept of those before."""
+        if fill.keeper is not None and await fill.keeper.ready():
+            self.spans = _fewer(join_spans(self.spans, fill.keeper.doubts))
+        if self.spans or self._told:
+            self.due_at = min(self.due_at, trio.current_time() + SETTLE_S)
+
+    async def settle(self, fill: Backfill) -> None:
+        """Keep those that are new; ask for what is due and changes no more.
+
+        One is forgotten once it was asked for: not by who is cancelled before.
+        """
+        self.event = trio.Event()
+        await self._keep(fill)
+        if trio.current_time() < self.due_at:
+            return
+        self.due_at = _NEVER
+        for start_s, end_s in self.spans:
+            ripe = start_s, min(end_s, fill.builder.settled_s)
+            if ripe[1] > ripe[0]:
+                await fill.mend(ripe)
+                self.spans = tuple(
+                    part for span in self.spans for part in without(span, [ripe])
+                )
+                if fill.keeper is not None:
+                    await fill.keeper.dispel(ripe)
+        if self.spans:
+            again_at = trio.current_time() + max(_AGAIN_S, fill.period_s)
+            self.due_at = min(self.due_at, again_at)
+
+    async def _keep(self, fill: Backfill) -> None:
+        """Note durably what was told, as far as there are bars of it."""
+        told, self._told = self._told, ()
+        oldest_s, newest_s = fill.builder.oldest_s, fill.builder.newest_s or 0
+        beyond = [(-_AHEAD_S, oldest_s), (newest_s + _AHEAD_S, 1 << 62)]
+        news = [part for span in told for part in without(span, beyond)]
+        if news and fill.can_mend:
+            self.spans = _fewer(join_spans(self.spans, news))
+            if fill.keeper is not None:
+                await fill.keeper.doubt(news)
+
+
+def _fewer(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Return *spans* or, of too many, those that lie near each other as one."""
+    near_s = 1
+    while len(spans) > _SPANS_MAX:
+        near_s *= 2
+        spans = join_spans((), spans, near_s)
+    return spans
