@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import trio
 
 from piker.errors import BadPayload, VenueError, VenueRefused
@@ -33,6 +32,7 @@ from piker.tsp import (
 )
 
 from ._bars import BarBuilder
+from ._better import is_worse, replaces
 from ._buffers import HIST_S, RT_S
 from ._keeper import Keeper
 from ._shm import MUTABLE
@@ -46,6 +46,8 @@ _RETRY_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _BAD_TRIES: Final = 5
 #: Bars that are put into the buffer at once: a few ms of work.
 _AT_ONCE: Final = 8192
+#: Bars that are corrected at once, likewise.
+_CORRECT_AT_ONCE: Final = 512
 #: Waits for a store that can't be read.
 _UNREAD_S: Final = (1.0, 5.0, 10.0, 30.0)
 _NO_BARS: Final = np.empty(0, OHLCV)
@@ -143,17 +145,17 @@ class Backfill:
     async def _correct(self, bars: Bars) -> None:
         """Correct the buffer; and in the store the flat ones that this changes."""
         changed = []
-        for at in range(0, len(bars), _AT_ONCE):
-            changed.append(self.builder.correct(bars[at : at + _AT_ONCE]))
+        for at in range(0, len(bars), _CORRECT_AT_ONCE):
+            some = bars[at : at + _CORRECT_AT_ONCE]
+            changed.append(self.builder.correct(some))
             await trio.lowlevel.checkpoint()  # quotes go on meanwhile
         if changed and self.keeper is not None:
-            news = np.concatenate(changed)
-            await self.keeper.renew(news[np.argsort(news["time"], kind="stable")])
+            await self.keeper.renew(np.concatenate(changed))
 
     # -- again ----------------------------------------------------------------------
 
     async def mend(self, span: Span) -> None:
-        """Ask the venue again for bars that are in doubt; its own count.
+        """Ask the venue again for bars that are in doubt, and take its word for them.
 
         What the buffer has otherwise is corrected: a new epoch of it; and what that
         changes of the flat bars after it is stored, too.
@@ -165,7 +167,7 @@ class Backfill:
         while at_s > start_s:
             frame = await self._frame(self.venue, (start_s, at_s))
             known = await self._stored((frame.start_s, at_s))
-            fresh = frame.bars[~_is_worse(frame.bars, known)]
+            fresh = frame.bars[~is_worse(frame.bars, known)]
             await self._renew(frame, fresh, known, at_s)
             at_s = start_s if frame.is_last else frame.start_s
 
@@ -344,52 +346,6 @@ class Backfill:
         self._moved.set()
         self._moved = trio.Event()
         self.note(self)
-
-
-def replaces(
-    bars: Bars, known: Bars, period_s: int, end_s: int | None = None
-) -> npt.NDArray[np.bool_]:
-    """Tell which of a venue's bars count where *known* ones are stored.
-
-    Args:
-      bars: dtype OHLCV, shape (n,).
-      known: likewise, ascending.
-      period_s: of both.
-      end_s: up to where *known* is all that is stored; None: no newer one is.
-
-    Returns:
-      Shape (n,): whether it isn't stored, or what is has no trade or may lack some.
-    """
-    if not len(known):
-        return np.ones(len(bars), np.bool_)
-    at = np.minimum(np.searchsorted(known["time"], bars["time"]), len(known) - 1)
-    is_open = (known["count"] == 0) | _may_lack_trades(known["time"], period_s, end_s)
-    counts: npt.NDArray[np.bool_] = known["time"][at] != bars["time"]
-    return counts | (is_open[at] & ~_is_worse(bars, known))
-
-
-def _may_lack_trades(
-    time_s: npt.NDArray[np.int64], period_s: int, end_s: int | None
-) -> npt.NDArray[np.bool_]:
-    """Tell which stored bars are the newest before a hole, or before nothing more."""
-    after = np.append(time_s[1:], end_s if end_s is not None else 1 << 62)
-    lasts = np.flatnonzero(after - time_s > MUTABLE * period_s)
-    coming = np.searchsorted(lasts, np.arange(len(time_s)))
-    lasts = np.append(lasts, 1 << 62)
-    is_near: npt.NDArray[np.bool_] = lasts[coming] - np.arange(len(time_s)) < MUTABLE
-    return is_near
-
-
-def _is_worse(bars: Bars, known: Bars) -> npt.NDArray[np.bool_]:
-    """Tell which of *bars* say that nothing traded where *known* knows better."""
-    if not len(known):
-        return np.zeros(len(bars), np.bool_)
-    at = np.minimum(np.searchsorted(known["time"], bars["time"]), len(known) - 1)
-    same = known["time"][at] == bars["time"]
-    worse: npt.NDArray[np.bool_] = (
-        same & (bars["count"] == 0) & (known["count"][at] > 0)
-    )
-    return worse
 
 
 async def _stand_ins(hole: Span, minutes: Backfill) -> Bars:

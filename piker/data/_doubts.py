@@ -8,6 +8,7 @@ A bar that trades may still change isn't asked for: what it gets then would coun
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,7 +25,7 @@ SETTLE_S: Final = 3.0
 _AGAIN_S: Final = 5.0
 #: So many spans are kept at most: those that lie nearest are joined.
 _SPANS_MAX: Final = 500
-#: Further ahead of the newest bar than this no trade was lost: a stamp is damaged.
+#: Further ahead of now than this no trade was lost: a stamp is damaged.
 _AHEAD_S: Final = 3600
 _NEVER: Final = float("inf")
 
@@ -83,8 +84,8 @@ class Doubts:
     async def _keep(self, fill: Backfill) -> None:
         """Note durably what was told, as far as there are bars of it."""
         told, self._told = self._told, ()
-        oldest_s, newest_s = fill.builder.oldest_s, fill.builder.newest_s or 0
-        beyond = [(-_AHEAD_S, oldest_s), (newest_s + _AHEAD_S, 1 << 62)]
+        newest_s = max(fill.builder.newest_s or 0, int(time.time()))
+        beyond = [(-1 << 62, fill.builder.oldest_s), (newest_s + _AHEAD_S, 1 << 62)]
         news = [part for span in told for part in without(span, beyond)]
         if news and fill.can_mend:
             self.spans = _fewer(join_spans(self.spans, news))

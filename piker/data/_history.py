@@ -29,8 +29,9 @@ from piker.service import collapse_eg, leaves
 from piker.storage import read_tail
 from piker.tsp import OHLCV, Span, between, is_news, newest_run
 
-from ._backfill import Backfill, replaces
+from ._backfill import Backfill
 from ._bars import BarBuilder
+from ._better import replaces
 from ._buffers import HIST_S, RT_S, Builders
 from ._doubts import Doubts
 from ._keeper import CLOSE_DEADLINE_S, Keeper, Keepers, LiveSaver, in_thread
@@ -275,7 +276,7 @@ class History:
         fill = Backfill(builder, span, keeper, venue, self.warn, note)
         fill.urgent = partial(self._doubts[builder.period_s].settle, fill)
         end_s, at_s = self._reached.get(builder.period_s, (0, 0))
-        if keeper is None and end_s == span[1] and builder.oldest_s <= at_s:
+        if keeper is None and end_s == span[1] and builder.oldest_s:
             fill.at_s = at_s  # it is in the buffer since the market was open last
         return fill
 
@@ -330,8 +331,9 @@ class History:
             fresh = frame.bars[replaces(frame.bars, known, keeper.period_s)]
             await keeper.append(fresh[is_news(fresh, known)])
             await keeper.note_empty(frame.empty)
-            better = known[is_news(known, frame.bars)]
-            builder.correct(better[~np.isin(better["time"], fresh["time"])])
+            better = known[is_news(known, frame.bars) & (known["count"] > 0)]
+            better = better[~np.isin(better["time"], fresh["time"])]
+            await keeper.renew(builder.correct(better))
 
     def _note(self, fill: Backfill) -> None:
         """Tell how far it is, now and then, and at its end."""

@@ -25,6 +25,7 @@ from piker.storage import StoreWriter, read_bars
 from piker.tsp import OHLCV, Span, is_news
 
 from ._bars import BarBuilder
+from ._better import is_worse
 from ._shm import MUTABLE
 from ._venue_bars import Bars
 
@@ -134,11 +135,6 @@ class Keeper:
             self.warn(f"stored bars are lost by damage: {fault}")
         return found.bars()
 
-    async def newest_s(self, before_s: int) -> int:
-        """Return the time of the newest stored bar before *before_s*, 0 if none is."""
-        bars = await self.read((0, before_s), newest=1)
-        return int(bars["time"][-1]) if len(bars) else 0
-
     async def append(self, bars: Bars) -> bool:
         """Store bars durably; tell whether they are."""
         if not len(bars):
@@ -151,12 +147,13 @@ class Keeper:
         return done
 
     async def renew(self, bars: Bars) -> None:
-        """Store those of *bars*, ascending, that are stored already, but otherwise.
+        """Store those of *bars* that are stored already, but otherwise.
 
         What was made up for the buffer lacks in the store still.
         """
         if len(bars):
-            span = int(bars["time"][0]), int(bars["time"][-1]) + self.period_s
+            time_s = bars["time"]
+            span = int(time_s.min()), int(time_s.max()) + self.period_s
             known = await self.read(span)
             is_stored = np.isin(bars["time"], known["time"])
             await self.append(bars[is_stored & is_news(bars, known)])
@@ -312,6 +309,7 @@ class LiveSaver:
     _next: int = 0
     _floor: int = 0
     _recent: dict[int, bytes] = field(default_factory=dict)
+    _known: Bars = field(default_factory=lambda: np.empty(0, OHLCV))
 
     async def begin(self) -> None:
         """Go on after the newest stored bar that the buffer reaches to.
@@ -326,7 +324,11 @@ class LiveSaver:
             since_s = writer.row(first).time + 1  # it may have begun before us
         # one from beyond now, of an import say, tells of no bar before it
         end_s = writer.row(last - 1).time + 1 if last > first else 0
-        redone_s = await self.keeper.newest_s(end_s) - MUTABLE * self.builder.period_s
+        known = await self.keeper.read((0, end_s), newest=MUTABLE + 1)
+        redone_s = 0
+        if len(known):
+            redone_s = int(known["time"][-1]) - MUTABLE * self.builder.period_s
+        self._known = known
         self._next = self._floor = writer.find(max(since_s, redone_s))
 
     async def save(self) -> bool:
@@ -340,6 +342,7 @@ class LiveSaver:
         for at in range(min(self._next - first, len(rows))):  # saved once, at least
             known = self._recent.get(first + at)
             is_due[at] = known is not None and known != rows[at].tobytes()
+        is_due &= ~is_worse(rows, self._known)  # imported while nobody listened
         recent = {
             first + at: rows[at].tobytes()
             for at in range(max(0, len(rows) - MUTABLE), len(rows))

@@ -229,7 +229,7 @@ class Mend:
         # what was flat at a wrong close is to be flat at the right one
         whole = fill_gaps(both, self.period_s, self._calendar, end_s)
         changed = builder.correct(whole[~np.isin(whole["time"], known["time"])])
-        await self.keeper.renew(changed[np.argsort(changed["time"], kind="stable")])
+        await self.keeper.renew(changed)
 
     async def _read(self, span: Span) -> Bars:
         """Return what is stored of a span; raises StoreError."""

@@ -14,7 +14,7 @@ import trio
 from piker.brokers import HistoryConf, Lost
 from piker.config import DataConf
 from piker.data import _history, _keeper
-from piker.data._backfill import replaces
+from piker.data._better import replaces
 from piker.data._doubts import Doubts
 from piker.data._market import Market
 from piker.data._venue_bars import Pace, VenueBars
@@ -199,6 +199,26 @@ async def test_flat_bars_after_what_is_filled_are_stored_at_its_close(
     stored = read_bars(FQME, 1, START_S, NOW_S + 79).bars()
     assert len(stored) == NOW_S + 79 - START_S
     assert set(stored["close"].tolist()) == {truth.bars[1]["close"][-1]}
+
+
+async def test_a_saver_puts_no_flat_bar_over_one_with_trades(clock, dirs, tmp_path):
+    """Imported while nobody listened; the newest stored ones are stored again."""
+    truth = Truth(2, 3700, share=1.0)
+    place = Place(tmp_path, Venue(truth, max_bars=1000), store=False)
+    place.open()
+    await place.begin(NOW_S)
+    place.builders[1].advance_to(NOW_S + 30)
+    mine = between(truth.bars[1], NOW_S, NOW_S + 20)
+    store(1, mine)
+    keeper = _keeper.Keeper(FQME, 1, place.warnings.append)
+    saver = _keeper.LiveSaver(place.builders[1], keeper)
+    await saver.begin()
+    assert await saver.save()
+    await keeper.close()
+    stored = read_bars(FQME, 1, NOW_S, NOW_S + 29).bars()
+    assert np.array_equal(stored[:20], mine)
+    assert len(stored) == 29
+    place.close(lose=True)
 
 
 # -- what the venue is asked ------------------------------------------------------
