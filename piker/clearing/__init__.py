@@ -16,8 +16,10 @@ from ._client import (
     OrderClient as OrderClient,
     TradesMsg as TradesMsg,
     TradesStream as TradesStream,
+    halt as halt,
     new_oid as new_oid,
     open_ems as open_ems,
+    resume as resume,
 )
 from ._daemon import (
     emsd_init as emsd_init,

@@ -41,11 +41,11 @@ from piker.msgs import (
     Order,
     Status,
 )
-from piker.service import MsgStream, collapse_eg, open_context
+from piker.service import MsgStream, call_endpoint, collapse_eg, open_context
 from piker.types import Struct
 
 from ._daemon import maybe_spawn_emsd
-from ._rpc import open_order_dialog
+from ._rpc import halt_trading, open_order_dialog, resume_trading
 
 log = get_logger(__name__)
 
@@ -380,3 +380,29 @@ async def open_ems(
         if not is_over:
             raise
         log.info("emsd was lost just as its client left: %s", err)
+
+    async with collapse_eg(), trio.open_nursery() as tasks:
+        await tasks.start(client.run, fqme, mode)
+        yield client, client.trades, client.positions, client.accounts, client.dialogs
+        tasks.cancel_scope.cancel()
+
+
+async def halt(reason: str = "") -> EmsState:
+    """Halt trading: cancel what is at brokers, fire nothing; it outlives emsd.
+
+    Args:
+      reason: one sentence.
+
+    Returns: how things stand then.
+    Raises: JournalFull; what keeps emsd from being had, as of :func:`open_ems`.
+    """
+    async with maybe_spawn_emsd() as portal:
+        state: EmsState = await call_endpoint(portal, halt_trading, reason=reason)
+    return state
+
+
+async def resume() -> EmsState:
+    """Trade again; returns how things stand then. Raises as :func:`halt` does."""
+    async with maybe_spawn_emsd() as portal:
+        state: EmsState = await call_endpoint(portal, resume_trading)
+    return state

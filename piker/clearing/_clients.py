@@ -15,7 +15,7 @@ from piker.msgs import PAPER, ClientMsg, EmsInit, Error, Fqme, Order, Status
 from piker.service import Context, MsgStream, collapse_eg
 
 from ._dialog import Tell, resp_of
-from ._ems import Ems
+from ._ems import Ems, live_dialog_of
 from ._fanout import Mailbox
 from ._fates import dest_of
 from ._router import Origin
@@ -78,6 +78,9 @@ async def _session(
         await line.ready()
     if mode == "paper":
         return watch.fqme, (PAPER,)
+    live_dialog_of(broker)  # a line that can't ever be up isn't held
+    line = ems.line(f"brokerd.{broker}")
+    await line.ready()
     return watch.fqme, (*line.accounts, PAPER)
 
 

@@ -208,8 +208,8 @@ def _closed(dialog: Dialog, event: Happening) -> Step:
 
 
 def _gone(dialog: Dialog, event: Happening) -> Step:
-    """The broker says it is cancelled, by whomever."""
-    return _end(dialog, "canceled", (), event.reason or dialog.why)
+    """The broker says it is cancelled: why, emsd knows best where it asked for that."""
+    return _end(dialog, "canceled", (), dialog.why or event.reason)
 
 
 def _refused(dialog: Dialog, event: Happening) -> Step:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import trio
 
@@ -51,6 +51,19 @@ CHECKPOINT_S: Final = 30.0
 _START_DEADLINE_S: Final = 30.0
 
 
+def live_dialog_of(broker: str) -> Any:
+    """Return a backend's endpoint for live orders.
+
+    Raises: BrokerNotFound; UsageError: it takes none.
+    """
+    target = get_eps(get_brokermod(broker), "brokerd").get("open_trade_dialog")
+    if target is None:
+        raise UsageError(
+            f"{broker!r} takes no live orders; paper orders do: leave the account out"
+        )
+    return target
+
+
 @asynccontextmanager
 async def open_brokerd_dialog(
     broker: str, *, portal: Portal | None = None
@@ -66,11 +79,7 @@ async def open_brokerd_dialog(
     Raises: BrokerNotFound; UsageError: the backend takes no live orders; what brokerd
       refuses with; TransportClosed, DeadlineExceeded.
     """
-    target = get_eps(get_brokermod(broker), "brokerd").get("open_trade_dialog")
-    if target is None:
-        raise UsageError(
-            f"{broker!r} takes no live orders; paper orders do: leave the account out"
-        )
+    target = live_dialog_of(broker)
     if portal is None:
         async with (
             maybe_spawn_brokerd(broker) as found,

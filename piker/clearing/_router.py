@@ -127,7 +127,7 @@ class Router:
                 case Edit():
                     refusal = self._edit(msg, dialog, origin)
                 case Cancel():
-                    refusal = self._cancel(dialog, origin)
+                    refusal = self._cancel(msg, dialog, origin)
         except JournalFull as err:
             refusal = Refusal("journal", str(err))
         if refusal is not None:
@@ -202,9 +202,11 @@ class Router:
             )
         return self._apply(dialog, happening, origin, must=True)
 
-    def _cancel(self, dialog: Dialog | None, origin: Origin) -> Refusal | None:
+    def _cancel(
+        self, cancel: Cancel, dialog: Dialog | None, origin: Origin
+    ) -> Refusal | None:
         if dialog is None:
-            return _unknown("")
+            return _unknown(cancel.oid)
         return self._apply(dialog, Happening(kind="cancel"), origin)
 
     def _known(
@@ -228,6 +230,7 @@ class Router:
 
     def halt(self, reason: str) -> None:
         """End what is at brokers, and let nothing fire, until :meth:`resume`."""
+        reason = reason.strip() or "by command"  # no reason would read as no halt
         self._note("halted", reason)
         self.halted = reason
         for dialog in list(self.dialogs.values()):
