@@ -127,7 +127,12 @@ class OrderRefused(OrderError):
 
 
 class OrderUnknown(OrderError):
-    """Nobody can say yet what became of a request; ask again with the same id."""
+    """Nobody can say yet what became of a request; ask again with the same id.
+
+    A command ends with 3 then.
+    """
+
+    exit_code = 3
 
 
 class AccountNotFound(UsageError):

@@ -12,8 +12,10 @@ from . import (
     debug,
     demo,
     doctor,
+    halt,
     init,
     ledger,
+    orders,
     quotes,
     record,
     search,
@@ -58,6 +60,9 @@ app.command(name="demo")(demo.demo)
 app.command(name="search")(search.search)
 app.command(name="quotes")(quotes.quotes)
 app.command(name="record")(record.record)
+app.add_typer(orders.app, name="orders")
+app.command(name="halt")(halt.halt)
+app.command(name="resume")(halt.resume)
 app.add_typer(services.app, name="services")
 app.add_typer(store.app, name="store")
 app.add_typer(ledger.app, name="ledger")

@@ -25,9 +25,13 @@ COMMANDS = (
     "debug",
     "demo",
     "doctor",
+    "halt",
     "init",
+    "ledger",
+    "orders",
     "quotes",
     "record",
+    "resume",
     "search",
     "services",
 )
