@@ -35,6 +35,8 @@ from ._journal import (
     journal_path as journal_path,
     verify_journal as verify_journal,
 )
+
+from ._ems import open_paper_line as open_paper_line
 from ._match import PaperMarket as PaperMarket
 from ._paper import (
     maybe_spawn_paperboi as maybe_spawn_paperboi,

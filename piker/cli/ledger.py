@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._run import options_of, say, settle
+from ._run import options_of, say, settle, until_told
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -173,6 +173,44 @@ def import_(
     if as_json:
         counts = {"read": len(found.txns), "booked": booked, "known": known}
         put_json({"account": str(name), **counts, "notes": found.notes})
+
+
+@app.command()
+def sync(ctx: typer.Context, account: Account, as_json: AsJson = False) -> None:
+    """Compare an account with who clears it, and write its account file anew.
+
+    A paper engine that runs is asked; else one is started for it and nothing of it is
+    left. Exit code 1 if what it holds isn't what the ledger comes to.
+    """
+    from functools import partial
+
+    import trio
+
+    from piker.accounting import AccountName
+    from piker.errors import UsageError
+
+    from ._demo import end_tree, free_addr
+    from ._show import put_json
+    from ._sync import sync_paper
+
+    name = AccountName.parse(account)
+    if name.label != "paper":
+        raise UsageError(
+            f"only paper accounts can be synced yet, got {account!r}: `piker ledger"
+            " audit` checks the ledger of any account"
+        )
+    _read(account)  # nothing is started for a ledger that isn't there
+    addr = settle(options_of(ctx))
+    work = partial(sync_paper, addr, name, free_addr())
+    found = trio.run(until_told, work, end_tree)
+    if as_json:
+        put_json(asdict(found))
+    for sentence in (*found.notes, *found.differences):
+        say(f"{account}: {sentence}")
+    if found.differences:
+        raise typer.Exit(1)
+    held = len(found.positions)
+    say(f"{account}: {found.trades:,} trades, {held} open; the engine has the same")
 
 
 # -- helpers ------------------------------------------------------------------
