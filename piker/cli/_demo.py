@@ -1,17 +1,20 @@
 """A tree of its own for a look around: made, shown, and removed without a trace.
 
 temporary folders > pikerd (this process) > datad.sim, samplerd > a feed
+                                          > emsd > paperboi.sim > two orders
 """
 
 from __future__ import annotations
 
 import json
+import math
 import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
@@ -33,9 +36,12 @@ from piker.service import (
 )
 from piker.types import Struct
 
+from ._demo_orders import Desk, trade
 from ._run import say
 
 FIRST_QUOTE_DEADLINE_S = 30.0
+#: On a machine that is busy the orders may take longer than the demo was to.
+ORDERS_DEADLINE_S = 30.0
 _ORDERS = "brokerd"
 
 
@@ -43,7 +49,9 @@ class Report(Struct, frozen=True, kw_only=True):
     """How a demo went.
 
     Attributes:
-      ok: quotes came, bars were made, no order daemon ran, and nothing is left.
+      ok: quotes came, bars were made, paper orders were taken and filled (of a
+        recorded session, which may end first: or not), no order daemon ran, and
+        nothing is left.
       actors: of the tree, pikerd first.
       brokerd_processes: order daemons there were; a demo needs none.
       time_to_first_quote_s: since the program began to run; the set-up that `./run`
@@ -51,6 +59,9 @@ class Report(Struct, frozen=True, kw_only=True):
       quotes: received.
       bars: 1 s bars begun while it ran.
       fqme: the market.
+      orders: paper orders taken, of two: one at the market, a dark one to sell half.
+      fills: parts of them that were executed.
+      position: held on paper at the end, base units.
     """
 
     ok: bool
@@ -60,6 +71,9 @@ class Report(Struct, frozen=True, kw_only=True):
     quotes: int
     bars: int
     fqme: str
+    orders: int = 0
+    fills: int = 0
+    position: Decimal = Decimal(0)
 
 
 @dataclass
@@ -74,11 +88,15 @@ class Demo:
       quotes: received so far.
       begun: set with the first quote.
       listeners: called with each message of the feed.
+      last: price, quote units.
+      desk: what it has traded.
     """
 
     addr: Addr
     feed: Feed
     fqme: str
+    last: float = math.nan
+    desk: Desk = field(default_factory=Desk)
     first_quote_s: float = 0.0
     quotes: int = 0
     begun: trio.Event = field(default_factory=trio.Event)
@@ -109,10 +127,11 @@ def private_folders(session: Path | None, speed: float) -> Iterator[Path]:
         dirs = config.Dirs.under(folder)
         with config.use_dirs(dirs):
             Path(dirs.config).mkdir(mode=0o700)
+            text = "[clearing]\nnotify = []\n"  # its dark order is no news to anybody
             if session is not None:
                 path = json.dumps(str(session.absolute()))
-                text = f"[sim]\nspeed = {speed!r}\nsessions = [{path}]\n"
-                (Path(dirs.config) / config.CONF_NAME).write_text(text)
+                text += f"[sim]\nspeed = {speed!r}\nsessions = [{path}]\n"
+            (Path(dirs.config) / config.CONF_NAME).write_text(text)
             yield folder
 
 
@@ -158,6 +177,7 @@ async def run_demo(
         shm = shm_dir()
         async with trio.open_nursery() as tasks:
             tasks.start_soon(screen, demo)
+            tasks.start_soon(_trade, demo)
             await _take_quotes(demo, seconds)
             tasks.cancel_scope.cancel()
         actors = tuple(info.name for info in await demo.infos())
@@ -166,14 +186,19 @@ async def run_demo(
     if not actors:
         raise ServiceError("the private tree was told to end")
     left = bool(psutil.Process().children(recursive=True)) or shm.exists()
+    desk = demo.desk
+    traded = bool(len(desk.orders) > 1 and desk.fills) or fqme != DEMO_FQME
     return Report(
-        ok=demo.quotes > 0 and bars > 0 and not orders and not left,
+        ok=demo.quotes > 0 and bars > 0 and traded and not orders and not left,
         actors=actors,
         brokerd_processes=orders,
         time_to_first_quote_s=round(demo.first_quote_s, 3),
         quotes=demo.quotes,
         bars=bars,
         fqme=demo.fqme,
+        orders=len(desk.orders),
+        fills=desk.fills,
+        position=desk.position,
     )
 
 
@@ -188,28 +213,55 @@ def end_tree(why: str) -> bool:
     return True
 
 
+async def _trade(demo: Demo) -> None:
+    """Trade once the market quotes, and not before: the first quote is not to wait."""
+    await demo.begun.wait()
+    await trade(demo.desk, demo.feed.flumes[demo.fqme].mkt, demo.last)
+
+
 async def _take_quotes(demo: Demo, seconds: float | None) -> None:
     """Hand the feed's messages to the screen until it is time to end."""
-    with trio.CancelScope() as scope:
+    async with trio.open_nursery() as tasks:
+        scope = tasks.cancel_scope
         scope.deadline = trio.current_time() + FIRST_QUOTE_DEADLINE_S
+        tasks.start_soon(_end_in_time, demo, seconds, scope)
         async for item in demo.feed.messages:
             if isinstance(item, Quote):
-                if not demo.quotes:
-                    demo.first_quote_s = time.monotonic() - STARTED_S
-                    demo.begun.set()
-                    left = float("inf") if seconds is None else seconds
-                    scope.deadline = trio.current_time() + left
-                demo.quotes += 1
+                _note_quote(demo, item)
             for listener in demo.listeners:
                 listener(item)
             if isinstance(item, Ended):
                 if not demo.quotes or item.reason != NO_MORE_DATA:
                     say(f"{demo.fqme} ended: {item.reason}")
+                scope.cancel()
                 return
-    if not demo.quotes and scope.cancelled_caught:
+    if not demo.quotes:
         raise DeadlineExceeded(
             f"no quote of {demo.fqme!r} in {FIRST_QUOTE_DEADLINE_S:g} s; -v shows logs"
         )
+
+
+def _note_quote(demo: Demo, quote: Quote) -> None:
+    if not math.isnan(quote.last):
+        demo.last = quote.last
+    demo.quotes += 1
+    if not demo.begun.is_set() and not math.isnan(demo.last):
+        demo.first_quote_s = time.monotonic() - STARTED_S
+        demo.begun.set()
+
+
+async def _end_in_time(
+    demo: Demo, seconds: float | None, scope: trio.CancelScope
+) -> None:
+    """Cancel *scope* after *seconds* of quotes, and once the orders were placed."""
+    await demo.begun.wait()
+    scope.deadline = float("inf")
+    if seconds is None:
+        return
+    await trio.sleep(seconds)
+    with trio.move_on_after(ORDERS_DEADLINE_S):
+        await demo.desk.settled.wait()
+    scope.cancel()
 
 
 def _bars_begun(demo: Demo) -> int:

@@ -194,6 +194,12 @@ def state_word(status: Status) -> str:
     return _WORDS[status.resp]
 
 
+def has_ended(status: Status) -> bool:
+    """Tell whether nothing more comes of an order."""
+    is_alert = status.req is not None and status.req.action == "alert"
+    return status.resp in ENDED or (is_alert and status.resp == "triggered")
+
+
 def row_of(status: Status) -> dict[str, Any]:
     """Return an order as JSON has it: decimals are texts, what isn't there is null."""
     order = status.req

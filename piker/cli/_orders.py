@@ -21,7 +21,7 @@ from piker.errors import OrderRefused, OrderUnknown
 from piker.msgs import PAPER, EmsState, Error, Fqme, Order, Status
 from piker.service import Addr, maybe_open_pikerd
 
-from ._order_words import ENDED, Typed, account_of, order_of
+from ._order_words import Typed, account_of, has_ended, order_of
 from ._run import say
 
 #: Until a broker has answered what is on its way to it.
@@ -121,12 +121,6 @@ async def _send(
 def _is_sent_back(status: Status) -> bool:
     """Tell whether an order that was to rest never did, e.g. a post-only one."""
     return status.resp == "canceled" and not status.filled
-
-
-def has_ended(status: Status) -> bool:
-    """Tell whether nothing more comes of an order."""
-    is_alert = status.req is not None and status.req.action == "alert"
-    return status.resp in ENDED or (is_alert and status.resp == "triggered")
 
 
 async def _until(

@@ -41,7 +41,11 @@ def demo(
         bool, typer.Option("--json", help="End with a line of JSON on how it went.")
     ] = False,
 ) -> None:
-    """Show a live market on a tree of its own; nothing of it is left afterwards."""
+    """Show a live market on a tree of its own; nothing of it is left afterwards.
+
+    Two paper orders are placed there: one at the market, and a dark one that sells half
+    of it once its price comes.
+    """
     from ._demo import private_folders
     from ._show import bare_fields, put_json
 
@@ -84,11 +88,16 @@ def _sentence(report: Report) -> str:
     seen = f"{report.quotes:,} quotes, {report.bars:,} bars"
     ended = f"{', '.join(report.actors)} ended"
     if report.ok:
-        return f"{report.fqme}: {first}, {seen}; {ended}, nothing is left"
+        return (
+            f"{report.fqme}: {first}, {seen}; {report.orders} paper orders,"
+            f" {report.fills} fills, {report.position:f} held; {ended}, nothing is left"
+        )
     if not report.quotes:
         return f"{report.fqme}: no quote came; {ended}"
     if not report.bars:
         return f"{report.fqme}: {first}, {seen}: not one bar was made; {ended}"
+    if not report.fills:
+        return f"{report.fqme}: {first}, {seen}: no paper order was filled; {ended}"
     return f"{report.fqme}: {first}, {seen}; {ended}, but not all of it is gone"
 
 
@@ -123,5 +132,6 @@ async def _screen(demo: Demo) -> None:
                 tree = services_view(await demo.infos())
             market = board.view(console.width)
             chart = board.chart(demo.fqme, console.width, CHART_ROWS)
-            live.update(Group(tree, market, chart, foot), refresh=True)
+            traded = Text(demo.desk.view())
+            live.update(Group(tree, market, chart, traded, foot), refresh=True)
             await trio.sleep(REFRESH_S)

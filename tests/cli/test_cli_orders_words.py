@@ -12,6 +12,7 @@ from piker.cli._order_words import (
     Typed,
     account_of,
     checked_oid,
+    has_ended,
     number_of,
     order_of,
     row_of,
@@ -20,7 +21,7 @@ from piker.cli._order_words import (
     state_word,
     time_of,
 )
-from piker.cli._orders import Changes, has_ended
+from piker.cli._orders import Changes
 from piker.errors import UsageError
 from piker.msgs import NS, EmsState, Order, Status
 
