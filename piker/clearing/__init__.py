@@ -27,6 +27,7 @@ from ._daemon import (
     maybe_spawn_emsd as maybe_spawn_emsd,
     spawn_emsd as spawn_emsd,
 )
+from ._ems import open_paper_line as open_paper_line
 from ._farewell import (
     is_in_memory as is_in_memory,
     orders_left as orders_left,
@@ -35,8 +36,6 @@ from ._journal import (
     journal_path as journal_path,
     verify_journal as verify_journal,
 )
-
-from ._ems import open_paper_line as open_paper_line
 from ._match import PaperMarket as PaperMarket
 from ._paper import (
     maybe_spawn_paperboi as maybe_spawn_paperboi,

@@ -381,11 +381,6 @@ async def open_ems(
             raise
         log.info("emsd was lost just as its client left: %s", err)
 
-    async with collapse_eg(), trio.open_nursery() as tasks:
-        await tasks.start(client.run, fqme, mode)
-        yield client, client.trades, client.positions, client.accounts, client.dialogs
-        tasks.cancel_scope.cancel()
-
 
 async def halt(reason: str = "") -> EmsState:
     """Halt trading: cancel what is at brokers, fire nothing; it outlives emsd.

@@ -71,16 +71,16 @@ async def _session(
         return "", (PAPER,)
     broker = Fqme.parse(fqme).broker
     check_broker(broker)
-    kind = "paperboi" if mode == "paper" else "brokerd"
+    kind = "paperboi"
+    if mode == "live":
+        live_dialog_of(broker)  # a line that can't ever be up isn't held
+        kind = "brokerd"
     line = ems.line(f"{kind}.{broker}")  # it starts while the market is opened
     watch = await ems.watch(fqme)
     if not is_back or mode == "live":
         await line.ready()
     if mode == "paper":
         return watch.fqme, (PAPER,)
-    live_dialog_of(broker)  # a line that can't ever be up isn't held
-    line = ems.line(f"brokerd.{broker}")
-    await line.ready()
     return watch.fqme, (*line.accounts, PAPER)
 
 
