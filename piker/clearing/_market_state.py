@@ -23,7 +23,8 @@ class MarketState:
       max_age_s: of a tick by the market's clock, that may still fire something.
       down: why its feed is lost, empty if it isn't.
       book: what waits there.
-      seen_ns: up to where its ticks were looked at, by the market's clock.
+      data_ns: stamp of its newest tick, by the market's clock.
+      seen_ns: up to where its ticks were held against what waits, likewise.
       skipped: ticks have passed since that fired nothing because nothing might fire.
     """
 
@@ -33,6 +34,7 @@ class MarketState:
     max_age_s: float = math.inf
     down: str = "not opened yet"
     book: DarkBook = field(default_factory=DarkBook)
+    data_ns: int = 0
     seen_ns: int = 0
     skipped: bool = False
     _last: float = math.nan
@@ -53,7 +55,7 @@ class MarketState:
     def now_ns(self) -> int:
         """Return the market's time; of a replay at full speed, that of its data."""
         if isinstance(self.clock, SessionClock) and not self.clock.speed:
-            return max(self.seen_ns, self.clock.origin_ns)
+            return max(self.data_ns, self.clock.origin_ns)
         return self.clock.now_ns()
 
     def take(self, ticks: list[Tick], last: float) -> None:
@@ -64,7 +66,7 @@ class MarketState:
                 self._bid = tick.price
             elif kind == "ask":
                 self._ask = tick.price
-            self.seen_ns = max(self.seen_ns, tick.time_ns)
+            self.data_ns = max(self.data_ns, tick.time_ns)
         if not math.isnan(last):
             self._last = last
 
@@ -79,6 +81,10 @@ class MarketState:
         if not newest_ns or math.isinf(self.max_age_s):
             return True
         return self.now_ns() - newest_ns <= self.max_age_s * NS
+
+    def note_seen(self) -> None:
+        """Note that all that came was held against what waits."""
+        self.seen_ns, self.skipped = max(self.seen_ns, self.data_ns), False
 
     # -- ends by the clock ----------------------------------------------------
 

@@ -177,7 +177,9 @@ class Desk:
         """Give the market what its feed says, to its end; return why it has none."""
         async with AsyncExitStack() as stack:
             try:
-                feed = await stack.enter_async_context(open_feed([self.fqme]))
+                feed = await stack.enter_async_context(
+                    open_feed([self.fqme], every_tick=True)
+                )
             except PikerError as e:
                 return e
             (flume,) = feed.flumes.values()
@@ -207,6 +209,7 @@ class Desk:
     async def _hear(self, feed: Feed, flume: Flume) -> None:
         is_first = False
         async for item in feed.messages:
+            await trio.lowlevel.checkpoint()  # a cancel waits for one batch at most
             if isinstance(item, Quote):
                 # the first is the newest that was known, its trade of who knows when
                 self._tell(_without_trades(item) if is_first else item)

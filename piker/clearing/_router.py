@@ -267,19 +267,19 @@ class Router:
         """Take what a market said: fire what it reaches, end what it outlives."""
         state = self.markets[fqme]
         state.take(ticks, last)
-        if state.book:
-            if state.may_fire(ticks[-1].time_ns if ticks else 0):
-                for fired in state.book.fire(ticks):
-                    self._reached(state, fired)
-            else:
-                state.skipped = True
+        if not state.may_fire(ticks[-1].time_ns if ticks else 0):
+            state.skipped = True
+        else:
+            for fired in state.book.fire(ticks):
+                self._reached(state, fired)
+            if not state.skipped:  # else what was skipped is still to be looked for
+                state.note_seen()
         self.expire(fqme)
 
     def _reached(self, state: MarketState, fired: Fired) -> None:
         """Fire it, or where trading is halted, set it aside until it isn't."""
         if self.halted and not self.dialogs[fired.oid].is_alert:
             self._aside.add(fired.oid)
-            state.skipped = True
         else:
             self.fire(fired)
 

@@ -117,11 +117,13 @@ class Watch:
 
     async def _look(self, feed: Feed) -> None:
         flume = next(iter(feed.flumes.values()))
+        messages = feed.messages  # from here on: what comes while bars are read waits
         state = self._seen(flume)
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._keep_time)
             await self._scan(flume, state)
-            async for msg in feed.messages:
+            async for msg in messages:
+                await trio.lowlevel.checkpoint()  # a cancel waits for one batch at most
                 match msg:
                     case Quote():
                         self.router.ticks(self.fqme, msg.ticks, msg.last)
@@ -158,9 +160,8 @@ class Watch:
             )
         state = self.state
         state.mkt, state.clock, state.calendar = flume.mkt, flume.clock, flume.calendar
-        seen_ns, state.down = state.seen_ns, ""
+        state.down = ""
         state.take(first.ticks, first.last)
-        state.seen_ns = seen_ns  # the first quote was looked at by nobody yet
         self.router.watch(self.fqme, state)
         self.changed()
         self._settle()
@@ -198,8 +199,8 @@ class Watch:
 
     async def _scan(self, flume: Flume, state: MarketState) -> None:
         """Look at the bars of the time in which nobody looked."""
-        state.skipped = False
         if not state.book:
+            state.note_seen()
             return
         if self.router.halted or not state.may_fire(0):
             state.skipped = True
@@ -211,6 +212,7 @@ class Watch:
             after = bars[(bars["time"] + period_s) * NS > dialog.born_ns]
             whole = after[after["time"] * NS >= dialog.born_ns]
             self._judge(dialog, state, after, whole)
+        state.note_seen()
         if not self._loading:
             self._gap_s = math.inf
 
@@ -249,7 +251,7 @@ class Watch:
 
     def _report(self, dialog: Dialog, state: MarketState, was: str) -> None:
         """Tell of a cross that was missed, once an outage."""
-        key = (dialog.oid, state.seen_ns // NS)
+        key = (dialog.oid, int(self._gap_s))
         if key not in self._reported:
             self._reported = {key, *list(self._reported)[:_REPORTS_KEPT]}
             self.router.report(

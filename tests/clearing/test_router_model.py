@@ -283,7 +283,7 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_anything_may_happen_in_any_order(part):
+def test_11_and_12_hold_whatever_happens_in_whatever_order(part):
     """In four parts of 100 runs of 250 steps."""
     run_state_machine_as_test(
         Machine,
