@@ -10,7 +10,7 @@ from typing import Final
 from piker import config
 from piker.errors import PikerError
 from piker.msgs import EmsMsg, EmsState, Order, Status
-from piker.service import current_services
+from piker.service import Services
 
 from ._dialog import Dialog
 from ._fates import dest_of
@@ -92,11 +92,15 @@ def _notice_of_order(msg: Status, order: Order) -> tuple[str, str] | None:
     return None
 
 
-async def watch_over() -> None:
-    """Tell the user, from pikerd, when emsd is given up while orders wait for it."""
+async def watch_over(services: Services) -> None:
+    """Tell the user, from pikerd, when emsd is given up while orders wait for it.
+
+    Args:
+      services: pikerd's.
+    """
     async with (
         open_notifier(config.load_config().clearing.notify) as notifier,
-        current_services().subscribe() as events,
+        services.subscribe() as events,
     ):
         async for event in events:
             if event.name == "emsd" and event.state in ("quarantined", "stopped"):

@@ -66,11 +66,11 @@ async def start_at_boot() -> None:
                 log.error("%s is wanted at boot and can't be had: %s", name, err)  # noqa: TRY400
 
 
-async def run_beside(source: str) -> None:
-    """Run one of `BESIDE`; what it fails with is said, no more."""
+async def run_beside(source: str, services: Services) -> None:
+    """Run one of `BESIDE` beside *services*; what it fails with is said, no more."""
     module, _, function = source.partition(":")
     try:
-        await getattr(importlib.import_module(module), function)()
+        await getattr(importlib.import_module(module), function)(services)
     except PikerError as err:
         log.error("%s ended: %s", source, err)  # noqa: TRY400
 

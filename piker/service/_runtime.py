@@ -129,7 +129,7 @@ async def _serve(
                     services.service_n.start_soon(pikerd.end_when_idle, idle_exit_s)
                 services.service_n.start_soon(start_at_boot)
                 for source in BESIDE:
-                    services.service_n.start_soon(run_beside, source)
+                    services.service_n.start_soon(run_beside, source, services)
                 yield services
         finally:
             set_pikerd(None)
