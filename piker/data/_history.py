@@ -372,7 +372,6 @@ def _span(builder: BarBuilder, depth_s: int) -> Span:
 async def _save_live(builder: BarBuilder, keeper: Keeper) -> None:
     """Store bars as they close, until cancelled; then those that did last."""
     saver = LiveSaver(builder, keeper)
-    await saver.begin()
     try:
         while True:
             await saver.save()

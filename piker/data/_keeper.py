@@ -310,6 +310,7 @@ class LiveSaver:
     _floor: int = 0
     _recent: dict[int, bytes] = field(default_factory=dict)
     _known: Bars = field(default_factory=lambda: np.empty(0, OHLCV))
+    _has_begun: bool = False
 
     async def begin(self) -> None:
         """Go on after the newest stored bar that the buffer reaches to.
@@ -330,9 +331,12 @@ class LiveSaver:
             redone_s = int(known["time"][-1]) - MUTABLE * self.builder.period_s
         self._known = known
         self._next = self._floor = writer.find(max(since_s, redone_s))
+        self._has_begun = True
 
     async def save(self) -> bool:
         """Store what closed or changed since the last time; tell whether it is."""
+        if not self._has_begun:  # who is cancelled while it begins saves all the same
+            await self.begin()
         writer = self.builder.writer
         oldest, last = writer.bounds
         stop = max(last - 1, self._next)

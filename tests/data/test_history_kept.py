@@ -221,6 +221,31 @@ async def test_a_saver_puts_no_flat_bar_over_one_with_trades(clock, dirs, tmp_pa
     place.close(lose=True)
 
 
+async def test_who_is_cancelled_as_it_begins_stores_what_closed(
+    clock, dirs, tmp_path, monkeypatch
+):
+    truth = Truth(2, 3700, share=1.0)
+    place = Place(tmp_path, Venue(truth, max_bars=1000), store=False)
+    place.open()
+    await place.begin(NOW_S)
+    place.take(NOW_S, NOW_S + 30)
+    keeper = _keeper.Keeper(FQME, 1, place.warnings.append)
+    read, waits = keeper.read, [trio.sleep_forever]
+
+    async def slow(*args, **kwargs):
+        if waits:
+            await waits.pop()()
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(keeper, "read", slow)
+    with trio.move_on_after(1):
+        await _history._save_live(place.builders[1], keeper)
+    await keeper.close()
+    stored = read_bars(FQME, 1, NOW_S, NOW_S + 29).bars()
+    assert np.array_equal(stored, between(truth.bars[1], NOW_S, NOW_S + 29))
+    place.close(lose=True)
+
+
 # -- what the venue is asked ------------------------------------------------------
 
 

@@ -308,8 +308,11 @@ def test_a_parquet_file_of_something_else_is_no_month():
     bars, folder = filled()
     (path,) = folder.glob("2024-01.*.parquet")
     pl.DataFrame({"a": [1, 2]}).write_parquet(path)
-    read = read_bars(FQME, 60)
+    read = read_bars(FQME, 60, newest=len(bars))
     assert "holds no bars but" in read.damaged[0]
+    assert read.bars().tobytes() == of_february(bars).tobytes()
+    read = read_bars(FQME, 60)
+    assert "isn't as it was written" in read.damaged[0]
     assert read.bars().tobytes() == of_february(bars).tobytes()
 
 
