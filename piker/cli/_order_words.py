@@ -44,7 +44,7 @@ _STYLES: Final = {
 }
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _OID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-NUMBERS: Final = ("size", "filled", "limit", "trigger")
+_NUMBERS: Final = ("size", "filled", "price", "trigger")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,26 +288,54 @@ def orders_view(statuses: Iterable[Status], notes: Iterable[str]) -> RenderableT
 
     from ._show import new_table
 
-    table = new_table(
-        "order", "market", "what", "type", *NUMBERS, "tif", "state", right=NUMBERS
-    )
-    said = []
-    for status in statuses:
-        row = row_of(status)
-        word = row["state"]
+    found = list(statuses)
+    rows = [row_of(status) for status in found]
+    columns = _columns(rows)
+    table = new_table("order", "market", "what", *columns, "state", right=_NUMBERS)
+    table.padding = (0, 1, 0, 0)
+    for column in table.columns[1:3]:
+        column.no_wrap, column.overflow = False, "ellipsis"  # the others aren't cut
+    for row in rows:
         table.add_row(
             row["oid"],
             row["market"] or "-",
-            row["action"] or "-",
-            row["type"] or "-",
-            *(_cell(row[name]) for name in NUMBERS),
-            row["tif"] or "-",
-            Text(word, style=_STYLES.get(word, "yellow")),
+            _what(row),
+            *(_cell(row, name) for name in columns),
+            Text(row["state"], style=_STYLES.get(row["state"], "yellow")),
         )
-        if status.reason:
-            said.append(Text(f"{status.oid}: {status.reason}", style="dim"))
+    said = [
+        Text(f"{each.oid}: {each.reason}", style="dim") for each in found if each.reason
+    ]
     return Group(table, *said, *(Text(note, style="bold yellow") for note in notes))
 
 
-def _cell(value: Decimal | None) -> str:
-    return "-" if not value else f"{value:,f}"
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
+    """Return which columns of numbers and ends say anything."""
+    has_both = any(_cell(row, "trigger") != "-" for row in rows)
+    is_timed = any(_cell(row, "tif") != "-" for row in rows)
+    last = ["trigger"] if has_both else []
+    return ["size", "filled", "price", *last, *(["tif"] if is_timed else [])]
+
+
+def _what(row: dict[str, Any]) -> str:
+    if row["action"] in (None, "alert"):
+        return row["action"] or "-"
+    return f"{row['action']} {row['type']}"
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    """Return what a table shows: as the price its limit, or else its trigger.
+
+    A trigger is shown where there are both, how long it lives where that isn't usual.
+    """
+    limit, trigger = row["limit"], row["trigger"]
+    if name == "tif":
+        is_usual = row["tif"] == "gtc" or row["type"] == "market"
+        return "-" if is_usual else row["tif"] or "-"
+    if name == "trigger":
+        return _number(trigger) if limit and trigger != limit else "-"
+    return _number((limit or trigger) if name == "price" else row[name])
+
+
+def _number(value: Decimal | None) -> str:
+    return f"{value.normalize():,f}" if value else "-"

@@ -30,10 +30,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PRICE_DEADLINE_S: Final = 5.0
-_SHOWN_DIGITS: Final = 12
-NUMBERS: Final = (
-    "size", "ppu", "bep", "last", "unrealised", "realised", "fees",
-)  # fmt: skip
+_PRICE_DIGITS: Final = 9
+_PRICES: Final = ("size", "ppu", "bep", "last")
+_MONEY: Final = ("unrealised", "realised")
 
 
 async def held(addr: Addr) -> tuple[list[dict[str, Any]], list[str]]:
@@ -111,16 +110,24 @@ def _row(account: str, position: Position, last: Decimal | None) -> dict[str, An
 
 
 def held_view(rows: Iterable[dict[str, Any]]) -> Table:
-    """Return positions as a table."""
-    table = new_table("account", "market", *NUMBERS, right=NUMBERS)
+    """Return positions as a table; JSON has all digits, and fees apart."""
+    table = new_table("account", "market", *_PRICES, *_MONEY, right=_PRICES + _MONEY)
     for row in rows:
-        cells = [_cell(row[name]) for name in NUMBERS]
+        cells = [_price(row[name]) for name in _PRICES]
+        cells += [_money(row[name]) for name in _MONEY]
         table.add_row(row["account"], row["market"], *cells)
     return table
 
 
-def _cell(value: Decimal | None) -> str:
+def _price(value: Decimal | None) -> str:
+    return "-" if value is None else _short(value, _PRICE_DIGITS)
+
+
+def _money(value: Decimal | None) -> str:
     if value is None:
         return "-"
-    short = Context(prec=_SHOWN_DIGITS).plus(value)
-    return f"{short:,f}" if short else "0"
+    return f"{value:,.2f}" if abs(value) >= 1 else _short(value, 4)
+
+
+def _short(value: Decimal, digits: int) -> str:
+    return f"{Context(prec=digits).plus(value).normalize():,f}"

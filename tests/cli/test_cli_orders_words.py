@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from decimal import Decimal
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -15,6 +17,7 @@ from piker.cli._order_words import (
     has_ended,
     number_of,
     order_of,
+    orders_view,
     row_of,
     sentence,
     state_notes,
@@ -171,3 +174,27 @@ async def test_prices_that_are_not_at_hand_are_left_out(tmp_path):
     )  # fmt: skip
     assert _row("sim.paper", position, None)["unrealised"] is None
     assert _row("sim.paper", position, D(7))["unrealised"] == 4
+
+
+@pytest.mark.parametrize("width", [100, 200])
+def test_a_table_cuts_no_id_no_price_and_no_state(width):
+    from rich.console import Console
+
+    far = typed_order(buy="0.00195", limit="25692.02", dark=True, trigger="25000.5")
+    told = [
+        status("canceled", typed_order(sell="2", market=True), filled=D("0.50000")),
+        status("dark_open", far, reason="it waits on"),
+        status("open", typed_order(buy="1", limit="100", tif="day")),
+    ]
+    told = [msgspec.structs.replace(each, oid="a" * 25) for each in told]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(orders_view(told, ["trading is halted: lunch"]))
+    text = console.export_text()
+    assert text.count("a" * 25) == 4  # a reason names its order too
+    for word in ("cancelled", "dark", "0.5", "25,692.02", "25,000.5", "day", "lunch"):
+        assert word in text
+    assert "0.50" not in text
+    plain = Console(width=200, record=True, file=io.StringIO())
+    plain.print(orders_view(told[:1], []))
+    head = plain.export_text().splitlines()[1].split()
+    assert head == ["order", "market", "what", "size", "filled", "price", "state"]
