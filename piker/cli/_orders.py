@@ -16,7 +16,14 @@ from typing import Final, Literal
 import trio
 
 from piker.brokers import check_broker
-from piker.clearing import EmsDown, OrderClient, TradesMsg, TradesStream, open_ems
+from piker.clearing import (
+    EmsDown,
+    EmsUp,
+    OrderClient,
+    TradesMsg,
+    TradesStream,
+    open_ems,
+)
 from piker.errors import OrderRefused, OrderUnknown
 from piker.msgs import PAPER, EmsState, Error, Fqme, Order, Status
 from piker.service import Addr, maybe_open_pikerd
@@ -257,10 +264,17 @@ async def cancel_all(addr: Addr) -> tuple[list[Status], list[str]]:
 
 @dataclass(frozen=True)
 class Orders:
-    """Orders as they were at one time, oldest first, and what keeps them from work."""
+    """Orders as they were at one time.
+
+    Attributes:
+      statuses: of each, oldest first.
+      state: what keeps orders from being worked.
+      lost: why emsd can't be asked just now, empty if it can.
+    """
 
     statuses: tuple[Status, ...]
     state: EmsState | None
+    lost: str = ""
 
 
 async def look(addr: Addr, *, ended: bool) -> Orders:
@@ -284,9 +298,9 @@ def _note_ended(msg: TradesMsg, found: dict[str, Status]) -> None:
         found[msg.oid] = msg
 
 
-def _seen(client: OrderClient, ended: dict[str, Status]) -> Orders:
+def _seen(client: OrderClient, ended: dict[str, Status], lost: str = "") -> Orders:
     known = {**ended, **client.dialogs}
-    return Orders(tuple(known[oid] for oid in sorted(known)), client.state)
+    return Orders(tuple(known[oid] for oid in sorted(known)), client.state, lost)
 
 
 async def follow(
@@ -311,10 +325,13 @@ async def follow(
                 put(status)
         if show is not None:
             show(_seen(client, past))
+        lost = ""
         async for msg in trades:
             if ended:
                 _note_ended(msg, past)
+            if isinstance(msg, EmsDown | EmsUp):
+                lost = msg.reason if isinstance(msg, EmsDown) else ""
             if put is not None:
                 put(msg)
             if show is not None:
-                show(_seen(client, past))
+                show(_seen(client, past, lost))

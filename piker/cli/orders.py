@@ -10,7 +10,7 @@ import typer
 
 from piker.errors import OrderRefused, OrderUnknown, UsageError
 
-from ._run import Options, options_of, run_async, say
+from ._run import Options, OutputClosed, options_of, run_async, say
 
 if TYPE_CHECKING:
     from piker.msgs import Status
@@ -255,7 +255,7 @@ def _send(
     def told(status: Status) -> None:
         last[:] = [status]
         if wait and not as_json:
-            typer.echo(sentence(status))
+            _echo(sentence(status))
 
     try:
         with _outcome(name, as_json=as_json):
@@ -263,11 +263,19 @@ def _send(
             if as_json or not wait:
                 _put(status, "accepted", as_json=as_json)
     except KeyboardInterrupt:
-        if last:
-            say(f"{name} lives on: `piker orders ls` shows it")
+        know = f"{name} lives on" if last else f"whether {name} was placed isn't known"
+        say(f"{know}: `piker orders ls` shows it")
         raise
     if wait and status.resp not in ("closed", "triggered"):
         raise typer.Exit(1)
+
+
+def _echo(text: str) -> None:
+    """Print a line from within a session: who reads it may have left."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        raise OutputClosed from None
 
 
 @contextmanager
@@ -338,9 +346,10 @@ def _watch(options: Options, *, ended: bool) -> None:
     with Live(console=open_console(), auto_refresh=False) as live:
 
         def show(found: Orders) -> None:
-            notes = state_notes(found.state) or (
-                [] if found.statuses else ["no order is open"]
-            )
+            notes = [] if found.statuses else ["no order is open"]
+            notes += state_notes(found.state)
+            if found.lost:
+                notes.append(f"as it was; waiting for emsd: {found.lost}")
             live.update(orders_view(found.statuses, notes), refresh=True)
 
         run_async(options, follow, ended=ended, show=show)
