@@ -56,6 +56,8 @@ _LINGER_S: Final = 60.0
 #: Until an order for a market that isn't known yet is refused.
 _OPEN_S: Final = 30.0
 _RETRY_S: Final = 2.0
+#: A new order waits so long for a feed that is being opened again.
+_BACK_S: Final = 10.0
 
 Request = BrokerdOrder | BrokerdCancel
 
@@ -89,6 +91,7 @@ class Desk:
         self.fqme = fqme
         self.market: PaperMarket | None = None
         self.is_running = False
+        self._met = trio.Event()
         self._rules, self._store = rules, store
         self._put, self._position = put, position
         self.mkt: MktPair | None = None
@@ -159,11 +162,13 @@ class Desk:
     async def _hold(self) -> None:
         """Hold the feed; one that can't be had is tried again by and by."""
         async with collapse_eg(), trio.open_nursery() as tasks:
+            self._met = trio.Event()
             if self.market is not None:
-                tasks.start_soon(self._serve, tasks.cancel_scope)
+                tasks.start_soon(self._serve_known, tasks.cancel_scope)
             told = ""
             while True:
                 failed = await self._watch(tasks)
+                self._met.set()
                 self._input("connection_lost")
                 if failed and self.market is None and isinstance(failed, UsageError):
                     self._refuse_all(str(failed))
@@ -205,6 +210,7 @@ class Desk:
             )
         self._input("connection_back")
         self._tell(_without_trades(flume.first_quote))
+        self._met.set()
 
     async def _hear(self, feed: Feed, flume: Flume) -> None:
         is_first = False
@@ -220,6 +226,16 @@ class Desk:
                 self._clock.meet(flume.clock)
                 self._input("connection_back")
                 is_first = True
+
+    async def _serve_known(self, scope: trio.CancelScope) -> None:
+        """Serve a market that was known before, once its feed is back.
+
+        What is to be filled at once would find no quote. Where an order lives, or the
+        feed takes long, it is served without one.
+        """
+        with trio.move_on_after(0 if self.live else _BACK_S):
+            await self._met.wait()
+        await self._serve(scope)
 
     async def _serve(self, scope: trio.CancelScope) -> None:
         """Answer requests and let time pass; cancels *scope* when nothing is to do."""

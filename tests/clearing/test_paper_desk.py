@@ -45,13 +45,15 @@ class Source:
 
     def __init__(self) -> None:
         self.opened = self.open = 0
+        self.takes_s = 0.0
         self.faults: list = []
         self.flume = Flume()
         self.say, self._items = trio.open_memory_channel(100)
 
     @asynccontextmanager
-    async def open_feed(self, fqmes):
-        await trio.lowlevel.checkpoint()
+    async def open_feed(self, fqmes, *, every_tick):
+        assert every_tick
+        await trio.sleep(self.takes_s)
         if self.faults:
             raise self.faults.pop(0)
         self.opened += 1
@@ -209,4 +211,28 @@ async def test_orders_are_answered_while_a_known_market_has_no_feed(
         desk.ask(order("b", price="101"))
         await trio.sleep(1)
         assert told[2:] == [("canceled", "a"), ("ack", "b", 0), ("pending", "b")]
+        tasks.cancel_scope.cancel()
+
+
+async def test_what_is_to_be_filled_at_once_waits_for_a_feed_that_was_let_go(
+    desk, source, told, autojump_clock
+):
+    async with trio.open_nursery() as tasks:
+        desk.ask(order(price="101"))
+        tasks.start_soon(desk.run)
+        await trio.sleep(100)
+        assert (told.pop(), source.open) == (("closed", "a"), 0)
+        source.takes_s = 1.0
+        desk.ask(order("b", price="101", tif="ioc"))
+        tasks.start_soon(desk.run)
+        await trio.sleep(2)
+        assert told[-1] == ("closed", "b")
+        await trio.sleep(100)
+        source.takes_s = 100.0
+        desk.ask(order("c", price="101", tif="ioc"))
+        tasks.start_soon(desk.run)
+        await trio.sleep(5)
+        assert told[-1] == ("closed", "b")
+        await trio.sleep(10)
+        assert told[-1] == ("canceled", "c"), "it doesn't wait for ever"
         tasks.cancel_scope.cancel()
