@@ -189,6 +189,9 @@ class OrderClient:
         self._put(("cancel", oid), Cancel(oid=oid))
 
     def _put(self, key: _Key, msg: ClientMsg) -> _Asked:
+        waiting = self._asked.get(key)
+        if waiting is not None and waiting.msg == msg:
+            return waiting  # asked twice it is asked once, and both are answered
         asked = self._asked[key] = _Asked(msg)
         self._out.append(msg)
         self._wake.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import msgspec
@@ -11,7 +11,7 @@ import trio
 
 from piker.brokers import check_broker
 from piker.errors import PikerError
-from piker.msgs import PAPER, ClientMsg, EmsInit, Error, Fqme, Order, Status
+from piker.msgs import PAPER, Cancel, ClientMsg, EmsInit, Error, Fqme, Order, Status
 from piker.service import Context, MsgStream, collapse_eg
 
 from ._dialog import Tell, resp_of
@@ -117,12 +117,15 @@ class _Client:
     ems: Ems
     origin: Origin
     tasks: trio.Nursery
+    _dropped: dict[str, bool] = field(default_factory=dict)
 
     async def obey(self, stream: MsgStream[ClientMsg]) -> None:
         """Do what the client asks, until it leaves."""
         async for msg in stream:
             if isinstance(msg, Order):
                 self._order(msg)
+            elif isinstance(msg, Cancel) and msg.oid in self._dropped:
+                self._drop(msg)
             else:
                 self.ems.router.command(msg, self.origin)
 
@@ -135,12 +138,30 @@ class _Client:
             self.tasks.start_soon(self._order_later, order)
 
     async def _order_later(self, order: Order) -> None:
+        self._dropped.setdefault(order.oid, False)
         try:
             watch = await self.ems.watch(order.symbol)
         except PikerError as err:
+            self._dropped.pop(order.oid, None)
             self._refuse(order, str(err))
+            return
+        if self._dropped.pop(order.oid, False):
+            self._refuse(order, "it was cancelled before its market was opened")
         else:
             self._submit(order, watch.fqme)
+
+    def _drop(self, cancel: Cancel) -> None:
+        """Cancel an order that waits for its market: it is never taken."""
+        self._dropped[cancel.oid] = True
+        self.origin.refuse(
+            Error(
+                time_ns=time.time_ns(),
+                oid=cancel.oid,
+                request="cancel",
+                reason="the order waits for its market and is dropped: there is none",
+                gate="market",
+            )
+        )
 
     def _submit(self, order: Order, fqme: str) -> None:
         full = msgspec.structs.replace(order, symbol=fqme)

@@ -218,9 +218,11 @@ def _refused(dialog: Dialog, event: Happening) -> Step:
 
 def _never_came(dialog: Dialog, event: Happening) -> Step:
     """It was to be sent and isn't there: send it, unless it is of no use any more."""
-    if dialog.cancel_called or dialog.order.tif == "ioc":
+    if dialog.cancel_called:
         return _end(dialog, "canceled", (), dialog.why or NEVER_CAME)
-    if dialog.order.otype == "market":
+    order, was_dark = dialog.order, dialog.trigger is not None
+    if (order.tif == "ioc" or order.otype == "market") and not was_dark:
+        # Who sent it wanted it then. A dark one fires, late or not, within its limit.
         return _end(dialog, "canceled", (), NEVER_CAME)
     return Step(dialog=dialog, acts=(Send(what="order"),))
 

@@ -156,9 +156,7 @@ class Ems:
     def _request(
         self, dialog: Dialog, what: Literal["order", "edit", "cancel"]
     ) -> None:
-        line = self.lines.get(dest_of(dialog.order))
-        if line is not None:
-            line.request(dialog, what)
+        self.line(dest_of(dialog.order)).request(dialog, what)
 
     def _tell(self, msg: EmsMsg) -> None:
         notice = notice_of(msg, self._told)
@@ -185,7 +183,11 @@ class Ems:
             )
             self.nursery.start_soon(self._run_watch, fqme, watch)
         await watch.ready()
-        return self.watches.setdefault(watch.fqme, watch)
+        first = self.watches.setdefault(watch.fqme, watch)
+        if first is not watch:  # it is watched already, by its full name
+            self.watches[fqme] = first
+            watch.stop()
+        return first
 
     async def _run_watch(self, name: str, watch: Watch) -> None:
         await watch.run()
@@ -206,8 +208,11 @@ class Ems:
         """Watch the markets, and hold the lines, of all orders in the journal."""
         for dialog in self.router.dialogs.values():
             self.nursery.start_soon(self._watch_order, dialog.order.symbol)
-            if dialog.state != "dark":
-                self.line(dest_of(dialog.order))
+            if not dialog.is_alert:
+                try:
+                    self.line(dest_of(dialog.order))
+                except PikerError as err:
+                    log.error("order %s isn't looked after: %s", dialog.oid, err)  # noqa: TRY400
 
     async def _watch_order(self, fqme: str) -> None:
         try:
@@ -225,9 +230,10 @@ class Ems:
             halted=self.router.halted,
             down={name: line.down for name, line in self.lines.items() if line.down},
             unwatched={
-                fqme: watch.state.down
+                fqme: why
                 for fqme, watch in self.watches.items()
-                if watch.state is not None and watch.state.down and fqme in waiting
+                if fqme in waiting
+                and (why := watch.state.down if watch.state else watch.why)
             },
         )
 

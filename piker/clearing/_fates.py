@@ -56,10 +56,12 @@ def happening_of(msg: Fate, *, is_answer: bool) -> Happening | None:
             )
         case BrokerdStatus():
             kind = _KINDS[msg.status]
+            if is_answer and msg.status in ("open", "pending"):
+                kind = "found"  # it is there, whether it rests already or not
             if kind is None:
                 return None
             return Happening(
-                kind="found" if is_answer and kind == "open" else kind,
+                kind=kind,
                 reqid=msg.reqid or None,
                 rev=msg.rev,
                 status=msg,

@@ -16,7 +16,17 @@ from fractions import Fraction
 from typing import Final, get_args
 
 from piker.config import RiskConf
-from piker.msgs import NS, Action, Calendar, ExecMode, MktPair, Order, OrderType, Tif
+from piker.msgs import (
+    NS,
+    PAPER,
+    Action,
+    Calendar,
+    ExecMode,
+    MktPair,
+    Order,
+    OrderType,
+    Tif,
+)
 
 from ._exact import is_multiple, multiply, plain, shortest, subtract
 from ._expiry import market_end
@@ -220,9 +230,19 @@ def _off_step(name: str, value: Decimal, step: Decimal, mkt: MktPair) -> str:
 def account(order: Order, known: Known, _conf: RiskConf) -> str:
     """Refuse an account that isn't there."""
     if order.account in known.accounts:
-        return ""
+        return _of_another_broker(order, known)
     there = ", ".join(sorted(known.accounts)) or "none"
     return f"no account {_cut(order.account)!r}; there is: {there}"
+
+
+def _of_another_broker(order: Order, known: Known) -> str:
+    broker = order.account.partition(".")[0]
+    if known.mkt is None or order.account == PAPER or broker == known.mkt.broker:
+        return ""
+    return (
+        f"{known.mkt.fqme} is traded at {known.mkt.broker}, the account"
+        f" {_cut(order.account)!r} is at {broker}: take one of {known.mkt.broker}'s"
+    )
 
 
 def halt(order: Order, known: Known, _conf: RiskConf) -> str:

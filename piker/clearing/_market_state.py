@@ -71,16 +71,21 @@ class MarketState:
             self._last = last
 
     def may_fire(self, newest_ns: int) -> bool:
-        """Tell whether ticks of *newest_ns* may fire: not late, not of a crossed book.
+        """Tell whether ticks of *newest_ns* may fire anything now.
+
+        They don't where they are late, the book is crossed or the market is closed.
 
         Args:
           newest_ns: stamp of the newest of them, 0 if they have none.
         """
         if self.down or self._bid >= self._ask:
             return False
+        now_ns = self.now_ns()
+        if not self.calendar.is_open(now_ns // NS):
+            return False
         if not newest_ns or math.isinf(self.max_age_s):
             return True
-        return self.now_ns() - newest_ns <= self.max_age_s * NS
+        return now_ns - newest_ns <= self.max_age_s * NS
 
     def note_seen(self) -> None:
         """Note that all that came was held against what waits."""

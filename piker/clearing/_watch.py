@@ -23,6 +23,7 @@ from piker.data import Disconnected, Ended, Feed, Flume, Reconnected, open_feed
 from piker.errors import PikerError
 from piker.log import get_logger
 from piker.msgs import NS, HistoryProgress, MktPair, Quote, Tick
+from piker.service import collapse_eg
 
 from ._dialog import Dialog
 from ._exact import shortest
@@ -55,7 +56,7 @@ class Watch:
       changed: called when the market is lost or seen again.
       max_age_s: of a tick that may fire something.
       state: what is known of it, None before it was seen at all.
-      users: clients that want it watched.
+      why: it can't be seen, while it was never seen; empty else.
     """
 
     fqme: str
@@ -63,7 +64,8 @@ class Watch:
     changed: Callable[[], None]
     max_age_s: float
     state: MarketState | None = None
-    users: int = 0
+    why: str = ""
+    _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _settled: trio.Event = field(default_factory=trio.Event)
     _refusal: PikerError | None = None
     _noted_at: float = -math.inf
@@ -84,13 +86,24 @@ class Watch:
                 raise self._refusal
             await self._settled.wait()
 
+    def stop(self) -> None:
+        """End it: another one watches the same market."""
+        self._scope.cancel()
+
     async def run(self) -> None:
         """Watch, for ever, or until the market can't be had when it is first wanted."""
+        with self._scope:
+            async with collapse_eg(), trio.open_nursery() as tasks:
+                tasks.start_soon(self._keep_time)
+                await self._watch()
+                tasks.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
         tries = 0
         while True:
             try:
                 async with open_feed(
-                    [self.fqme], every_tick=True, on_wait=self._waits
+                    [self.fqme], every_tick=True, on_wait=self._lost
                 ) as feed:
                     tries = 0
                     await self._look(feed)
@@ -110,57 +123,52 @@ class Watch:
             one.order.symbol == self.fqme for one in self.router.dialogs.values()
         )
 
-    def _waits(self, why: str) -> None:
-        self._lost(why)
-        if self.state is None:
-            log.warning("waiting for %s: %s", self.fqme, why)
-
     async def _look(self, feed: Feed) -> None:
+        """Hear a feed, to its end; what was missed is looked at with a fresh quote."""
         flume = next(iter(feed.flumes.values()))
         messages = feed.messages  # from here on: what comes while bars are read waits
         state = self._seen(flume)
-        async with trio.open_nursery() as tasks:
-            tasks.start_soon(self._keep_time)
-            await self._scan(flume, state)
-            async for msg in messages:
-                await trio.lowlevel.checkpoint()  # a cancel waits for one batch at most
-                match msg:
-                    case Quote():
-                        self.router.ticks(self.fqme, msg.ticks, msg.last)
-                        self._note_seen(state)
-                        if state.skipped and self._may_scan(state, msg):
-                            await self._scan(flume, state)
-                    case Disconnected():
-                        self._lost(msg.reason)
-                    case Reconnected():
-                        state.down = ""
-                        self.changed()
-                        await self._scan(flume, state)
-                    case Ended():
-                        self._lost(msg.reason)
-                    case HistoryProgress():
-                        self._loading = {
-                            period_s
-                            for period_s in self._loading | {msg.period_s}
-                            if period_s != msg.period_s or msg.done < 1
-                        }
-                        if not self._loading and self._gap_s < math.inf:
-                            await self._scan(flume, state)
-                    case _:
-                        pass
-            tasks.cancel_scope.cancel()
+        async for msg in messages:
+            await trio.lowlevel.checkpoint()  # a cancel waits for one batch at most
+            match msg:
+                case Quote():
+                    await self._hear(flume, state, msg)
+                case Disconnected() | Ended():
+                    self._lost(msg.reason)
+                case Reconnected():
+                    state.down, state.skipped = "", True
+                    self.changed()
+                case HistoryProgress():
+                    self._note_loading(msg)
+                    if not self._loading and self._gap_s < math.inf:
+                        await self._scan(flume, state, state.data_ns)
+                case _:
+                    pass
+
+    async def _hear(self, flume: Flume, state: MarketState, quote: Quote) -> None:
+        self.router.ticks(self.fqme, quote.ticks, quote.last)
+        self._note_seen(state)
+        newest_ns = quote.ticks[-1].time_ns if quote.ticks else 0
+        if state.skipped and quote.ticks:
+            await self._scan(flume, state, newest_ns)
+
+    def _note_loading(self, told: HistoryProgress) -> None:
+        if told.done < 1:
+            self._loading.add(told.period_s)
+        else:
+            self._loading.discard(told.period_s)
 
     def _seen(self, flume: Flume) -> MarketState:
         """Take what the feed says of the market; what waits there is in its book."""
         first = flume.first_quote
-        if self.state is None:
-            self.fqme = flume.fqme
-            self.state = MarketState(
+        self.fqme = flume.fqme
+        if self.state is None:  # one that was asked for by another name has it, maybe
+            self.state = self.router.markets.get(self.fqme) or MarketState(
                 mkt=flume.mkt, max_age_s=self.max_age_s or math.inf
             )
         state = self.state
         state.mkt, state.clock, state.calendar = flume.mkt, flume.clock, flume.calendar
-        state.down = ""
+        state.down, state.skipped = "", True
         state.take(first.ticks, first.last)
         self.router.watch(self.fqme, state)
         self.changed()
@@ -172,9 +180,15 @@ class Watch:
         self._settled = trio.Event()
 
     def _lost(self, why: str) -> None:
-        if self.state is not None and not self.state.down:
-            self.state.down = why
-            self._note_seen(self.state, at_once=True)
+        if self.state is None:
+            is_news, self.why = why != self.why, why
+        else:
+            is_news = not self.state.down
+            self.state.down = self.state.down or why
+            if is_news:
+                self._note_seen(self.state, at_once=True)
+        if is_news:
+            log.warning("%s isn't seen: %s", self.fqme, why)
             self.changed()
 
     def _note_seen(self, state: MarketState, *, at_once: bool = False) -> None:
@@ -188,30 +202,37 @@ class Watch:
     async def _keep_time(self) -> None:
         """End what the market's clock runs out for, whether it quotes or not."""
         while True:
-            self.router.expire(self.fqme)
+            if self.fqme in self.router.markets:
+                self.router.expire(self.fqme)
             await trio.sleep(CLOCK_S)
 
     # -- what was missed ------------------------------------------------------
 
-    def _may_scan(self, state: MarketState, quote: Quote) -> bool:
-        newest = quote.ticks[-1].time_ns if quote.ticks else 0
-        return not self.router.halted and state.may_fire(newest)
+    async def _scan(self, flume: Flume, state: MarketState, newest_ns: int) -> None:
+        """Look at the bars of the time in which nobody looked.
 
-    async def _scan(self, flume: Flume, state: MarketState) -> None:
-        """Look at the bars of the time in which nobody looked."""
+        Args:
+          flume: has the bars.
+          state: of the market.
+          newest_ns: stamp of the newest tick, which says whether anything may fire now.
+        """
         if not state.book:
             state.note_seen()
             return
-        if self.router.halted or not state.may_fire(0):
+        if self.router.halted or not state.may_fire(newest_ns):
             state.skipped = True
             return
         since_s = self._gap_s = min(self._since_s(state), self._gap_s)
         period_s = 1 if state.now_ns() / NS - since_s <= _FINE_S else 60
         bars = await flume.read(since_s // period_s * period_s, None, period_s)
+        done = True
         for dialog in [self.router.dialogs[oid] for oid in state.book]:
             after = bars[(bars["time"] + period_s) * NS > dialog.born_ns]
             whole = after[after["time"] * NS >= dialog.born_ns]
-            self._judge(dialog, state, after, whole)
+            done &= self._judge(dialog, state, after, whole)
+        if not done:  # what reached its price is held back: it is looked for again
+            state.skipped = True
+            return
         state.note_seen()
         if not self._loading:
             self._gap_s = math.inf
@@ -223,8 +244,10 @@ class Watch:
 
     def _judge(
         self, dialog: Dialog, state: MarketState, after: Bars, whole: Bars
-    ) -> None:
+    ) -> bool:
         """Fire one that holds, report one that was crossed and holds no more.
+
+        Returns whether that is done; it isn't where it can't be journaled.
 
         Args:
           dialog: a dark one.
@@ -245,11 +268,12 @@ class Watch:
             if state.book.remove(dialog.oid):
                 tick = Tick("last", at, 0.0, state.now_ns())
                 fired = Fired(dialog.oid, shortest(at), tick)
-                self.router.fire(fired, "it was reached while nobody looked")
+                return self.router.fire(fired, "it was reached while nobody looked")
         elif crossed or crossed_in(trigger, after["high"], after["low"]):
-            self._report(dialog, state, "was" if crossed else "may have been")
+            self._report(dialog, "was" if crossed else "may have been")
+        return True
 
-    def _report(self, dialog: Dialog, state: MarketState, was: str) -> None:
+    def _report(self, dialog: Dialog, was: str) -> None:
         """Tell of a cross that was missed, once an outage."""
         key = (dialog.oid, int(self._gap_s))
         if key not in self._reported:

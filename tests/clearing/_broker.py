@@ -33,6 +33,7 @@ class Resting:
     size: Decimal = Decimal(0)
     filled: Decimal = Decimal(0)
     status: str = "open"
+    is_late: bool = False  # acked, and still on its way into the book
 
 
 @dataclass
@@ -92,11 +93,13 @@ class Broker:
         if msg.oid not in self.orders:
             self.received.append(msg)
             self.orders[msg.oid] = Resting(
-                msg, f"r{len(self.orders)}", price=msg.price, size=msg.size
-            )
+                msg, f"r{len(self.orders)}", price=msg.price, size=msg.size,
+                is_late=len(self.orders) % 3 == 0,
+            )  # fmt: skip
         order = self.orders[msg.oid]
         self._say(BrokerdOrderAck(oid=msg.oid, rev=0, reqid=order.reqid))
-        self._say(self._status(order))
+        if not order.is_late:
+            self._say(self._status(order))
 
     def _edit(self, msg: BrokerdOrder) -> None:
         order = self.orders.get(msg.oid)
@@ -169,6 +172,14 @@ class Broker:
         self.orders[oid].status = status
         self._say(self._status(self.orders[oid], "the venue ended it"))
 
+    def arrive(self) -> None:
+        """Let what was on its way into the book be there."""
+        for order in self.orders.values():
+            if order.is_late:
+                order.is_late = False
+                if order.status == "open":
+                    self._say(self._status(order))
+
     def open_oids(self) -> list[str]:
         return [oid for oid, one in self.orders.items() if one.status == "open"]
 
@@ -184,8 +195,10 @@ class Broker:
         )  # fmt: skip
 
     def _status(self, order: Resting, reason: str = "") -> BrokerdStatus:
+        waits = order.is_late and order.status == "open"
         return BrokerdStatus(
-            oid=order.msg.oid, reqid=order.reqid, status=order.status, time_ns=1,
+            oid=order.msg.oid, reqid=order.reqid,
+            status="pending" if waits else order.status, time_ns=1,
             account="paper", rev=order.rev, price=order.price, size=order.size,
             filled=order.filled, remaining=order.size - order.filled, reason=reason,
         )  # fmt: skip

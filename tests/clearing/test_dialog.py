@@ -298,6 +298,13 @@ def test_a_market_order_that_never_came_there_is_not_sent_late():
         assert said(step(late, happening("absent"))) == "canceled T:canceled"
 
 
+def test_a_dark_market_order_that_never_came_there_is_sent_all_the_same():
+    """It fired, and the line was down: a cross that was seen fires."""
+    market = _but(ORDER, otype="market", price=None, exec_mode="dark")
+    late = dialog_in("submitting", order=market, sent=market, trigger=TRIGGER)
+    assert said(step(late, happening("absent"))) == "submitting S:order"
+
+
 def test_what_fired_keeps_the_limit_it_fired_with_when_only_its_size_is_edited():
     fired = dialog_in("open", limit=Decimal("10.05"))
     sized = step(fired, happening("edit", order=_but(ORDER, size=Decimal(5)))).dialog

@@ -34,7 +34,7 @@ def known(**more):
         "now_ns": NOW,
         "mkt": MKT,
         "prices": PRICES,
-        "accounts": frozenset({"paper", "kraken.main"}),
+        "accounts": frozenset({"paper", "sim.main"}),
     }
     return Known(**{**base, **more})
 
@@ -61,7 +61,7 @@ PASSES = [
     order(tif="day"),
     order(tif="gtd", expires_ns=NOW + 1),
     order(brokers=("sim",)),
-    order(account="kraken.main"),
+    order(account="sim.main"),
     order(oid="a.B_c:-9" * 8),
     dark(price="200"),
     dark(price="90", trigger="95"),
@@ -115,7 +115,7 @@ REFUSED = [
      "expired at 2026-03-02T00:00"),
     ("market", order(brokers=("kraken",)), {}, "is traded at sim, got brokers kraken:"),
     ("account", order(account="ib.ira"), {},
-     "no account 'ib.ira'; there is: kraken.main"),
+     "no account 'ib.ira'; there is: paper, sim.main"),
     ("account", order(), {"accounts": frozenset()},
      "no account 'paper'; there is: none"),
     ("halt", order(), {"halted": True}, "trading is halted: only live orders that are"),
@@ -476,3 +476,12 @@ def test_a_clock_that_goes_back_gives_nothing_away():
         limit.take(10.0)
     limit.take(5.0)
     assert limit.wait_s(10.0) == pytest.approx(2.0)
+
+
+def test_an_account_of_another_broker_is_refused():
+    """Else it would be held against one market's prices and sent to another."""
+    accounts = frozenset({"paper", "kraken.main"})
+    refusal = check_order(order(account="kraken.main"), known(accounts=accounts), CONF)
+    assert refusal is not None
+    assert refusal.gate == "account"
+    assert "is at kraken: take one of sim's" in refusal.reason

@@ -219,6 +219,11 @@ class Machine(RuleBasedStateMachine):
             self.broker.end(self.rng.choice(self.broker.open_oids()))
 
     @rule()
+    def arrive(self):
+        if self.rng.random() < 0.2:
+            self.broker.arrive()
+
+    @rule()
     def crash(self):
         """End emsd as SIGKILL does; what it wrote is there."""
         if self.rng.random() < 0.3:
@@ -253,6 +258,8 @@ class Machine(RuleBasedStateMachine):
                 self.work()
             elif self.broker.outbox:
                 self.answer()
+            elif any(one.is_late for one in self.broker.orders.values()):
+                self.broker.arrive()
             else:
                 return
         pytest.fail("it never comes to rest")

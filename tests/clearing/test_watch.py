@@ -191,6 +191,8 @@ async def test_a_tick_that_comes_while_bars_are_read_is_seen(world):
     world.ask(order(price="90", exec_mode="dark"))
     async with trio.open_nursery() as tasks:
         await run(world, tasks)
+        world.feed.say(quote("100"))
+        await settle()
         tasks.cancel_scope.cancel()
     assert world.resps() == ["dark_open", "triggered"]
     assert world.sent == [("o1", "order")]
@@ -212,8 +214,10 @@ async def test_11_what_was_crossed_while_nobody_looked_is_reported_once(world):
         await settle()
         assert world.resps() == ["dark_open"]
         world.feed.flume.bars = bars((50, 89, 95), (40, 95, 100), (10, 99, 101))
-        world.feed.say(quote("100"))
         world.feed.say(Reconnected(fqmes=(FQME,), missed=3, time_ns=1))
+        await settle()
+        assert world.resps() == ["dark_open"]  # by what price, nobody knows yet
+        world.feed.say(quote("100"))
         await settle()
         world.feed.say(done(1), done(60))
         await settle()
@@ -241,12 +245,55 @@ async def test_11_what_still_holds_fires_and_what_does_not_by_the_users_wish(
             world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
             world.feed.flume.bars = bars((50, 89, 103))
             await settle()
-            world.watch.state._last = 102.0
             world.feed.say(Reconnected(fqmes=(FQME,), missed=3, time_ns=1))
+            world.feed.say(quote("102"))
             await settle()
             tasks.cancel_scope.cancel()
     assert world.resps("o2") == ["dark_open", "triggered"]  # above 101: it holds
     assert world.resps("o1")[-1] == ("triggered" if policy == "fire" else "dark_open")
+
+
+async def test_no_dark_fires_by_the_last_price_of_a_feed_that_is_down(world):
+    """It is as old as it may be, and nobody has told yet that the feed is down."""
+    world.feed.flume.first_quote = quote("80")
+    world.router.watch(FQME, world.watch._seen(world.feed.flume))
+    world.watch.state._last = 100.0
+    world.ask(order(price="90", exec_mode="dark"))
+    world.watch.state._last = 80.0
+    async with trio.open_nursery() as tasks:
+        await run(world, tasks)
+        world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
+        await settle()
+        tasks.cancel_scope.cancel()
+    assert world.resps() == ["dark_open"]
+
+
+async def test_a_market_that_is_watched_by_two_names_has_one_state(world):
+    other = Watch("btcusdt.sim", world.router, lambda: None, 0.0)
+    async with trio.open_nursery() as tasks:
+        await run(world, tasks)
+        tasks.start_soon(other._look, world.feed)
+        await settle()
+        tasks.cancel_scope.cancel()
+    assert other.state is world.watch.state is world.router.markets[FQME]
+    assert other.fqme == FQME
+
+
+async def test_nothing_fires_while_the_market_is_closed(world):
+    """What was reached is looked for when it opens."""
+    closed = Calendar(weekly=((1, 2),))
+    world.feed.flume.calendar = closed
+    async with trio.open_nursery() as tasks:
+        await run(world, tasks)
+        world.ask(order(price="90", exec_mode="dark"))
+        world.feed.say(quote("89"))
+        await settle()
+        assert world.resps() == ["dark_open"]
+        world.watch.state.calendar = Calendar()
+        world.feed.say(quote("89"))
+        await settle()
+        tasks.cancel_scope.cancel()
+    assert world.resps() == ["dark_open", "triggered"]
 
 
 async def test_no_dark_fires_by_a_crossed_book_or_an_old_tick(world):
