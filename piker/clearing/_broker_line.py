@@ -33,6 +33,7 @@ from piker.msgs import (
 )
 from piker.service import MsgStream
 
+from ._batches import each_of
 from ._dialog import Dialog
 from ._fates import Fate, dest_of, happening_of, request_of
 from ._router import Router
@@ -44,10 +45,10 @@ _RETRY_S: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 READY_DEADLINE_S: Final = 40.0
 _PASSING: Final = (TransportClosed, DeadlineExceeded)
 
+#: What a daemon says: one message, or what happened together.
+BrokerStream = MsgStream[BrokerdMsg | list[BrokerdMsg]]
 #: What opens a dialog with the daemon: yields what it started with, and the stream.
-OpenDialog = Callable[
-    [], AbstractAsyncContextManager[tuple[DialogInit, MsgStream[BrokerdMsg]]]
-]
+OpenDialog = Callable[[], AbstractAsyncContextManager[tuple[DialogInit, BrokerStream]]]
 
 
 @dataclass(eq=False)
@@ -89,7 +90,7 @@ class BrokerLine:
         self._out.append(request)
         self._wake.set()
 
-    async def _send_all(self, stream: MsgStream[BrokerdMsg]) -> None:
+    async def _send_all(self, stream: BrokerStream) -> None:
         with suppress(TransportClosed):  # who receives is told why
             while True:
                 while self._out:
@@ -130,11 +131,13 @@ class BrokerLine:
             tries = 0 if was_up else tries + 1
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
 
-    async def _relay(self, stream: MsgStream[BrokerdMsg]) -> None:
+    async def _relay(self, stream: BrokerStream) -> None:
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._send_all, stream)
-            async for msg in stream:
-                self.take(msg)
+            async for told in stream:
+                with self.router.together():
+                    for msg in each_of(told):
+                        self.take(msg)
             tasks.cancel_scope.cancel()
 
     def _note_up(self, init: DialogInit) -> None:

@@ -44,6 +44,7 @@ from piker.msgs import (
 from piker.service import MsgStream, call_endpoint, collapse_eg, open_context
 from piker.types import Struct
 
+from ._batches import each_of
 from ._daemon import maybe_spawn_emsd
 from ._rpc import halt_trading, open_order_dialog, resume_trading
 
@@ -213,7 +214,7 @@ class OrderClient:
 
     # -- the line to emsd -----------------------------------------------------
 
-    async def _send_all(self, stream: MsgStream[EmsMsg]) -> None:
+    async def _send_all(self, stream: MsgStream[EmsMsg | list[EmsMsg]]) -> None:
         """Send what isn't answered, then what comes."""
         self._out = [asked.msg for asked in self._asked.values()]
         with suppress(TransportClosed):  # who receives is told why
@@ -309,11 +310,12 @@ class OrderClient:
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
             tries += 1
 
-    async def _relay(self, stream: MsgStream[EmsMsg]) -> None:
+    async def _relay(self, stream: MsgStream[EmsMsg | list[EmsMsg]]) -> None:
         async with collapse_eg(), trio.open_nursery() as tasks:
             tasks.start_soon(self._send_all, stream)
-            async for msg in stream:
-                self._take(msg)
+            async for told in stream:
+                for msg in each_of(told):
+                    self._take(msg)
             tasks.cancel_scope.cancel()
         raise TransportClosed("emsd ended the dialog")
 

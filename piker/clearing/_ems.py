@@ -22,9 +22,8 @@ from piker.brokers import check_broker, get_brokermod, maybe_spawn_brokerd
 from piker.data import get_eps
 from piker.errors import PikerError, ServiceError, TransportClosed, UsageError
 from piker.log import get_logger
-from piker.msgs import BrokerdMsg, DialogInit, EmsMsg, EmsState, Fqme
+from piker.msgs import DialogInit, EmsMsg, EmsState, Fqme
 from piker.service import (
-    MsgStream,
     Portal,
     collapse_eg,
     hold_pikerd,
@@ -32,7 +31,7 @@ from piker.service import (
     open_services,
 )
 
-from ._broker_line import BrokerLine, OpenDialog
+from ._broker_line import BrokerLine, BrokerStream, OpenDialog
 from ._dialog import Dialog
 from ._fanout import Fanout
 from ._farewell import left_text, notice_of
@@ -67,7 +66,7 @@ def live_dialog_of(broker: str) -> Any:
 @asynccontextmanager
 async def open_brokerd_dialog(
     broker: str, *, portal: Portal | None = None
-) -> AsyncIterator[tuple[DialogInit, MsgStream[BrokerdMsg]]]:
+) -> AsyncIterator[tuple[DialogInit, BrokerStream]]:
     """Open the live order dialog of a broker; the one place that boots a brokerd.
 
     Args:
@@ -97,7 +96,7 @@ async def open_brokerd_dialog(
 @asynccontextmanager
 async def open_paper_line(
     broker: str,
-) -> AsyncIterator[tuple[DialogInit, MsgStream[BrokerdMsg]]]:
+) -> AsyncIterator[tuple[DialogInit, BrokerStream]]:
     """Open the dialog with a broker's paper engine, started first if it isn't up."""
     from ._paper import maybe_spawn_paperboi
     from ._paper_rpc import open_paper_dialog
@@ -303,6 +302,7 @@ async def open_ems_here() -> AsyncIterator[Ems]:
     global _ems, _had_ems  # noqa: PLW0603 - one per actor
     conf = config.load_config()
     with open_journal(journal_path()) as journal:
+        journal.lengthen_log()
         try:
             async with (
                 open_services(kinds=frozenset({"paperboi"})),

@@ -11,12 +11,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import trio
 
 from piker.errors import Overrun
 from piker.msgs import EmsMsg, Status
 from piker.service import MsgStream, encode
 
+from ._batches import BATCH_MAX
 from ._journal import Journal
 
 #: Messages that wait for a client before it is let go; it comes back and asks anew.
@@ -50,13 +52,19 @@ class Mailbox:
         """Send what comes, for ever; raises Overrun if the client is too slow."""
         while True:
             while self._waiting:
-                await stream.send_encoded(self._waiting.popleft())
+                await stream.send_encoded(self._next())
             if self._overrun:
                 raise Overrun(
                     f"this client is too slow: more than {WAITING_MAX} messages waited"
                 )
             await self._wake.wait()
             self._wake = trio.Event()
+
+    def _next(self) -> bytes:
+        """Return what is sent next: all that waits, within bounds, as one message."""
+        count = min(len(self._waiting), BATCH_MAX)
+        raws = [self._waiting.popleft() for _ in range(count)]
+        return raws[0] if count == 1 else encode([msgspec.Raw(raw) for raw in raws])
 
 
 @dataclass(eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Literal
 
 from piker.msgs import (
@@ -75,8 +76,15 @@ def happening_of(msg: Fate, *, is_answer: bool) -> Happening | None:
 def dest_of(order: Order) -> str:
     """Return the daemon that an order of this account and market goes to."""
     if order.account == PAPER:
-        return f"paperboi.{Fqme.parse(order.symbol).broker}"
+        return f"paperboi.{_names(order.symbol)[0]}"
     return f"brokerd.{order.account.partition('.')[0]}"
+
+
+@lru_cache(maxsize=4096)
+def _names(fqme: str) -> tuple[str, str]:
+    """Return a market's broker, and its name without that."""
+    market = Fqme.parse(fqme)
+    return market.broker, market.bs_fqme
 
 
 def request_of(
@@ -98,7 +106,7 @@ def request_of(
         rev=dialog.rev,
         account=order.account,
         time_ns=time_ns,
-        symbol=Fqme.parse(order.symbol).bs_fqme,
+        symbol=_names(order.symbol)[1],
         action=order.action,
         price=dialog.price_to_send,
         size=order.size,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -37,6 +38,9 @@ VERSION: Final = 1
 _APPLICATION: Final = 0x706B726A
 #: Things told that are kept, the newest; and orders that have ended.
 TELLS_KEPT: Final = 100_000
+#: Bytes the log file has from the beginning. To write over what is there and is whole
+#: is on the disk sooner than what makes a file longer.
+_LOG_SIZE: Final = 4 << 20
 _SCHEMA: Final = """
 CREATE TABLE dialogs (oid TEXT PRIMARY KEY, live INTEGER NOT NULL, seq INTEGER NOT NULL,
                       crc INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
@@ -124,12 +128,27 @@ class Journal:
 
         Raises: OSError: it isn't.
         """
+        os.fdatasync(self._log())
+
+    def _log(self) -> int:
         if self._log_fd < 0:
             log_file = self.path.with_name(self.path.name + "-wal")
             # SQLite locks the main file and the index, never the log: closing this
             # descriptor lets go of no lock
             self._log_fd = os.open(log_file, os.O_RDWR)
-        os.fdatasync(self._log_fd)
+        return self._log_fd
+
+    def lengthen_log(self) -> None:
+        """Give the log file its size, where there is room; before all else.
+
+        What stands behind its last commit means nothing to SQLite, as what is left of
+        an earlier round does.
+        """
+        with suppress(JournalFull, OSError):
+            self.write(notes={"opened": time.time_ns()})  # there is a log from now on
+            size = os.fstat(self._log()).st_size
+            if size < _LOG_SIZE:
+                os.pwrite(self._log(), bytes(_LOG_SIZE - size), size)
 
     def checkpoint(self) -> None:
         """Carry the log into the main file, and forget the oldest of what has ended.

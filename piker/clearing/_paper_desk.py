@@ -97,7 +97,7 @@ class Desk:
         self.mkt: MktPair | None = None
         self._clock = PaperClock(time.time_ns())
         self._inputs = 0
-        self._is_logged = False
+        self._is_logged = self._rotates = False
         self._opening = trio.CancelScope()
         self._send, self._requests = trio.open_memory_channel[Request](math.inf)
 
@@ -292,10 +292,20 @@ class Desk:
         answers = _give(market, method, now_ns, told)
         if answers:
             self._note_ended(answers)
+        if answers or (self._may_rotate and not self._rotates):
+            self._rotates = self._may_rotate
             self._put(answers)
+
+    @property
+    def _may_rotate(self) -> bool:
         inputs_max = max(_INPUTS_MAX, _INPUTS_AN_ORDER * self.live)
-        if self._is_logged and (not self.live or self._inputs > inputs_max):
-            self._rotate(market)
+        return self._is_logged and (not self.live or self._inputs > inputs_max)
+
+    def rotate(self) -> None:
+        """Be rid of inputs that aren't needed; only once their fills are booked."""
+        self._rotates = False
+        if self.market is not None and self._may_rotate:
+            self._rotate(self.market)
 
     def _begin_log(self, market: PaperMarket) -> None:
         """Put the whole state on disk, for the inputs so far."""

@@ -49,6 +49,7 @@ from piker.msgs import (
 )
 from piker.service import collapse_eg
 
+from ._batches import in_batches
 from ._paper_desk import Desk
 from ._paper_dialog import Dialog, at_wall, of_ended, pending, unknown
 from ._paper_order import refusal
@@ -229,6 +230,15 @@ class PaperEngine:
                 answers = []
                 await self._reconcile(*item)
             await self._tell(answers)
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Be rid of inputs whose fills are booked: of all, where nothing waits."""
+        if self._items.statistics().current_buffer_used:
+            return
+        for desk in self._desks.values():
+            desk.rotate()
+        await self._write()
 
     async def _write(self) -> None:
         """Put on disk what was noted, before what it led to is told."""
@@ -240,20 +250,22 @@ class PaperEngine:
         fills = [msg for msg in answers if isinstance(msg, BrokerdFill)]
         serials: dict[str, int] = {}
         moved: dict[str, None] = {}
+        told: list[BrokerdMsg] = []
         for msg in answers:
-            if isinstance(msg, BrokerdFill):
-                # all at once, and not before what comes first is told
-                serials = serials or await self._book(fills)
+            if isinstance(msg, BrokerdFill) and not serials:
+                # what comes first waits for no ledger; what comes then is told at once
+                await self._send(*told)
+                told.clear()
+                serials = await self._book(fills)
             self._note(msg)
             if isinstance(msg, BrokerdFill):
                 moved[msg.symbol] = None
-                await self._send(at_wall(msg, seq=serials[msg.tid]))
+                told.append(at_wall(msg, seq=serials[msg.tid]))
             elif isinstance(msg, BrokerdStatus):
-                await self._send(at_wall(msg))
+                told.append(at_wall(msg))
             else:
-                await self._send(msg)
-        for fqme in moved:
-            await self._send(self._position(fqme))
+                told.append(msg)
+        await self._send(*told, *(self._position(fqme) for fqme in moved))
 
     async def _book(self, fills: list[BrokerdFill]) -> dict[str, int]:
         """Put fills into the ledger; return their serials, by trade.
@@ -329,21 +341,22 @@ class PaperEngine:
             await self._send(at_wall(status))
         await self._send(Reconciled(account=PAPER, seq=self._ledger.seq))
 
-    async def _send(self, msg: BrokerdMsg) -> None:
+    async def _send(self, *msgs: BrokerdMsg) -> None:
         """Send to who asks now; one that is gone or stuck is let go."""
-        dialog = self._dialog
-        if dialog is None or dialog.stream is None or not dialog.is_told:
-            return
-        try:
-            with trio.move_on_after(_SEND_DEADLINE_S) as scope:
-                await dialog.stream.send(msg)
-        except TransportClosed as e:
-            log.info("dialog lost: %s", e)
-            dialog.is_told = False
-        if scope.cancelled_caught:
-            log.warning("dialog takes nothing for %s s: ended", _SEND_DEADLINE_S)
-            dialog.is_told = False
-            dialog.scope.cancel()
+        for told in in_batches(msgs):
+            dialog = self._dialog
+            if dialog is None or dialog.stream is None or not dialog.is_told:
+                return
+            try:
+                with trio.move_on_after(_SEND_DEADLINE_S) as scope:
+                    await dialog.stream.send(told)
+            except TransportClosed as e:
+                log.info("dialog lost: %s", e)
+                dialog.is_told = False
+            if scope.cancelled_caught:
+                log.warning("dialog takes nothing for %s s: ended", _SEND_DEADLINE_S)
+                dialog.is_told = False
+                dialog.scope.cancel()
 
 
 _engine: PaperEngine | None = None

@@ -11,8 +11,8 @@ say, go on; they are journaled once there is room.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
@@ -107,6 +107,7 @@ class Router:
     _untold: list[Status] = field(default_factory=list)
     _notes: dict[str, object] = field(default_factory=dict)
     _aside: set[str] = field(default_factory=set)
+    _waits: bool = False
 
     def __post_init__(self) -> None:
         self._seq = self.journal.seq
@@ -223,7 +224,8 @@ class Router:
             accounts=origin.accounts if origin else frozenset({order.account}),
             position=self.held.get((order.account, order.symbol), Decimal(0)),
             filled=dialog.filled if dialog else Decimal(0),
-            open_orders=len(open_oids - ({dialog.oid} if dialog else set())),
+            open_orders=len(open_oids)
+            - (dialog is not None and dialog.oid in open_oids),
             wait_s=self._rate.wait_s(time.monotonic()) if origin else 0.0,
             halted=bool(self.halted),
         )
@@ -335,6 +337,19 @@ class Router:
         """Take what a broker says of an order."""
         self._apply(dialog, event)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Journal what is applied in the block as one, at its end.
+
+        Nothing may be awaited in it: what is asked and told in it goes out after it.
+        """
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+            self._write_all()
+
     def _apply(
         self,
         dialog: Dialog,
@@ -375,21 +390,34 @@ class Router:
 
     def _write(self, new: Dialog, tells: list[Status], *, must: bool) -> None:
         """Journal it, with what could not be journaled before."""
+        before = self._unwritten.get(new.oid)
         self._unwritten[new.oid] = new
+        self._untold.extend(tells)
+        if not must:
+            if not self._waits:
+                self._write_all()
+            return
         try:
-            self.journal.write(
-                self._unwritten.values(), [*self._untold, *tells], self._notes
-            )
+            self._journal_all()
+        except JournalFull:
+            del self._unwritten[new.oid], self._untold[len(self._untold) - len(tells) :]
+            if before is not None:
+                self._unwritten[new.oid] = before
+            raise
+
+    def _write_all(self) -> None:
+        try:
+            self._journal_all()
         except JournalFull as err:
-            if must:
-                del self._unwritten[new.oid]
-                raise
             log.error("acting on what isn't journaled: %s", err)  # noqa: TRY400
-            self._untold.extend(tells)
-        else:
-            self._unwritten.clear()
-            self._untold.clear()
-            self._notes.clear()
+
+    def _journal_all(self) -> None:
+        if not (self._unwritten or self._untold or self._notes):
+            return
+        self.journal.write(self._unwritten.values(), self._untold, self._notes)
+        self._unwritten.clear()
+        self._untold.clear()
+        self._notes.clear()
 
     def note(self, key: str, value: object) -> None:
         """Have *value* journaled with what is journaled next."""

@@ -11,7 +11,7 @@ from ._clients import serve_client
 from ._ems import current_ems
 
 
-@endpoint(started=EmsInit, sends=EmsMsg, receives=ClientMsg)
+@endpoint(started=EmsInit, sends=EmsMsg | list[EmsMsg], receives=ClientMsg)
 async def open_order_dialog(
     ctx: Context,
     fqme: str,
@@ -29,7 +29,8 @@ async def open_order_dialog(
       is_back: it was served before, and waits for no paper engine: positions follow.
     Started: how things stand.
     Sends: what becomes of orders, refusals of this client's, positions, and what keeps
-      orders from being worked; a Status only once it is on the disk.
+      orders from being worked; a Status only once it is on the disk. What is told
+      together is sent as one.
     Receives: orders, edits, cancels; each may be sent again.
     Raises: BadFqme; SymbolNotFound; UsageError, e.g. no live orders here; what
       its datad or its order daemon refuses with; Overrun if the client is too slow.

@@ -43,7 +43,8 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[Any, ...]], ...]] = (
     ),
     (
         "emsd to client",
-        "What has become of orders, to every client.",
+        "What has become of orders, to every client. What is told together comes as"
+        " one message, an array of these.",
         (msgs.EmsInit, msgs.EmsMsg),
     ),
     (
@@ -53,7 +54,9 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[Any, ...]], ...]] = (
     ),
     (
         "brokerd and paperboi to emsd",
-        "First, once, `dialog_init`; then answers and what happens by itself.",
+        "First, once, `dialog_init`; then answers and what happens by itself. What"
+        " happened together, an order's fill and its end, comes as one message, an"
+        " array of these.",
         (msgs.DialogInit, msgs.BrokerdMsg),
     ),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
@@ -41,6 +42,7 @@ class Talk:
         self.init = init
         self.stream = stream
         self.said: list[BrokerdMsg] = []
+        self._came: deque[BrokerdMsg] = deque()
 
     async def send(self, msg) -> None:
         await self.stream.send(msg)
@@ -52,12 +54,19 @@ class Talk:
         """Return the next message of a kind with these values."""
         with trio.fail_after(20):
             while True:
-                msg = await self.stream.receive()
+                msg = await self.next()
                 self.said.append(msg)
                 if isinstance(msg, kind) and all(
                     getattr(msg, name) == value for name, value in fields.items()
                 ):
                     return msg
+
+    async def next(self) -> BrokerdMsg:
+        """Return the next message, whether it came alone or not."""
+        while not self._came:
+            told = await self.stream.receive()
+            self._came.extend(told if isinstance(told, list) else [told])
+        return self._came.popleft()
 
     async def reconcile(self, after_seq=0, *oids) -> list[BrokerdMsg]:
         at = len(self.said)

@@ -173,7 +173,7 @@ async def test_killed_again_and_again_under_orders_nothing_is_lost_or_doubled(
                                 order(f"o{i}", price=str(ask * 2), size="0.001")
                             )
                         while True:
-                            msg = await ems.stream.receive()
+                            msg = await ems.next()
                             note(msg, fills)
                             if isinstance(msg, BrokerdFill):
                                 seq = max(seq, msg.seq)

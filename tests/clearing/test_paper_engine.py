@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
@@ -10,6 +12,7 @@ import trio
 from piker.accounting import AccountName, read_account, read_ledger
 from piker.brokers import sim
 from piker.clearing import PaperMarket, _paper_engine
+from piker.clearing._batches import each_of
 from piker.clearing._paper_engine import current_engine, open_engine
 from piker.errors import LedgerBusy, LedgerFull, ServiceError, TransportClosed
 from piker.msgs import (
@@ -43,7 +46,7 @@ class Stream:
         await trio.lowlevel.checkpoint()
         if self.fault:
             raise self.fault
-        self.said.append(msg)
+        self.said += each_of(msg)
 
     def kinds(self) -> list[type]:
         return [type(msg) for msg in self.said]
@@ -52,7 +55,7 @@ class Stream:
 def seat(engine, monkeypatch):
     """Give the engine a market that is quoted, and no feed."""
     desk = engine._desk(MKT.fqme)
-    desk.mkt, desk.market = MKT, PaperMarket(MKT, AT_ONCE)
+    desk._rules, desk.mkt, desk.market = AT_ONCE, MKT, PaperMarket(MKT, AT_ONCE)
     monkeypatch.setattr(engine, "_wake", lambda desk: None)
     desk._input("ticks", quote())
     return desk
@@ -152,6 +155,45 @@ async def test_fills_wait_while_the_disk_is_full(monkeypatch):
             assert failures == []
             assert stream.kinds()[-3:] == [BrokerdFill, BrokerdStatus, BrokerdPosition]
     assert len(read_ledger("sim", "paper")) == 1
+
+
+@pytest.mark.parametrize("how", ["ended", "killed"])
+async def test_a_fill_that_was_not_booked_is_booked_by_the_next_engine(
+    how, tmp_path, monkeypatch
+):
+    """As inputs are written before that, they may not be dropped before."""
+    killed = tmp_path / "killed.sqlite"
+    async with open_engine(sim) as engine:
+        engine.nursery.start_soon(engine.run)
+        desk = seat(engine, monkeypatch)
+        monkeypatch.setattr(engine, "_book", lambda fills: trio.sleep_forever())
+        engine.ask(None, order(price="101", size="0.5"))
+        await serve(engine, desk)
+        assert desk.live == 0
+        with closing(sqlite3.connect(killed)) as copy:
+            engine._store._reader.backup(copy)  # what a kill now would leave
+    assert len(read_ledger("sim", "paper")) == 0
+    if how == "killed":
+        killed.replace(engine._store.path)
+    async with open_engine(sim) as engine:
+        assert engine._store.markets() == []
+        assert engine._held(MKT.fqme) == Decimal("0.5")
+    assert [txn.oid for txn in read_ledger("sim", "paper").txns] == ["a"]
+
+
+async def test_inputs_are_dropped_once_their_fills_are_booked(monkeypatch):
+    async with open_engine(sim) as engine:
+        engine.nursery.start_soon(engine.run)
+        desk = seat(engine, monkeypatch)
+        engine.ask(None, order(price="101", size="0.5"))
+        engine.ask(None, order("b", price="99", size="0.5"))
+        await serve(engine, desk)
+        assert [each.mkt for each in engine._store.markets()] == [MKT]
+        assert len(engine._store.inputs(MKT.fqme)) == 2
+        engine.ask(None, BrokerdCancel(oid="b", account="paper", time_ns=0))
+        await serve(engine, desk)
+        assert engine._store.markets() == []
+        assert engine._store.inputs(MKT.fqme) == []
 
 
 async def test_a_dialog_that_is_lost_or_stuck_stops_nothing(
