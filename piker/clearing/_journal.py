@@ -28,9 +28,12 @@ import msgspec
 from piker import config
 from piker.errors import JournalBusy, JournalDamaged, JournalFull, JournalTooNew
 from piker.files import sync_folder
+from piker.log import get_logger
 from piker.msgs import Status
 
 from ._dialog import Dialog
+
+log = get_logger(__name__)
 
 #: Of the layout below; a later piker counts on, and reads what is older.
 VERSION: Final = 1
@@ -154,19 +157,25 @@ class Journal:
         """Carry the log into the main file, and forget the oldest of what has ended.
 
         Opens a connection of its own, for that it may take a while: to be called off
-        the event loop, by one task.
+        the event loop, by one task. Where there is no room the log goes on growing.
         """
-        with _connected(self.path) as db:
-            db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        try:
+            with _connected(self.path) as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.OperationalError as err:
+            log.error("the log of %s grows: %s", self.path, err)  # noqa: TRY400
 
     def prune(self, keep: int = TELLS_KEPT) -> None:
         """Forget the oldest things told, and orders that ended before them."""
         before = self.seq - keep
         if before <= 0:
             return
-        with _transaction(self._db) as db:
-            db.execute("DELETE FROM tells WHERE seq <= ?", (before,))
-            db.execute("DELETE FROM dialogs WHERE NOT live AND seq <= ?", (before,))
+        try:
+            with _transaction(self._db) as db:
+                db.execute("DELETE FROM tells WHERE seq <= ?", (before,))
+                db.execute("DELETE FROM dialogs WHERE NOT live AND seq <= ?", (before,))
+        except sqlite3.OperationalError as err:
+            log.error("%s keeps what is old: %s", self.path, err)  # noqa: TRY400
 
     # -- reading --------------------------------------------------------------
 

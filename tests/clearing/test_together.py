@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import nullcontext
 from decimal import Decimal
 
 import pytest
 
-from piker.clearing import PaperMarket
+from piker.clearing import PaperMarket, _journal
 from piker.clearing._batches import BATCH_MAX, each_of, in_batches
 from piker.clearing._dialog import Happening
 from piker.clearing._journal import open_journal
@@ -109,6 +111,38 @@ def test_the_log_has_its_size_and_is_read_after_a_kill(journal, tmp_path):
     shutil.copytree(journal.path.parent, tmp_path / "killed")
     with open_journal(tmp_path / "killed" / "journal.sqlite") as again:
         assert {one.oid for one in again.live()} == {f"o{i}" for i in range(50)}
+
+
+class FullDb:
+    """A connection to a database on a disk without room."""
+
+    def __init__(self, db) -> None:
+        self.db = db
+        self.asked: list[str] = []
+
+    def execute(self, query, *args):
+        self.asked.append(query)
+        if query.startswith(("DELETE", "PRAGMA wal_checkpoint")):
+            raise sqlite3.OperationalError("database or disk is full")
+        return self.db.execute(query, *args)
+
+
+def test_a_full_disk_ends_no_emsd_that_tidies_its_journal(journal, monkeypatch):
+    router = router_of(journal, [])
+    for i in range(3):
+        send(router, f"o{i}")
+    with monkeypatch.context() as patch:
+        full = FullDb(journal._db)
+        patch.setattr(journal, "_db", full)
+        patch.setattr(_journal, "_connected", lambda path: nullcontext(full))
+        journal.prune(keep=1)
+        journal.checkpoint()
+        assert "ROLLBACK" in full.asked
+        assert "PRAGMA wal_checkpoint(PASSIVE)" in full.asked
+    assert len(journal.tells_since(0)) == 3
+    journal.prune(keep=1)
+    assert len(journal.tells_since(0)) == 1
+    send(router, "later")
 
 
 def test_inputs_are_kept_until_their_fills_are_booked(tmp_path):
