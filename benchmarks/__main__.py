@@ -30,6 +30,7 @@ NAMES: Final = (
     "history",
     "darks",
     "accounting",
+    "clearing",
 )
 
 

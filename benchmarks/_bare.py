@@ -2,7 +2,7 @@
 
 ``python -m benchmarks._bare WHAT JSON``; roots are ``boot``, ``supervised`` and
 ``source``, clients ``first``, ``attached``,
-``watch``, ``latency`` and ``flooded``.
+``watch``, ``latency``, ``flooded`` and ``chain``.
 """
 
 from __future__ import annotations
@@ -261,6 +261,39 @@ async def flooded(
                 await trio.sleep_forever()
 
 
+async def chain(
+    addr: tuple[str, int], datad: tuple[str, int], size: int, write: int, path: str
+) -> None:
+    """Take a message of *size* bytes 6 hops, with 2 writes to disk on its way.
+
+    Says ns of it, and of its writes with their fdatasyncs, as often as it is told.
+    """
+    async with _root_actor("client", addr) as eps, _portal(eps, datad) as portal:
+        async with portal.open_context(eps.echo) as (ctx, _):
+            async with eps.engine.open_stream(ctx, eps.BUFFER) as stream:
+                say(ready=True)
+                with open(path, "wb", buffering=0) as file:
+                    async for count in heard():
+                        all_ns, sync_ns = [], []
+                        for _ in range(count):
+                            began_ns, synced_ns = time.monotonic_ns(), 0
+                            for i in range(3):
+                                await stream.send(bytes(size))
+                                await stream.receive()
+                                synced_ns += _synced_ns(file, write) if i < 2 else 0
+                            all_ns.append(time.monotonic_ns() - began_ns)
+                            sync_ns.append(synced_ns)
+                        say(all=all_ns, syncs=sync_ns)
+                os._exit(0)
+
+
+def _synced_ns(file: Any, size: int) -> int:
+    began_ns = time.monotonic_ns()
+    file.write(bytes(size))
+    os.fdatasync(file.fileno())
+    return time.monotonic_ns() - began_ns
+
+
 # -- the process ----------------------------------------------------------------
 
 _ROOTS: Final = {"boot": boot, "supervised": supervised, "source": source}
@@ -270,6 +303,7 @@ _CLIENTS: Final = {
     "watch": watch,
     "latency": latency,
     "flooded": flooded,
+    "chain": chain,
 }
 
 
@@ -281,7 +315,7 @@ async def _leave_with_parent() -> None:
 async def _main(what: str, told: dict[str, Any]) -> None:
     told["addr"] = tuple(told["addr"])
     async with trio.open_nursery() as tasks:
-        if what != "source":  # it hears its parent's orders by itself
+        if what not in ("source", "chain"):  # they hear their parent by themselves
             tasks.start_soon(_leave_with_parent)
         await {**_ROOTS, **_CLIENTS}[what](**told)
         os._exit(0)

@@ -94,6 +94,15 @@ async def send_quotes(
 
 
 @exposed
+async def echo(ctx: tractor.Context) -> None:
+    """Sends: what it receives."""
+    await ctx.started()
+    async with engine.open_stream(ctx, BUFFER) as stream:
+        while True:
+            await stream.send(await stream.receive())
+
+
+@exposed
 async def flood(ctx: tractor.Context, count: int, size: int, batch: int) -> None:
     """Sends: *count* messages of *batch* times *size* bytes, waiting for every 32nd.
 

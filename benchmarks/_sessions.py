@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 #: The market of `write_session`.
 SESSION_FQME: Final = "btcusdt.usdtm.perp.binance.sim"
+#: Beyond all of its prices, and in between.
+LOW: Final = Decimal(60_990)
+TOP: Final = Decimal(61_010)
+MIDDLE: Final = Decimal("61002.5")
+#: The market of `write_windows`, and how long it is silent, then loud, in turn.
+WINDOWS_FQME: Final = "ethusdt.usdtm.perp.binance.sim"
+WINDOW_S: Final = 3
+_WINDOW_NS: Final = WINDOW_S * 10**9
 _ORIGIN_NS: Final = 1_700_000_000_000_000_000
 _BESIDE_THE_PROJECT: Final = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -29,26 +38,51 @@ def write_session(
             file.write(f"{due_ms * 1_000_000} {json.dumps(frame)}\n")
 
 
-def _trade(i: int, due_ms: int) -> dict[str, Any]:
+def write_windows(path: Path, rate_hz: float, seconds: float) -> None:
+    """Write a session of a market that is silent and loud in turn.
+
+    Args:
+      path: of the file.
+      rate_hz: frames a second while it is loud, three of four of bid and ask; it is
+        100 times less while it isn't.
+      seconds: of all.
+    """
+    with path.open("w", encoding="ascii") as file:
+        at_ns, i = _ORIGIN_NS, 0
+        while at_ns < _ORIGIN_NS + seconds * 1e9:
+            frame = (_book_ticker if (i + 1) % 4 else _trade)(
+                i, at_ns // 1_000_000, "ETHUSDT"
+            )
+            file.write(f"{at_ns} {json.dumps(frame)}\n")
+            at_ns += int((1 if is_loud(at_ns) else 100) * 1e9 / rate_hz)
+            i += 1
+
+
+def is_loud(now_ns: int) -> bool:
+    """Tell whether the market of `write_windows` is loud, by its clock."""
+    return (now_ns - _ORIGIN_NS) // _WINDOW_NS % 2 == 1
+
+
+def _trade(i: int, due_ms: int, symbol: str = "BTCUSDT") -> dict[str, Any]:
     data = {
         "e": "trade",
         "E": due_ms,
         "T": due_ms,
-        "s": "BTCUSDT",
+        "s": symbol,
         "t": i + 1,
         "p": f"{61000 + i % 50 * 0.1:.1f}",
         "q": "0.123",
         "X": "MARKET",
         "m": bool(i % 2),
     }
-    return {"stream": "btcusdt@trade", "data": data}
+    return {"stream": f"{symbol.lower()}@trade", "data": data}
 
 
-def _book_ticker(i: int, due_ms: int) -> dict[str, Any]:
+def _book_ticker(i: int, due_ms: int, symbol: str = "BTCUSDT") -> dict[str, Any]:
     data = {
         "e": "bookTicker",
         "u": i + 1,
-        "s": "BTCUSDT",
+        "s": symbol,
         "b": f"{60999.9 + i % 50 * 0.1:.1f}",
         "B": "2.507",
         "a": f"{61000 + i % 50 * 0.1:.1f}",
@@ -56,7 +90,7 @@ def _book_ticker(i: int, due_ms: int) -> dict[str, Any]:
         "T": due_ms,
         "E": due_ms,
     }
-    return {"stream": "btcusdt@bookTicker", "data": data}
+    return {"stream": f"{symbol.lower()}@bookTicker", "data": data}
 
 
 def recorded_session() -> Path | None:

@@ -13,6 +13,7 @@ from benchmarks import (
     accounting,
     attach,
     boot,
+    clearing,
     darks,
     fanout,
     history,
@@ -39,6 +40,12 @@ TINY = {
     "darks": lambda: darks.run(1, ticks=1000, changes=10),
     "history": lambda: history.run(1),
     "accounting": lambda: accounting.run(1, trades=3000, rows=300, appends=3),
+    "clearing": lambda: clearing.run(
+        1,
+        clearing.Counts(
+            fills=3, darks=2, few=3, many=20, opened=2, windows=1, settle_s=0
+        ),
+    ),
     "store": lambda: store.run(1, rows=3000, appends=3),
     "isolation": lambda: isolation.run(
         1, strikes=("no fault", "datad SIGKILLed"), seconds=0.3, flood=400
