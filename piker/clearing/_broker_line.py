@@ -19,6 +19,7 @@ import trio
 from piker.errors import DeadlineExceeded, PikerError, TransportClosed
 from piker.log import get_logger
 from piker.msgs import (
+    PAPER,
     BrokerdError,
     BrokerdFill,
     BrokerdMsg,
@@ -31,7 +32,8 @@ from piker.msgs import (
     Reconciled,
     Status,
 )
-from piker.service import MsgStream
+from piker.service import MsgStream, collapse_eg
+from piker.types import Struct
 
 from ._batches import each_of
 from ._dialog import Dialog
@@ -47,8 +49,23 @@ _PASSING: Final = (TransportClosed, DeadlineExceeded)
 
 #: What a daemon says: one message, or what happened together.
 BrokerStream = MsgStream[BrokerdMsg | list[BrokerdMsg]]
+#: Trade ids of an account that are remembered.
+_TIDS_KEPT: Final = 16
+
 #: What opens a dialog with the daemon: yields what it started with, and the stream.
 OpenDialog = Callable[[], AbstractAsyncContextManager[tuple[DialogInit, BrokerStream]]]
+
+
+class _Seen(Struct, frozen=True, kw_only=True):
+    """Which fills of an account are booked.
+
+    Attributes:
+      seq: serial of the newest, -1 if nothing is known.
+      tids: trade ids of some, the newest.
+    """
+
+    seq: int
+    tids: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -77,7 +94,7 @@ class BrokerLine:
     _settled: trio.Event = field(default_factory=trio.Event)
     _refusal: PikerError | None = None
     _reconciling: set[str] = field(default_factory=set)
-    _seqs: dict[str, int] = field(default_factory=dict)
+    _seen: dict[str, _Seen] = field(default_factory=dict)
 
     # -- what goes out --------------------------------------------------------
 
@@ -132,7 +149,7 @@ class BrokerLine:
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
 
     async def _relay(self, stream: BrokerStream) -> None:
-        async with trio.open_nursery() as tasks:
+        async with collapse_eg(), trio.open_nursery() as tasks:
             tasks.start_soon(self._send_all, stream)
             async for told in stream:
                 with self.router.together():
@@ -141,15 +158,19 @@ class BrokerLine:
             tasks.cancel_scope.cancel()
 
     def _note_up(self, init: DialogInit) -> None:
-        self.accounts, self.down, self._refusal = init.accounts, "", None
+        self.down, self._refusal = "", None
+        self.accounts = tuple(name for name in init.accounts if self._may_have(name))
+        if self.accounts != init.accounts:
+            log.error("%s claims the accounts %s", self.dest, init.accounts)
         self._out.clear()
-        for key in [key for key in self.positions if key[0] in init.accounts]:
+        for key in [key for key in self.positions if key[0] in self.accounts]:
             del self.positions[key]
             self.router.held.pop(key, None)
         for position in init.positions:
-            self._hold(position)
-            self.router.outlets.tell(position)
-        for account in init.accounts:
+            if self._hold(position):
+                self.router.outlets.tell(position)
+        self.router.settled.add(self.dest)
+        for account in self.accounts:
             self._ask(account, init.seqs.get(account, 0))
         log.info("%s is up accounts=%s", self.dest, ",".join(init.accounts))
         self._settle()
@@ -161,7 +182,15 @@ class BrokerLine:
         self.down = str(err) or "it is gone"
         self._refusal = None if passes else err
         self._reconciling.clear()
+        self.router.settled.discard(self.dest)
         self._settle()
+
+    def _may_have(self, account: str) -> bool:
+        """Tell whether an account is one that this daemon may speak of."""
+        kind, _, broker = self.dest.partition(".")
+        if kind == "paperboi":
+            return account == PAPER
+        return account.startswith(f"{broker}.")
 
     def _settle(self) -> None:
         self._settled.set()
@@ -174,35 +203,62 @@ class BrokerLine:
         """Take what the daemon says."""
         match msg:
             case BrokerdPosition():
-                self._hold(msg)
-                self.router.outlets.tell(msg)
+                if self._hold(msg):
+                    self.router.outlets.tell(msg)
             case Reconciled():
                 self._reconciling.discard(msg.account)
+                self._note_seen(msg.account, msg.seq)
                 log.info("%s is reconciled account=%s", self.dest, msg.account)
             case BrokerdFill():
                 self._take_fill(msg)
             case BrokerdOrderAck() | BrokerdStatus() | BrokerdError():
                 self._take_fate(msg)
 
-    def _hold(self, position: BrokerdPosition) -> None:
+    def _hold(self, position: BrokerdPosition) -> bool:
+        """Take a position, and tell whether it is one to be believed."""
+        if position.account not in self.accounts or not position.size.is_finite():
+            log.error("%s told an odd position: %s", self.dest, position)
+            return False
         key = (position.account, position.symbol)
         self.positions[key] = position
         self.router.held[key] = position.size
+        return True
 
     def _ask(self, account: str, newest: int) -> None:
-        """Ask what became of what is open, and for the fills that aren't known."""
+        """Ask what became of what is open, and for the fills that aren't known.
+
+        Args:
+          account: which.
+          newest: serial of the newest trade in its ledger.
+        """
         oids = tuple(
             dialog.oid
             for dialog in self.router.dialogs.values()
             if dialog.state != "dark" and self._is_ours(dialog, account)
         )
-        known = self.router.journal.note(self._key(account), int, -1)
-        if known < 0:
+        seen = self._seen_of(account)
+        if seen.seq < 0:
             # of a ledger that emsd never heard of, only what is to come is news
-            known = 0 if oids else newest
-        self._seqs[account] = known
+            seen = _Seen(seq=0 if oids else newest)
+        elif newest < seen.seq:
+            log.warning("the ledger of %s has lost trades that were told", account)
+            seen = _Seen(seq=newest, tids=seen.tids)
+        self._seen[account] = seen
         self._reconciling.add(account)
-        self._put(Reconcile(account=account, after_seq=known, oids=oids))
+        self._put(Reconcile(account=account, after_seq=seen.seq, oids=oids))
+
+    def _seen_of(self, account: str) -> _Seen:
+        found: _Seen = self._seen.get(account) or self.router.journal.note(
+            self._key(account), _Seen, _Seen(seq=-1)
+        )
+        return found
+
+    def _note_seen(self, account: str, seq: int, tid: str = "") -> None:
+        tids = self._seen_of(account).tids
+        if tid:
+            tids = (*tids, tid)[-_TIDS_KEPT:]
+        seen = self._seen[account] = _Seen(seq=seq, tids=tids)
+        self.router.note(self._key(account), seen)
 
     def _is_ours(self, dialog: Dialog, account: str) -> bool:
         order = dialog.order
@@ -212,20 +268,30 @@ class BrokerLine:
         return f"fills/{self.dest}/{account}"
 
     def _take_fill(self, fill: BrokerdFill) -> None:
-        """Book a fill, each once and in order: by its serial in the ledger."""
-        known = self._seqs.get(fill.account, 0)
-        if fill.seq <= known:
+        """Book a fill, once: by its serial in the ledger, and by its trade id.
+
+        Serials only need to rise while what was missed is told: a ledger has more than
+        fills, and whoever edits it by hand moves them.
+        """
+        if fill.account not in self.accounts:
+            log.error("%s told a fill of another's account: %s", self.dest, fill)
             return
-        if fill.seq > known + 1:
+        seen = self._seen_of(fill.account)
+        if fill.seq <= seen.seq:
+            return
+        if fill.seq > seen.seq + 1 and fill.account not in self._reconciling:
             log.warning(
-                "%s told fill %s after %s: asking again", self.dest, fill.seq, known
+                "%s told fill %s after %s: asking again", self.dest, fill.seq, seen.seq
             )
-            if fill.account not in self._reconciling:
-                self._ask(fill.account, known)
+            self._ask(fill.account, fill.seq)
             return
-        self._seqs[fill.account] = fill.seq
-        self.router.note(self._key(fill.account), fill.seq)
-        self._take_fate(fill)
+        self._note_seen(fill.account, fill.seq, fill.tid)
+        if fill.tid in seen.tids:
+            log.warning("%s told fill %s again: its serial moved", self.dest, fill.tid)
+        elif not (fill.size.is_finite() and fill.size > 0 and fill.cost.is_finite()):
+            log.error("%s told an odd fill: %s", self.dest, fill)
+        else:
+            self._take_fate(fill)
 
     def _take_fate(self, msg: Fate) -> None:
         dialog = self.router.find(msg.oid) if msg.oid else None
@@ -233,6 +299,9 @@ class BrokerLine:
             self._tell_of_stranger(msg)
             return
         account = dialog.order.account
+        if not self._is_ours(dialog, account):
+            log.error("%s speaks of another's order: %s", self.dest, msg)
+            return
         event = happening_of(msg, is_answer=account in self._reconciling)
         if event is not None:
             self.router.apply(dialog, event)

@@ -280,6 +280,12 @@ class Ems:
                 await trio.sleep(1.0)
             tasks.cancel_scope.cancel()
 
+    async def keep_time(self) -> None:
+        """End what expires in markets that can't be had."""
+        while True:
+            self.router.expire_unwatched(time.time_ns())
+            await trio.sleep(1.0)
+
     async def keep_journal(self) -> None:
         """Carry the journal's log into its main file now and then."""
         while True:
@@ -314,6 +320,7 @@ async def open_ems_here() -> AsyncIterator[Ems]:
                 nursery.start_soon(ems.fanout.run)
                 nursery.start_soon(ems.hold_tree)
                 nursery.start_soon(ems.keep_journal)
+                nursery.start_soon(ems.keep_time)
                 ems.resume_orders()
                 _ems, _had_ems = ems, True
                 yield ems

@@ -53,7 +53,8 @@ class Known:
       calendar: its hours.
       prices: the newest.
       accounts: names that orders may be sent for.
-      position: of the account in the market, base units, negative of a short.
+      position: of the account in the market, base units, negative of a short; None if
+        it isn't known.
       filled: of the order itself so far, base units.
       open_orders: of the account, at its broker.
       wait_s: seconds until the next order may leave; 0 of a dark one that fired.
@@ -65,7 +66,7 @@ class Known:
     calendar: Calendar = field(default_factory=Calendar)
     prices: Prices = field(default_factory=Prices)
     accounts: frozenset[str] = frozenset()
-    position: Decimal = Decimal(0)
+    position: Decimal | None = Decimal(0)
     filled: Decimal = Decimal(0)
     open_orders: int = 0
     wait_s: float = 0.0
@@ -322,6 +323,11 @@ def reduce_only(order: Order, known: Known, _conf: RiskConf) -> str:
     """Refuse what would open or flip a position that was only to be made smaller."""
     if not order.reduce_only:
         return ""
+    if known.position is None:
+        return (
+            f"what {_cut(order.account)} holds of {order.symbol} isn't known yet, so"
+            " nobody can say what reduces it: try again in a moment"
+        )
     held, rest = reducible(order, known.position), subtract(order.size, known.filled)
     if rest <= held:
         return ""

@@ -26,6 +26,7 @@ class MarketState:
       data_ns: stamp of its newest tick, by the market's clock.
       seen_ns: up to where its ticks were held against what waits, likewise.
       skipped: ticks have passed since that fired nothing because nothing might fire.
+      is_aside: something was reached since and set aside, for that trading is halted.
     """
 
     mkt: MktPair
@@ -37,6 +38,7 @@ class MarketState:
     data_ns: int = 0
     seen_ns: int = 0
     skipped: bool = False
+    is_aside: bool = False
     _last: float = math.nan
     _bid: float = math.nan
     _ask: float = math.nan
@@ -86,6 +88,17 @@ class MarketState:
         if not newest_ns or math.isinf(self.max_age_s):
             return True
         return now_ns - newest_ns <= self.max_age_s * NS
+
+    def fresh(self, ticks: list[Tick]) -> list[Tick]:
+        """Return those of *ticks* that may fire something: none, or the newest."""
+        if not ticks or not self.may_fire(ticks[-1].time_ns):
+            return []
+        if math.isinf(self.max_age_s):
+            return ticks
+        since_ns = self.now_ns() - self.max_age_s * NS
+        if not 0 < ticks[0].time_ns < since_ns:
+            return ticks
+        return [tick for tick in ticks if not 0 < tick.time_ns < since_ns]
 
     def note_seen(self) -> None:
         """Note that all that came was held against what waits."""

@@ -30,7 +30,13 @@ from piker.accounting import (
     write_account,
 )
 from piker.data import get_eps
-from piker.errors import LedgerError, LedgerFull, ServiceError, TransportClosed
+from piker.errors import (
+    LedgerError,
+    LedgerFull,
+    ServiceError,
+    StoreFull,
+    TransportClosed,
+)
 from piker.log import get_logger
 from piker.msgs import (
     PAPER,
@@ -243,8 +249,14 @@ class PaperEngine:
     async def _write(self) -> None:
         """Put on disk what was noted, before what it led to is told."""
         batch = self._store.take()
-        if batch:
-            await trio.to_thread.run_sync(self._store.write, batch)
+        while batch:
+            try:
+                await trio.to_thread.run_sync(self._store.write, batch)
+            except StoreFull as e:
+                log.error("what happened to orders waits: %s", e)  # noqa: TRY400
+                await trio.sleep(_RETRY_S)
+            else:
+                return
 
     async def _tell(self, answers: list[BrokerdMsg]) -> None:
         fills = [msg for msg in answers if isinstance(msg, BrokerdFill)]
@@ -337,9 +349,18 @@ class PaperEngine:
             status = self._told.get(oid)
             if status is None:
                 ended = self._store.ended(oid)
-                status = ended.status if ended else unknown(oid)
+                status = ended.status if ended else self._waiting(oid)
             await self._send(at_wall(status))
         await self._send(Reconciled(account=PAPER, seq=self._ledger.seq))
+
+    def _waiting(self, oid: str) -> BrokerdStatus:
+        """Return how an order is told that nothing was told of yet.
+
+        It came, and waits for its market to be opened; or it never came.
+        """
+        if oid not in self._where:
+            return unknown(oid)
+        return msgspec.structs.replace(unknown(oid), status="pending")
 
     async def _send(self, *msgs: BrokerdMsg) -> None:
         """Send to who asks now; one that is gone or stuck is let go."""

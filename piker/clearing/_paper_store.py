@@ -222,14 +222,23 @@ class PaperStore:
 
     @_mapped
     def write(self, batch: Batch) -> None:
-        """Let a batch count, all of it; after an error open the store anew."""
+        """Let a batch count, all of it.
+
+        Raises: StoreFull: none of it counts, it may be written again; StoreError: open
+          the store anew.
+        """
         if not batch:
             return
         self._is_whole = False
-        self._db.execute("BEGIN IMMEDIATE")
-        for statement, values in batch:
-            self._db.execute(statement, values)
-        self._db.execute("COMMIT")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement, values in batch:
+                self._db.execute(statement, values)
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
         self._is_whole = True
 
     @_mapped

@@ -23,6 +23,7 @@ from piker.config import ClearingConf, RiskConf
 from piker.errors import JournalFull
 from piker.log import get_logger
 from piker.msgs import (
+    NS,
     PAPER,
     Calendar,
     Cancel,
@@ -39,6 +40,7 @@ from ._dialog import Dialog, Happening, Refuse, Send, Step, Tell, resp_of
 from ._dialog_rules import step
 from ._entry import begin, leave, trigger_of
 from ._exact import shortest
+from ._fates import dest_of
 from ._journal import Journal
 from ._market_state import MarketState
 from ._prices import Prices
@@ -49,6 +51,9 @@ from ._statuses import status_of
 from ._triggers import Fired, still_holds
 
 log = get_logger(__name__)
+
+#: After a refused cancel of what has expired, or is halted.
+_AGAIN_NS: Final = 5 * NS
 
 _WORDS: Final[dict[type, Literal["order", "edit", "cancel"]]] = {
     Order: "order",
@@ -91,6 +96,7 @@ class Router:
       dialogs: by oid, those that live.
       markets: by full name, those that are watched.
       held: of (account, market), base units.
+      settled: order daemons whose positions are known.
       halted: why trading is halted by command, empty if it isn't.
     """
 
@@ -101,12 +107,14 @@ class Router:
     dialogs: dict[str, Dialog] = field(default_factory=dict)
     markets: dict[str, MarketState] = field(default_factory=dict)
     held: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
     halted: str = ""
     _at_broker: dict[str, set[str]] = field(default_factory=dict)
     _unwritten: dict[str, Dialog] = field(default_factory=dict)
     _untold: list[Status] = field(default_factory=list)
     _notes: dict[str, object] = field(default_factory=dict)
     _aside: set[str] = field(default_factory=set)
+    _owed: dict[str, Fired] = field(default_factory=dict)
     _waits: bool = False
 
     def __post_init__(self) -> None:
@@ -187,6 +195,8 @@ class Router:
             changed = check_edit(edit, wanted, known, self.risk)
             if isinstance(changed, Refusal):
                 return changed
+            if dialog.state != "dark":
+                self._rate.take(time.monotonic())
             trigger = (
                 trigger_of(changed, self.markets[changed.symbol])
                 if dialog.state == "dark"
@@ -222,13 +232,19 @@ class Router:
             calendar=state.calendar if state else Calendar(),
             prices=state.prices if state else Prices(),
             accounts=origin.accounts if origin else frozenset({order.account}),
-            position=self.held.get((order.account, order.symbol), Decimal(0)),
+            position=self._position(order),
             filled=dialog.filled if dialog else Decimal(0),
             open_orders=len(open_oids)
             - (dialog is not None and dialog.oid in open_oids),
             wait_s=self._rate.wait_s(time.monotonic()) if origin else 0.0,
             halted=bool(self.halted),
         )
+
+    def _position(self, order: Order) -> Decimal | None:
+        """Return what an order's account holds of its market, None if nobody knows."""
+        if dest_of(order) not in self.settled:
+            return None
+        return self.held.get((order.account, order.symbol), Decimal(0))
 
     def halt(self, reason: str) -> None:
         """End what is at brokers, and let nothing fire, until :meth:`resume`."""
@@ -244,6 +260,8 @@ class Router:
         self._note("halted", "")
         self.halted = ""
         aside, self._aside = self._aside, set()
+        for state in self.markets.values():
+            state.is_aside = bool(self._owed)
         for oid in sorted(aside & self.dialogs.keys()):
             if self.dialogs[oid].state == "dark":
                 self._back_from_aside(self.dialogs[oid])
@@ -269,58 +287,89 @@ class Router:
         """Take what a market said: fire what it reaches, end what it outlives."""
         state = self.markets[fqme]
         state.take(ticks, last)
-        if not state.may_fire(ticks[-1].time_ns if ticks else 0):
+        fresh = state.fresh(ticks)
+        if len(fresh) < len(ticks):
             state.skipped = True
-        else:
-            for fired in state.book.fire(ticks):
-                self._reached(state, fired)
-            if not state.skipped:  # else what was skipped is still to be looked for
-                state.note_seen()
+        if self._owed and fresh:
+            self._send_owed(fqme, state)
+        for fired in state.book.fire(fresh):
+            self._reached(state, fired)
+        # else what was skipped, or set aside, is still to be looked for
+        if not (state.skipped or state.is_aside):
+            state.note_seen()
         self.expire(fqme)
 
     def _reached(self, state: MarketState, fired: Fired) -> None:
         """Fire it, or where trading is halted, set it aside until it isn't."""
         if self.halted and not self.dialogs[fired.oid].is_alert:
             self._aside.add(fired.oid)
+            state.is_aside = True  # the next emsd is to find it
         else:
             self.fire(fired)
 
     def fire(self, fired: Fired, reason: str = "") -> bool:
         """Send a dark order whose trigger was reached, or tell an alert.
 
-        Returns whether it is done; else it waits on, for that the disk is full.
+        Returns whether it is done; else it waits on: the disk is full, or it is only to
+        reduce a position that nobody knows yet.
         """
         dialog = self.dialogs[fired.oid]
-        state = self.markets[dialog.order.symbol]
+        order, state = dialog.order, self.markets[dialog.order.symbol]
+        if order.reduce_only and self._position(order) is None:
+            self._hold_back(fired, state, f"what {order.account} holds isn't known")
+            return False
+        conf = self.clearing, self.risk
+        known = self._known(order, None)
+        event = leave(dialog, fired.price, state, known, conf, reason)
         try:
-            self._apply(
-                dialog,
-                leave(
-                    dialog,
-                    fired.price,
-                    state,
-                    self._known(dialog.order, None),
-                    (self.clearing, self.risk),
-                    reason,
-                ),
-                must=True,
-            )
+            self._apply(dialog, event, must=True)
         except JournalFull as err:
-            log.error("%s reached its price and is held back: %s", fired.oid, err)  # noqa: TRY400
-            assert dialog.trigger is not None
-            if fired.oid not in state.book:
-                state.book.add(fired.oid, dialog.trigger)
-            state.skipped = True
+            self._hold_back(fired, state, str(err))
             return False
         return True
+
+    def _hold_back(self, fired: Fired, state: MarketState, why: str) -> None:
+        """Remember a dark that was reached, until it can be sent."""
+        if fired.oid not in self._owed:
+            log.error("%s reached its price and is held back: %s", fired.oid, why)
+        self._owed[fired.oid] = fired
+        state.is_aside = True  # the next emsd is to find it
+
+    def _send_owed(self, fqme: str, state: MarketState) -> None:
+        """Send what was held back in a market, if it can be sent by now."""
+        for oid, fired in list(self._owed.items()):
+            dialog = self.dialogs.get(oid)
+            if dialog is None or dialog.state != "dark":
+                del self._owed[oid]
+            elif dialog.order.symbol == fqme and not self.halted:
+                del self._owed[oid]
+                self.fire(fired, "it was held back")
+        state.is_aside = bool(self._owed or self._aside)
 
     def expire(self, fqme: str) -> None:
         """End what a market's clock has run out for."""
         state = self.markets[fqme]
-        for end_ns, oid in state.due(state.now_ns()):
+        now_ns = state.now_ns()
+        for _, oid in state.due(now_ns):
             dialog = self.dialogs.get(oid)
-            if dialog is not None and dialog.expires_ns == end_ns:
-                self._apply(dialog, Happening(kind="expire", reason="it has expired"))
+            if dialog is not None:
+                self._end_in_time(dialog, now_ns)
+
+    def expire_unwatched(self, now_ns: int) -> None:
+        """End what has expired in markets that nobody has seen yet.
+
+        Args:
+          now_ns: time of day, ns since the epoch: no other clock is known.
+        """
+        for dialog in list(self.dialogs.values()):
+            if dialog.order.symbol not in self.markets:
+                self._end_in_time(dialog, now_ns)
+
+    def _end_in_time(self, dialog: Dialog, now_ns: int) -> None:
+        if 0 < dialog.expires_ns <= now_ns:
+            self._apply(dialog, Happening(kind="expire", reason="it has expired"))
+        elif self.halted and dialog.state == "open":
+            self._apply(dialog, Happening(kind="cancel", reason=self.halted))
 
     def report(self, dialog: Dialog, reason: str) -> None:
         """Tell something about a dark order that waits on."""
@@ -336,6 +385,10 @@ class Router:
     def apply(self, dialog: Dialog, event: Happening) -> None:
         """Take what a broker says of an order."""
         self._apply(dialog, event)
+        state = self.markets.get(dialog.order.symbol)
+        if event.kind == "refused_cancel" and dialog.why and state is not None:
+            # its end is due, whatever the broker says: it is asked for again
+            state.end_at(dialog.oid, state.now_ns() + _AGAIN_NS)
 
     @contextmanager
     def together(self) -> Iterator[None]:

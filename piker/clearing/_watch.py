@@ -225,15 +225,13 @@ class Watch:
         since_s = self._gap_s = min(self._since_s(state), self._gap_s)
         period_s = 1 if state.now_ns() / NS - since_s <= _FINE_S else 60
         bars = await flume.read(since_s // period_s * period_s, None, period_s)
-        done = True
         for dialog in [self.router.dialogs[oid] for oid in state.book]:
             after = bars[(bars["time"] + period_s) * NS > dialog.born_ns]
             whole = after[after["time"] * NS >= dialog.born_ns]
-            done &= self._judge(dialog, state, after, whole)
-        if not done:  # what reached its price is held back: it is looked for again
-            state.skipped = True
-            return
-        state.note_seen()
+            self._judge(dialog, state, after, whole)
+        state.skipped = False
+        if not state.is_aside:
+            state.note_seen()
         if not self._loading:
             self._gap_s = math.inf
 
@@ -244,10 +242,8 @@ class Watch:
 
     def _judge(
         self, dialog: Dialog, state: MarketState, after: Bars, whole: Bars
-    ) -> bool:
+    ) -> None:
         """Fire one that holds, report one that was crossed and holds no more.
-
-        Returns whether that is done; it isn't where it can't be journaled.
 
         Args:
           dialog: a dark one.
@@ -268,10 +264,9 @@ class Watch:
             if state.book.remove(dialog.oid):
                 tick = Tick("last", at, 0.0, state.now_ns())
                 fired = Fired(dialog.oid, shortest(at), tick)
-                return self.router.fire(fired, "it was reached while nobody looked")
+                self.router.fire(fired, "it was reached while nobody looked")
         elif crossed or crossed_in(trigger, after["high"], after["low"]):
             self._report(dialog, "was" if crossed else "may have been")
-        return True
 
     def _report(self, dialog: Dialog, was: str) -> None:
         """Tell of a cross that was missed, once an outage."""

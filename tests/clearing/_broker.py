@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+import msgspec
+
 from piker.msgs import (
     BrokerdCancel,
     BrokerdError,
@@ -45,6 +47,8 @@ class Broker:
     inbox: deque = field(default_factory=deque)
     outbox: deque = field(default_factory=deque)
     received: list[BrokerdOrder] = field(default_factory=list)
+    gap: int = 0  # by how much a hand has moved the serials of the ledger
+    tell_again: bool = False  # and what was told is told again, by its new serial
 
     # -- connections ------------------------------------------------------------------
 
@@ -60,7 +64,7 @@ class Broker:
             accounts=("paper",),
             positions=held,
             instance="1",
-            seqs={"paper": len(self.ledger)},
+            seqs={"paper": len(self.ledger) + self.gap},
         )
 
     @property
@@ -136,8 +140,10 @@ class Broker:
         self._say(self._status(order))
 
     def _reconcile(self, msg: Reconcile) -> None:
-        for fill in self.ledger[msg.after_seq :]:
-            self._say(fill)
+        for at, fill in enumerate(self.ledger, 1):
+            seq = at + self.gap if self.tell_again else fill.seq
+            if seq > msg.after_seq:
+                self._say(msgspec.structs.replace(fill, seq=seq))
         for oid in msg.oids:
             order = self.orders.get(oid)
             if order is None:
@@ -147,7 +153,7 @@ class Broker:
         for oid, order in self.orders.items():
             if order.status == "open" and oid not in msg.oids:
                 self._say(self._status(order))
-        self._say(Reconciled(account="paper", seq=len(self.ledger)))
+        self._say(Reconciled(account="paper", seq=len(self.ledger) + self.gap))
 
     def fill(self, oid: str, size: Decimal) -> None:
         """Execute a part of an order; it is in the ledger before it is told."""
@@ -156,7 +162,7 @@ class Broker:
         order.filled += size
         done = BrokerdFill(
             oid=oid, reqid=order.reqid, tid=f"t{len(self.ledger)}",
-            seq=len(self.ledger) + 1, account="paper", symbol=FQME,
+            seq=len(self.ledger) + 1 + self.gap, account="paper", symbol=FQME,
             action=order.msg.action, size=size, price=order.price,
             cost=Decimal("0.001"), time_ns=1, broker_time_ns=1,
         )  # fmt: skip

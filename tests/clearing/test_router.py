@@ -5,13 +5,16 @@ from __future__ import annotations
 import resource
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
 from piker.clearing._broker_line import BrokerLine
+from piker.clearing._dialog import Happening
 from piker.clearing._journal import open_journal
 from piker.clearing._market_state import MarketState
 from piker.clearing._router import Origin, Outlets, Router
 from piker.config import RiskConf
+from piker.errors import TransportClosed
 from piker.msgs import (
     NS,
     BrokerdFill,
@@ -180,3 +183,145 @@ def test_a_paper_session_reaches_no_live_account(journal):
     assert refused.gate == "account"
     assert "no account 'sim.main'; there is: paper" in refused.reason
     assert not bench.sent
+
+
+def test_a_reducing_dark_waits_until_positions_are_known(journal):
+    """What isn't known yet is not 0: a stop that fires at boot isn't refused."""
+    bench = Bench(journal)
+    stop = order(action="sell", price="90", exec_mode="dark", reduce_only=True)
+    assert bench.ask(stop) is None
+    bench.tick(89, 1)
+    assert bench.resps() == ["dark_open"]
+    bench.tick(95, 2)  # it has come back; the cross was seen
+    refused = bench.ask(order(oid="o2", action="sell", reduce_only=True))
+    assert "isn't known yet" in refused.reason
+    bench.router.settled.add("paperboi.sim")
+    bench.router.held["paper", FQME] = D(2)
+    bench.tick(95, 3)
+    assert bench.resps() == ["dark_open", "triggered"]
+    assert bench.sent == [("o1", "order")]
+
+
+def test_what_a_halt_set_aside_is_not_taken_for_seen(journal):
+    """Else the next emsd would not look for it."""
+    bench = Bench(journal)
+    assert bench.ask(order(price="90", exec_mode="dark")) is None
+    bench.router.halt("lunch")
+    bench.tick(89, 10)
+    seen_ns = bench.router.markets[FQME].seen_ns
+    bench.tick(100, 20)
+    assert bench.router.markets[FQME].seen_ns == seen_ns < ORIGIN_NS + 10 * NS
+    bench.router.resume()
+    assert "come back" in bench.told[-1].reason
+    bench.tick(100, 21)
+    assert bench.router.markets[FQME].seen_ns == ORIGIN_NS + 21 * NS
+
+
+def test_what_has_expired_is_ended_though_the_broker_refuses_at_first(journal):
+    bench = Bench(journal)
+    until = {"tif": "gtd", "expires_ns": ORIGIN_NS + 60 * NS}
+    assert bench.ask(order(price="90", **until)) is None
+    router = bench.router
+    router.apply(router.dialogs["o1"], Happening(kind="ack", reqid="r"))
+    bench.tick(100, 60)
+    router.apply(
+        router.dialogs["o1"], Happening(kind="refused_cancel", reason="too busy")
+    )
+    assert router.dialogs["o1"].state == "open"
+    bench.tick(100, 66)
+    assert [what for _, what in bench.sent] == ["order", "cancel", "cancel"]
+
+
+def test_orders_expire_in_a_market_that_can_not_be_had(journal):
+    bench = Bench(journal)
+    until = {"tif": "gtd", "expires_ns": ORIGIN_NS + 60 * NS}
+    assert bench.ask(order(price="90", exec_mode="dark", **until)) is None
+    late = Bench(journal)
+    late.router.markets.clear()
+    late.router.expire_unwatched(ORIGIN_NS + 59 * NS)
+    assert late.resps() == []
+    late.router.expire_unwatched(ORIGIN_NS + 60 * NS)
+    assert late.resps() == ["canceled"]
+
+
+def test_an_old_tick_in_a_fresh_batch_fires_nothing(journal):
+    bench = Bench(journal)
+    state = bench.router.markets[FQME]
+    state.max_age_s = 10.0
+    assert bench.ask(order(price="90", exec_mode="dark")) is None
+    old, new = (
+        Tick("trade", p, 1.0, ORIGIN_NS + s * NS) for p, s in ((89.0, 1), (100.0, 300))
+    )
+    bench.router.ticks(FQME, [old, new], 100.0)
+    assert bench.resps() == ["dark_open"]
+    assert state.skipped
+
+
+def up(bench, broker) -> BrokerLine:
+    line = BrokerLine("paperboi.sim", bench.router, None, lambda: None)
+    bench.router.outlets.request = line.request
+    line._note_up(broker.init())
+    return line
+
+
+def deliver(line, broker) -> None:
+    while line._out or broker.inbox or broker.outbox:
+        broker.inbox.extend(line._out)
+        line._out.clear()
+        while broker.inbox:
+            broker.take_one()
+        while broker.outbox:
+            line.take(broker.outbox.popleft())
+
+
+@pytest.mark.parametrize("how", ["split", "removed", "put before"])
+def test_a_ledger_that_was_edited_costs_no_fill_and_doubles_none(journal, how):
+    """Its serials move; what is booked already is known by its trade id."""
+    bench, broker = Bench(journal), Broker()
+    line = up(bench, broker)
+    bench.ask(order(size="3"))
+    deliver(line, broker)
+    broker.fill("o1", D(1))
+    deliver(line, broker)
+    line._note_down(TransportClosed("lost"))
+    if how == "split":  # a table that is no fill: a serial without one
+        broker.gap = 1
+    elif how == "removed":
+        broker.gap = -1
+    else:
+        broker.gap = 1
+        broker.tell_again = True
+    line._note_up(broker.init())
+    deliver(line, broker)
+    broker.fill("o1", D(1))
+    deliver(line, broker)
+    assert bench.router.find("o1").filled == 2
+
+
+@pytest.mark.parametrize("size", ["NaN", "-1", "0", "Infinity"])
+def test_an_odd_fill_books_nothing_and_ends_nothing(journal, size):
+    bench, broker = Bench(journal), Broker()
+    line = up(bench, broker)
+    bench.ask(order(size="3"))
+    deliver(line, broker)
+    broker.fill("o1", D(1))
+    odd = [msg for msg in broker.outbox if isinstance(msg, BrokerdFill)]
+    broker.outbox.clear()
+    line.take(msgspec.structs.replace(odd[0], size=D(size)))
+    assert bench.router.find("o1").filled == 0
+    broker.fill("o1", D(1))
+    deliver(line, broker)
+    assert bench.router.find("o1").filled == 1
+
+
+def test_a_daemon_speaks_of_its_own_accounts_only(journal):
+    bench, broker = Bench(journal), Broker()
+    line = up(bench, broker)
+    bench.ask(order(size="3"))
+    deliver(line, broker)
+    other = BrokerLine("brokerd.kraken", bench.router, None, lambda: None)
+    other._note_up(broker.init())
+    assert other.accounts == ()
+    broker.end("o1")
+    other.take(broker.outbox.popleft())
+    assert bench.router.find("o1").state == "open"
