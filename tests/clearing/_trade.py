@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 
 import trio
 
 from piker.clearing import Order, Status, new_oid, open_ems
 from piker.data import open_feed
+from piker.errors import OrderRefused
 
 BTC = "btcusdt.spot.sim"
 #: No latency, so that what is sent is there at once; as many orders as a test likes.
@@ -40,6 +41,16 @@ class Trader:
                     getattr(msg, name) == value for name, value in fields.items()
                 ):
                     return msg
+
+    async def fire(self, oid: str) -> None:
+        """Move what waits to where the price is, until it is reached."""
+        with trio.fail_after(60):
+            while "triggered" not in self.resps(oid):
+                with trio.move_on_after(3):
+                    await self.until(resp="triggered", oid=oid)
+                    return
+                with suppress(OrderRefused):  # it was reached meanwhile
+                    await self.client.update(oid, price=await price_now())
 
     def resps(self, oid: str) -> list[str]:
         """Return what became of an order, as far as it was heard."""
