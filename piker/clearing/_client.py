@@ -46,6 +46,7 @@ from piker.types import Struct
 
 from ._batches import each_of
 from ._daemon import maybe_spawn_emsd
+from ._groups import one_of_ours
 from ._rpc import halt_trading, open_order_dialog, resume_trading
 
 log = get_logger(__name__)
@@ -282,24 +283,16 @@ class OrderClient:
         was_up, tries = False, 0
         while True:
             try:
-                async with (
-                    maybe_spawn_emsd() as portal,
-                    open_context(
-                        portal,
-                        open_order_dialog,
-                        fqme=fqme,
-                        mode=mode,
-                        after_seq=self._seq,
-                        is_back=was_up,
-                        start_deadline_s=_START_DEADLINE_S,
-                    ) as (ctx, init),
-                    ctx.open_stream() as stream,
-                ):
-                    self._begin(init, is_first=not was_up)
-                    if not was_up:
-                        task_status.started()
-                    was_up, tries = True, 0
-                    await self._relay(stream)
+                with one_of_ours():
+                    async with self._dialog(fqme, mode, is_back=was_up) as (
+                        init,
+                        stream,
+                    ):
+                        self._begin(init, is_first=not was_up)
+                        if not was_up:
+                            task_status.started()
+                        was_up, tries = True, 0
+                        await self._relay(stream)
             except PikerError as err:
                 late = trio.current_time() > give_up_at
                 if not was_up and (late or not isinstance(err, _PASSING)):
@@ -309,6 +302,25 @@ class OrderClient:
                     self.trades.put(EmsDown(reason=str(err), time_ns=time.time_ns()))
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
             tries += 1
+
+    @asynccontextmanager
+    async def _dialog(
+        self, fqme: str, mode: str, *, is_back: bool
+    ) -> AsyncIterator[tuple[EmsInit, Any]]:
+        kwargs = {"fqme": fqme, "mode": mode, "after_seq": self._seq}
+        with one_of_ours():
+            async with (
+                maybe_spawn_emsd() as portal,
+                open_context(
+                    portal,
+                    open_order_dialog,
+                    is_back=is_back,
+                    start_deadline_s=_START_DEADLINE_S,
+                    **kwargs,
+                ) as (ctx, init),
+                ctx.open_stream() as stream,
+            ):
+                yield init, stream
 
     async def _relay(self, stream: MsgStream[EmsMsg | list[EmsMsg]]) -> None:
         async with collapse_eg(), trio.open_nursery() as tasks:

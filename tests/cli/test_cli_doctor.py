@@ -20,8 +20,8 @@ from piker.testing import free_port, private_dirs
 from tests.cli import _cli
 
 NAMES = [
-    "python", "engine", "config", "secrets", "state", "cache", "shm", "stale shm",
-    "runtime", "pikerd", "clock", "qt",
+    "python", "engine", "config", "secrets", "state", "cache", "orders", "shm",
+    "stale shm", "runtime", "pikerd", "clock", "qt",
 ]  # fmt: skip
 
 
