@@ -283,40 +283,40 @@ class OrderClient:
         was_up, tries = False, 0
         while True:
             try:
-                with one_of_ours():
-                    async with self._dialog(fqme, mode, is_back=was_up) as (
-                        init,
-                        stream,
-                    ):
-                        self._begin(init, is_first=not was_up)
-                        if not was_up:
-                            task_status.started()
-                        was_up, tries = True, 0
-                        await self._relay(stream)
+                async with self._dialog(fqme, mode, is_back=was_up) as opened:
+                    self._begin(opened[0], is_first=not was_up)
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
+                    was_up, tries = True, 0
+                    await self._relay(opened[1])
             except PikerError as err:
-                late = trio.current_time() > give_up_at
-                if not was_up and (late or not isinstance(err, _PASSING)):
+                passes = isinstance(err, _PASSING) and trio.current_time() <= give_up_at
+                if not (was_up or passes):
                     raise
                 if was_up and not tries:
-                    log.warning("lost emsd: %s", err)
-                    self.trades.put(EmsDown(reason=str(err), time_ns=time.time_ns()))
+                    self._note_down(err)
             await trio.sleep(_RETRY_S[min(tries, len(_RETRY_S) - 1)])
             tries += 1
+
+    def _note_down(self, err: PikerError) -> None:
+        log.warning("lost emsd: %s", err)
+        self.trades.put(EmsDown(reason=str(err), time_ns=time.time_ns()))
 
     @asynccontextmanager
     async def _dialog(
         self, fqme: str, mode: str, *, is_back: bool
     ) -> AsyncIterator[tuple[EmsInit, Any]]:
-        kwargs = {"fqme": fqme, "mode": mode, "after_seq": self._seq}
         with one_of_ours():
             async with (
                 maybe_spawn_emsd() as portal,
                 open_context(
                     portal,
                     open_order_dialog,
+                    fqme=fqme,
+                    mode=mode,
+                    after_seq=self._seq,
                     is_back=is_back,
                     start_deadline_s=_START_DEADLINE_S,
-                    **kwargs,
                 ) as (ctx, init),
                 ctx.open_stream() as stream,
             ):

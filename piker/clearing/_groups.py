@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 from piker.errors import PikerError
 from piker.service import leaves
 
 
 @contextmanager
 def one_of_ours() -> Iterator[None]:
-    """Raise the first of several errors that are all ours, in place of their group.
+    """Raise one of several errors that are ours, in place of their group.
 
-    Where a peer dies, who sends, who receives and who holds the call may each find out.
+    Where a peer dies, who sends, who receives and who holds the call may each find
+    out. Where all of it is cancelled in that moment, that alone is raised: a cancel
+    that gets here is somebody's outside, who has no use for what else went wrong.
     """
     try:
         yield
     except BaseExceptionGroup as group:
         found = leaves(group)
-        if not all(isinstance(err, PikerError) for err in found):
+        cancels = [err for err in found if isinstance(err, trio.Cancelled)]
+        ours = [err for err in found if isinstance(err, PikerError)]
+        if len(cancels) + len(ours) < len(found):
             raise
-        raise found[0] from None
+        raise (cancels or ours)[0] from None
