@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,8 +17,8 @@ def one_of_ours() -> Iterator[None]:
     """Raise one of several errors that are ours, in place of their group.
 
     Where a peer dies, who sends, who receives and who holds the call may each find
-    out. Where all of it is cancelled in that moment, that alone is raised: a cancel
-    that gets here is somebody's outside, who has no use for what else went wrong.
+    out, and what they held was cancelled. Where all of it is being cancelled from
+    outside, that alone is raised: nobody there has a use for what else went wrong.
     """
     try:
         yield
@@ -27,4 +28,7 @@ def one_of_ours() -> Iterator[None]:
         ours = [err for err in found if isinstance(err, PikerError)]
         if len(cancels) + len(ours) < len(found):
             raise
-        raise (cancels or ours)[0] from None
+        is_cancelled = trio.current_effective_deadline() == -math.inf
+        if cancels and (is_cancelled or not ours):
+            raise cancels[0] from None
+        raise ours[0] from None

@@ -193,7 +193,7 @@ async def fall_silent_twice(venue, emulator):
 
 async def until(emulator, holds):
     """Wait until something holds of an emulator's counters; return them then."""
-    with trio.fail_after(20):
+    with trio.fail_after(40):
         while not holds(told := await emulator.stats()):
             await trio.sleep(0.02)
     return told

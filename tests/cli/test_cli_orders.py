@@ -84,7 +84,8 @@ async def test_fills_make_a_position_and_a_filled_order_is_not_cancelled(
         assert Decimal(row["size"]) == Decimal("0.001")
         assert float(row["last"]) > 0
         assert row["unrealised"] is not None
-        shown = await orders(tree, "positions")
+        wide = tree.env | {"COLUMNS": "160"}
+        shown = await _cli.run("orders", "positions", env=wide)
         assert "0.001" in shown.out
         env = {**tree.env, "PIKER_REGISTRY": f"127.0.0.1:{free_port()}"}
         bare = await _cli.run("orders", "positions", "--json", env=env)

@@ -140,7 +140,7 @@ async def check_signals(services, env, folder) -> None:
             if sign == signal.SIGINT:
                 await trio.sleep(1.0)
                 os.kill(services.service_tasks["datad.binance"].pid, signal.SIGKILL)
-                await trio.sleep(2.5)
+                await trio.sleep(6)  # it is back long before that
             ended, errors = await recorder.end(sign)
             line = await recorder.line()
         assert ended == code
