@@ -32,7 +32,7 @@ from piker.clearing import (
     open_ems,
 )
 from piker.clearing._journal import journal_path, verify_journal, view_journal
-from piker.data import Feed, open_feed
+from piker.data import Feed, HistoryProgress, open_feed
 from piker.errors import OrderRefused, OrderUnknown, PikerError
 from piker.msgs import ServiceInfo
 from piker.service import Policy, call_endpoint, open_portal_to
@@ -122,7 +122,7 @@ class _Stream:
             self.fills[msg.fill.tid] += 1
         if msg.resp == "triggered" and msg.seq:
             self.fired[msg.oid] += 1
-        if msg.resp == "dark_open" and "nobody looked" in msg.reason:
+        if "nobody looked" in msg.reason:
             self.reported.add(msg.oid)
         if msg.resp in ("closed", "canceled", "error", "triggered"):
             self.ended.add(msg.oid)
@@ -292,11 +292,23 @@ async def trade_and_kill(
                     await trio.sleep(rng.uniform(*gap_s))
                 await trio.sleep(2.0)
                 asking.cancel()
+                await _loaded(feed)  # what was missed can be known by now
+                await trio.sleep(2.0)
                 await stream.end_all()
                 tasks.cancel_scope.cancel()
             positions = dict(client.positions)
         _compare(stream, positions)
     return outcome
+
+
+async def _loaded(feed: Feed) -> None:
+    """Wait until the newest datad has loaded its past."""
+    with trio.fail_after(60):
+        while not all(
+            isinstance(told, HistoryProgress) and told.done >= 1
+            for told in feed._progress.values()
+        ):
+            await trio.sleep(0.1)
 
 
 async def _within(scope: trio.CancelScope, ask: Callable[[], Awaitable[None]]) -> None:

@@ -26,6 +26,8 @@ class MarketState:
       data_ns: stamp of its newest tick, by the market's clock.
       seen_ns: up to where its ticks were held against what waits, likewise.
       skipped: ticks have passed since that fired nothing because nothing might fire.
+      gap_s: bars from here on, epoch s, are to be looked at again, for that those that
+        were missed aren't all there yet; infinity if none are.
       is_aside: something was reached since and set aside, for that trading is halted.
     """
 
@@ -38,6 +40,7 @@ class MarketState:
     data_ns: int = 0
     seen_ns: int = 0
     skipped: bool = False
+    gap_s: float = math.inf
     is_aside: bool = False
     _last: float = math.nan
     _bid: float = math.nan
@@ -48,6 +51,11 @@ class MarketState:
     def prices(self) -> Prices:
         """The newest prices."""
         return Prices(last=self._last, bid=self._bid, ask=self._ask)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Tell whether something may have been missed that wasn't looked for yet."""
+        return self.skipped or self.gap_s < math.inf
 
     @property
     def last(self) -> float:

@@ -98,6 +98,8 @@ class Router:
       held: of (account, market), base units.
       settled: order daemons whose positions are known.
       halted: why trading is halted by command, empty if it isn't.
+      unjudged: by market, darks that were cancelled or edited, and when, before it was
+        known whether they had been reached while nobody looked.
     """
 
     journal: Journal
@@ -109,6 +111,7 @@ class Router:
     held: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     halted: str = ""
+    unjudged: dict[str, list[tuple[Dialog, int]]] = field(default_factory=dict)
     _at_broker: dict[str, set[str]] = field(default_factory=dict)
     _unwritten: dict[str, Dialog] = field(default_factory=dict)
     _untold: list[Status] = field(default_factory=list)
@@ -372,13 +375,9 @@ class Router:
             self._apply(dialog, Happening(kind="cancel", reason=self.halted))
 
     def report(self, dialog: Dialog, reason: str) -> None:
-        """Tell something about a dark order that waits on."""
-        self._commit(
-            dialog,
-            Step(dialog=dialog, acts=(Tell(resp="dark_open", reason=reason),)),
-            None,
-            must=False,
-        )
+        """Tell something about a dark order that waits on, or did."""
+        told = Tell(resp=resp_of(dialog), reason=reason)
+        self._commit(dialog, Step(dialog=dialog, acts=(told,)), None, must=False)
 
     # -- what is done about it ------------------------------------------------
 
@@ -431,6 +430,7 @@ class Router:
         if new is not old or tells:
             self._write(new, tells, must=must)
         self._keep(old, new)
+        self._judge_later(old, new)
         for act in result.acts:
             if isinstance(act, Send):
                 self.outlets.request(new, act.what)
@@ -500,6 +500,18 @@ class Router:
             at_broker.add(oid)
         if state is not None:
             self._wait_in(state, old, new)
+
+    def _judge_later(self, old: Dialog | None, new: Dialog) -> None:
+        """Remember a dark as it waited, if what it missed wasn't looked for yet."""
+        if old is None or old.state != "dark" or old.trigger is None:
+            return
+        is_edited = new.state == "dark" and new.trigger != old.trigger
+        state = self.markets.get(old.order.symbol)
+        if (is_edited or new.state == "canceled") and (
+            state is None or state.is_unsure
+        ):
+            now_ns = time.time_ns() if state is None else state.now_ns()
+            self.unjudged.setdefault(old.order.symbol, []).append((old, now_ns))
 
     def _wait_in(self, state: MarketState, old: Dialog | None, new: Dialog) -> None:
         """Have the market's book hold what is dark, and its clock what ends by it."""

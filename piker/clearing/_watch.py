@@ -69,7 +69,6 @@ class Watch:
     _settled: trio.Event = field(default_factory=trio.Event)
     _refusal: PikerError | None = None
     _noted_at: float = -math.inf
-    _gap_s: float = math.inf
     _loading: set[int] = field(default_factory=lambda: {1, 60})
     _reported: set[tuple[str, int]] = field(default_factory=set)
 
@@ -140,7 +139,7 @@ class Watch:
                     self.changed()
                 case HistoryProgress():
                     self._note_loading(msg)
-                    if not self._loading and self._gap_s < math.inf:
+                    if not self._loading and state.gap_s < math.inf:
                         await self._scan(flume, state, state.data_ns)
                 case _:
                     pass
@@ -216,29 +215,46 @@ class Watch:
           state: of the market.
           newest_ns: stamp of the newest tick, which says whether anything may fire now.
         """
-        if not state.book:
+        unjudged = self.router.unjudged.get(self.fqme, [])
+        if not (state.book or unjudged):
             state.note_seen()
+            state.gap_s = math.inf
             return
         if self.router.halted or not state.may_fire(newest_ns):
             state.skipped = True
             return
-        since_s = self._gap_s = min(self._since_s(state), self._gap_s)
+        since_s = state.gap_s = min(self._since_s(state), state.gap_s)
         period_s = 1 if state.now_ns() / NS - since_s <= _FINE_S else 60
         bars = await flume.read(since_s // period_s * period_s, None, period_s)
         for dialog in [self.router.dialogs[oid] for oid in state.book]:
-            after = bars[(bars["time"] + period_s) * NS > dialog.born_ns]
-            whole = after[after["time"] * NS >= dialog.born_ns]
-            self._judge(dialog, state, after, whole)
+            self._judge(dialog, state, *_bars_of(bars, dialog, period_s))
+        for dialog, until_ns in self.router.unjudged.get(self.fqme, []):
+            before = bars[bars["time"] * NS <= until_ns]
+            self._judge_late(dialog, *_bars_of(before, dialog, period_s))
         state.skipped = False
         if not state.is_aside:
             state.note_seen()
         if not self._loading:
-            self._gap_s = math.inf
+            state.gap_s = math.inf
+            self.router.unjudged.pop(self.fqme, None)
 
     def _since_s(self, state: MarketState) -> float:
         """Return from when on nobody looked, epoch seconds by the market's clock."""
-        born_ns = min(self.router.dialogs[oid].born_ns for oid in state.book)
-        return max(born_ns, state.seen_ns) // NS
+        waiting = [self.router.dialogs[oid] for oid in state.book]
+        waiting += [dialog for dialog, _ in self.router.unjudged.get(self.fqme, [])]
+        return max(min(one.born_ns for one in waiting), state.seen_ns) // NS
+
+    def _judge_late(self, dialog: Dialog, after: Bars, whole: Bars) -> None:
+        """Report one that was crossed before it was cancelled, or edited."""
+        trigger = dialog.trigger
+        assert trigger is not None
+        now = self.router.find(dialog.oid)
+        if now is not None and crossed_in(trigger, after["high"], after["low"]):
+            sure = crossed_in(trigger, whole["high"], whole["low"])
+            was = "was" if sure else "may have been"
+            self._report(
+                now, f"its price {was} reached while nobody looked, before that"
+            )
 
     def _judge(
         self, dialog: Dialog, state: MarketState, after: Bars, whole: Bars
@@ -266,15 +282,23 @@ class Watch:
                 fired = Fired(dialog.oid, shortest(at), tick)
                 self.router.fire(fired, "it was reached while nobody looked")
         elif crossed or crossed_in(trigger, after["high"], after["low"]):
-            self._report(dialog, "was" if crossed else "may have been")
-
-    def _report(self, dialog: Dialog, was: str) -> None:
-        """Tell of a cross that was missed, once an outage."""
-        key = (dialog.oid, int(self._gap_s))
-        if key not in self._reported:
-            self._reported = {key, *list(self._reported)[:_REPORTS_KEPT]}
-            self.router.report(
+            was = "was" if crossed else "may have been"
+            self._report(
                 dialog,
                 f"its price {was} reached while nobody looked, and has come back since:"
                 " it waits on",
             )
+
+    def _report(self, dialog: Dialog, reason: str) -> None:
+        """Tell of a cross that was missed, once an outage."""
+        assert self.state is not None
+        key = (dialog.oid, int(self.state.gap_s))
+        if key not in self._reported:
+            self._reported = {key, *list(self._reported)[:_REPORTS_KEPT]}
+            self.router.report(dialog, reason)
+
+
+def _bars_of(bars: Bars, dialog: Dialog, period_s: int) -> tuple[Bars, Bars]:
+    """Return the bars in which an order waited, and those that began after it came."""
+    after = bars[(bars["time"] + period_s) * NS > dialog.born_ns]
+    return after, after[after["time"] * NS >= dialog.born_ns]

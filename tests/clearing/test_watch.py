@@ -20,6 +20,7 @@ from piker.msgs import (
     Calendar,
     Cancel,
     Disconnected,
+    Edit,
     HistoryProgress,
     Quote,
     Reconnected,
@@ -28,7 +29,7 @@ from piker.msgs import (
     WallClock,
 )
 from piker.tsp import OHLCV
-from tests.clearing._orders import MKT, order
+from tests.clearing._orders import MKT, D, order
 
 FQME = MKT.fqme
 
@@ -226,6 +227,44 @@ async def test_11_what_was_crossed_while_nobody_looked_is_reported_once(world):
     assert "has come back since" in world.reasons()[-1]
     assert world.resps("o2") == ["dark_open"]
     assert world.resps("o3") == ["dark_open", "triggered"]
+    assert not world.sent
+
+
+@pytest.mark.parametrize("how", ["cancelled", "edited"])
+@pytest.mark.parametrize("loaded_s", [0, 1])
+async def test_11_what_was_missed_is_told_though_it_was_ended_before_that_was_known(
+    world, how, loaded_s
+):
+    """A client that is back first cancels; the bars of the outage come later."""
+    async with trio.open_nursery() as tasks:
+        await run(world, tasks)
+        world.feed.say(quote("100"))
+        for oid, price in (("o1", "90"), ("o2", "80")):
+            world.ask(order(price=price, exec_mode="dark", oid=oid))
+            born = world.router.dialogs[oid].but(born_ns=time.time_ns() - 100 * NS)
+            world.router.dialogs[oid] = born
+        world.watch.state.seen_ns = time.time_ns() - 60 * NS
+        world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
+        world.feed.say(Reconnected(fqmes=(FQME,), missed=3, time_ns=1))
+        await settle()
+        if loaded_s:  # its first bars are there, those of the outage aren't
+            world.feed.say(quote("100"))
+            await settle()
+        for oid in ("o1", "o2"):
+            if how == "cancelled":
+                world.ask(Cancel(oid=oid))
+            else:
+                world.ask(Edit(oid=oid, edit_id=oid, price=D("70")))
+        await settle()
+        assert not any("nobody looked" in reason for reason in world.reasons())
+        world.feed.flume.bars = bars((50, 89, 95), (10, 99, 101))
+        world.feed.say(done(1), done(60), quote("100"))
+        await settle()
+        tasks.cancel_scope.cancel()
+    assert "was reached while nobody looked, before that" in world.reasons()[-1]
+    assert world.resps()[-1] == ("canceled" if how == "cancelled" else "dark_open")
+    assert not any("nobody looked" in reason for reason in world.reasons("o2"))
+    assert not world.router.unjudged
     assert not world.sent
 
 
