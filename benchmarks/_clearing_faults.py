@@ -34,7 +34,7 @@ from piker.clearing import (
 from piker.clearing._journal import journal_path, verify_journal, view_journal
 from piker.data import Feed, HistoryProgress, open_feed
 from piker.errors import OrderRefused, OrderUnknown, PikerError
-from piker.msgs import ServiceInfo
+from piker.msgs import Quote, ServiceInfo
 from piker.service import Policy, call_endpoint, open_portal_to
 from piker.service._rpc import list_services
 from piker.testing import TestTree, open_test_pikerd
@@ -292,7 +292,9 @@ async def trade_and_kill(
                     await trio.sleep(rng.uniform(*gap_s))
                 await trio.sleep(2.0)
                 asking.cancel()
-                await _loaded(feed)  # what was missed can be known by now
+                await _loaded(
+                    feed, time.time_ns()
+                )  # what was missed can be known by then
                 await trio.sleep(2.0)
                 await stream.end_all()
                 tasks.cancel_scope.cancel()
@@ -301,14 +303,19 @@ async def trade_and_kill(
     return outcome
 
 
-async def _loaded(feed: Feed) -> None:
-    """Wait until the newest datad has loaded its past."""
+async def _loaded(feed: Feed, since_ns: int) -> None:
+    """Wait until the datad of after *since_ns* quotes and has loaded its past."""
     with trio.fail_after(60):
-        while not all(
-            isinstance(told, HistoryProgress) and told.done >= 1
-            for told in feed._progress.values()
-        ):
-            await trio.sleep(0.1)
+        async for msg in feed.messages:
+            told = feed._progress.values()
+            if (
+                isinstance(msg, Quote)
+                and msg.time_ns > since_ns
+                and all(
+                    isinstance(one, HistoryProgress) and one.done >= 1 for one in told
+                )
+            ):
+                return
 
 
 async def _within(scope: trio.CancelScope, ask: Callable[[], Awaitable[None]]) -> None:

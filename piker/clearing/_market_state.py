@@ -55,7 +55,7 @@ class MarketState:
     @property
     def is_unsure(self) -> bool:
         """Tell whether something may have been missed that wasn't looked for yet."""
-        return self.skipped or self.gap_s < math.inf
+        return bool(self.down) or self.skipped or self.gap_s < math.inf
 
     @property
     def last(self) -> float:

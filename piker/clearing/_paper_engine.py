@@ -351,6 +351,8 @@ class PaperEngine:
                 ended = self._store.ended(oid)
                 status = ended.status if ended else self._waiting(oid)
             await self._send(at_wall(status))
+        # what was filled since the dialog was opened moved them, and nobody was told
+        await self._send(*map(self._position, self._positions))
         await self._send(Reconciled(account=PAPER, seq=self._ledger.seq))
 
     def _waiting(self, oid: str) -> BrokerdStatus:

@@ -245,11 +245,16 @@ class Watch:
         return max(min(one.born_ns for one in waiting), state.seen_ns) // NS
 
     def _judge_late(self, dialog: Dialog, after: Bars, whole: Bars) -> None:
-        """Report one that was crossed before it was cancelled, or edited."""
+        """Report one that was crossed before it was cancelled, or edited.
+
+        What has fired since, by another trigger, is told as that.
+        """
         trigger = dialog.trigger
         assert trigger is not None
         now = self.router.find(dialog.oid)
-        if now is not None and crossed_in(trigger, after["high"], after["low"]):
+        if now is None or now.state not in ("dark", "canceled"):
+            return
+        if crossed_in(trigger, after["high"], after["low"]):
             sure = crossed_in(trigger, whole["high"], whole["low"])
             was = "was" if sure else "may have been"
             self._report(

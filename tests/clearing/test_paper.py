@@ -135,7 +135,8 @@ async def test_a_resting_order_outlives_a_kill(open_test_pikerd):
                 assert told == {"t": "closed", "r": "open", "s": "open", "x": "unknown"}
                 assert said[-1] == Reconciled(account="paper", seq=len(bought))
                 assert [type(m) for m in await ems.reconcile(len(bought), "t")] == [
-                    BrokerdStatus, BrokerdStatus, BrokerdStatus, Reconciled,
+                    BrokerdStatus, BrokerdStatus, BrokerdStatus, BrokerdPosition,
+                    Reconciled,
                 ]  # fmt: skip
                 await ems.send(order("t", price=str(ask * 2), size="0.002"))
                 await ems.until(BrokerdStatus, oid="t", status="closed")

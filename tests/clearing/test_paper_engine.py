@@ -84,20 +84,21 @@ async def test_nothing_is_told_before_it_was_asked_for(monkeypatch):
             engine.ask(dialog, Reconcile(account="paper", after_seq=0, oids=("a", "x")))
             await serve(engine, desk)
             assert stream.kinds() == [
-                BrokerdFill, BrokerdStatus, BrokerdStatus, Reconciled,
+                BrokerdFill, BrokerdStatus, BrokerdStatus, BrokerdPosition, Reconciled,
             ]  # fmt: skip
+            assert stream.said[3].size == Decimal("0.5")  # it was () in the opening
             assert [msg.seq for msg in stream.said[:1]] == [1]
             assert [msg.status for msg in stream.said[1:3]] == ["closed", "unknown"]
             engine.ask(dialog, order("b", price="101", size="0.5"))
             await serve(engine, desk)
-            assert stream.kinds()[4:] == [
+            assert stream.kinds()[5:] == [
                 BrokerdOrderAck, BrokerdStatus, BrokerdFill, BrokerdStatus,
                 BrokerdPosition,
             ]  # fmt: skip
             assert stream.said[-1].size == 1
             engine.ask(dialog, Reconcile(account="paper", after_seq=1))
             await serve(engine, desk)
-            assert stream.kinds()[9:] == [BrokerdFill, Reconciled]
+            assert stream.kinds()[10:] == [BrokerdFill, BrokerdPosition, Reconciled]
     assert [txn.oid for txn in read_ledger("sim", "paper").txns] == ["a", "b"]
     account = read_account(AccountName.of("sim", "paper"))
     assert account["seq"] == 2

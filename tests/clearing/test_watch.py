@@ -231,9 +231,9 @@ async def test_11_what_was_crossed_while_nobody_looked_is_reported_once(world):
 
 
 @pytest.mark.parametrize("how", ["cancelled", "edited"])
-@pytest.mark.parametrize("loaded_s", [0, 1])
+@pytest.mark.parametrize("when", ["down", "back", "seen"])
 async def test_11_what_was_missed_is_told_though_it_was_ended_before_that_was_known(
-    world, how, loaded_s
+    world, how, when
 ):
     """A client that is back first cancels; the bars of the outage come later."""
     async with trio.open_nursery() as tasks:
@@ -245,11 +245,12 @@ async def test_11_what_was_missed_is_told_though_it_was_ended_before_that_was_kn
             world.router.dialogs[oid] = born
         world.watch.state.seen_ns = time.time_ns() - 60 * NS
         world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
-        world.feed.say(Reconnected(fqmes=(FQME,), missed=3, time_ns=1))
-        await settle()
-        if loaded_s:  # its first bars are there, those of the outage aren't
+        back = Reconnected(fqmes=(FQME,), missed=3, time_ns=1)
+        if when != "down":
+            world.feed.say(back)
+        if when == "seen":  # its first bars are there, those of the outage aren't
             world.feed.say(quote("100"))
-            await settle()
+        await settle()
         for oid in ("o1", "o2"):
             if how == "cancelled":
                 world.ask(Cancel(oid=oid))
@@ -258,6 +259,8 @@ async def test_11_what_was_missed_is_told_though_it_was_ended_before_that_was_kn
         await settle()
         assert not any("nobody looked" in reason for reason in world.reasons())
         world.feed.flume.bars = bars((50, 89, 95), (10, 99, 101))
+        if when == "down":
+            world.feed.say(back)
         world.feed.say(done(1), done(60), quote("100"))
         await settle()
         tasks.cancel_scope.cancel()
