@@ -38,7 +38,6 @@ from piker.types import Struct
 from ._batches import each_of
 from ._dialog import Dialog
 from ._fates import Fate, dest_of, happening_of, request_of
-from ._groups import one_of_ours
 from ._router import Router
 
 log = get_logger(__name__)
@@ -138,11 +137,10 @@ class BrokerLine:
         while True:
             was_up = False
             try:
-                with one_of_ours():
-                    async with self.open_dialog() as (init, stream):
-                        self._note_up(init)
-                        was_up = True
-                        await self._relay(stream)
+                async with self.open_dialog() as (init, stream):
+                    self._note_up(init)
+                    was_up = True
+                    await self._relay(stream)
                 why: PikerError = TransportClosed(f"{self.dest!r} ended the dialog")
             except PikerError as err:
                 why = err

@@ -46,7 +46,6 @@ from piker.types import Struct
 
 from ._batches import each_of
 from ._daemon import maybe_spawn_emsd
-from ._groups import one_of_ours
 from ._rpc import halt_trading, open_order_dialog, resume_trading
 
 log = get_logger(__name__)
@@ -306,21 +305,20 @@ class OrderClient:
     async def _dialog(
         self, fqme: str, mode: str, *, is_back: bool
     ) -> AsyncIterator[tuple[EmsInit, Any]]:
-        with one_of_ours():
-            async with (
-                maybe_spawn_emsd() as portal,
-                open_context(
-                    portal,
-                    open_order_dialog,
-                    fqme=fqme,
-                    mode=mode,
-                    after_seq=self._seq,
-                    is_back=is_back,
-                    start_deadline_s=_START_DEADLINE_S,
-                ) as (ctx, init),
-                ctx.open_stream() as stream,
-            ):
-                yield init, stream
+        async with (
+            maybe_spawn_emsd() as portal,
+            open_context(
+                portal,
+                open_order_dialog,
+                fqme=fqme,
+                mode=mode,
+                after_seq=self._seq,
+                is_back=is_back,
+                start_deadline_s=_START_DEADLINE_S,
+            ) as (ctx, init),
+            ctx.open_stream() as stream,
+        ):
+            yield init, stream
 
     async def _relay(self, stream: MsgStream[EmsMsg | list[EmsMsg]]) -> None:
         async with collapse_eg(), trio.open_nursery() as tasks:
@@ -380,23 +378,10 @@ async def open_ems(
     if mode not in ("paper", "live"):
         raise UsageError(f"a mode is paper or live, got {mode!r}")
     client = OrderClient(_seq=after_seq)
-    is_over = False
-    try:
-        async with collapse_eg(), trio.open_nursery() as tasks:
-            await tasks.start(client.run, fqme, mode)
-            yield (
-                client,
-                client.trades,
-                client.positions,
-                client.accounts,
-                client.dialogs,
-            )
-            is_over = True
-            tasks.cancel_scope.cancel()
-    except PikerError as err:
-        if not is_over:
-            raise
-        log.info("emsd was lost just as its client left: %s", err)
+    async with collapse_eg(), trio.open_nursery() as tasks:
+        await tasks.start(client.run, fqme, mode)
+        yield client, client.trades, client.positions, client.accounts, client.dialogs
+        tasks.cancel_scope.cancel()
 
 
 async def halt(reason: str = "") -> EmsState:

@@ -21,8 +21,7 @@ import numpy.typing as npt
 import trio
 
 from piker.brokers import check_broker
-from piker.errors import PikerError, ShmError, UsageError
-from piker.log import get_logger
+from piker.errors import ShmError, UsageError
 from piker.msgs import (
     Calendar,
     Clock,
@@ -43,8 +42,6 @@ from ._past import base_period, read_past
 from ._shm import ShmArray
 from ._subs import check_wish
 from ._taps import EVENT_TYPES, MSG_TYPES, Tap
-
-log = get_logger(__name__)
 
 _EVENTS_KEPT: Final = 1000
 
@@ -276,23 +273,16 @@ class Feed:
     @asynccontextmanager
     async def _held(self) -> AsyncIterator[None]:
         """Hold all lines for the length of the block."""
-        is_over = False
-        try:
-            async with collapse_eg(), trio.open_nursery() as tasks:
-                async with collapse_eg(), trio.open_nursery() as opening:
-                    for line in self._lines.values():
-                        opening.start_soon(tasks.start, line.run)
-                try:
-                    yield
-                    is_over = True
-                finally:
-                    for tap in self._taps:
-                        tap.close()
-                    tasks.cancel_scope.cancel()
-        except PikerError as err:
-            if not is_over:
-                raise
-            log.info("a line was lost just as the feed was left: %s", err)
+        async with collapse_eg(), trio.open_nursery() as tasks:
+            async with collapse_eg(), trio.open_nursery() as opening:
+                for line in self._lines.values():
+                    opening.start_soon(tasks.start, line.run)
+            try:
+                yield
+            finally:
+                for tap in self._taps:
+                    tap.close()
+                tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager

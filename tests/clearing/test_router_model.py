@@ -7,7 +7,6 @@ end was wanted ends, and what emsd counts as filled is what the ledger has, exac
 
 from __future__ import annotations
 
-import os
 import random
 from decimal import Decimal
 from pathlib import Path
@@ -292,11 +291,11 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("part", range(4))
 def test_11_and_12_hold_whatever_happens_in_whatever_order(part):
-    """In four parts, of 25 runs of 250 steps; of 100 with PIKER_MODEL_RUNS=100."""
+    """In four parts of 100 runs of 250 steps."""
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=int(os.environ.get("PIKER_MODEL_RUNS", "25")),
+            max_examples=100,
             stateful_step_count=250,
             deadline=None,
             derandomize=False,

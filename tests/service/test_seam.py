@@ -213,6 +213,26 @@ async def quickest(limit_s, once):
     return min(took_s)
 
 
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
+@PORTALS
+async def test_a_block_of_several_tasks_is_told_of_the_end_with_one_error(
+    open_kid, how, sig
+):
+    """Its cancels stay in its block: outside they are nobody's, and hide the error."""
+    async with open_kid(how) as (_, portal):
+        with pytest.raises(TransportClosed):  # not in a group
+            async with (
+                t.open_context(portal, eps.echo) as (ctx, pid),
+                ctx.open_stream() as stream,
+                t.collapse_eg(),
+                trio.open_nursery() as tasks,
+            ):
+                tasks.start_soon(trio.sleep_forever)
+                os.kill(pid, sig)
+                async for _ in stream:
+                    pass
+
+
 @pytest.mark.parametrize("do", ["sleep", "receive", "send", "result", "block_exit"])
 @PORTALS
 async def test_whatever_a_caller_waits_for_ends_with_the_callee(open_kid, how, do):

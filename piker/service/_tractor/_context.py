@@ -32,7 +32,7 @@ from ._calls import starting
 from ._engine import BUFFER_SIZE, engine
 from ._errors import TRANSPORT_ERRORS, PeerGone, unbox
 from ._payload import decode, encode
-from ._trionics import leaves
+from ._trionics import but_cancels, leaves
 from ._vars import check_cookie, own_cookie
 
 START_DEADLINE_S = 15.0
@@ -298,7 +298,7 @@ class _Call:
         if mine is not None and any(
             not isinstance(e, noise) or isinstance(e, PikerError) for e in leaves(mine)
         ):
-            return mine
+            return but_cancels(mine)
         found = leaves(err) if err is not None else []
         cancelled = [e for e in found if isinstance(e, trio.Cancelled)]
         if cancelled and trio.current_effective_deadline() == -float("inf"):

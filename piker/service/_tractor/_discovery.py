@@ -22,7 +22,7 @@ from piker.errors import DeadlineExceeded, RegistryUnreachable, TransportClosed
 from . import _peers
 from ._engine import Addr, Uid, engine
 from ._errors import TRANSPORT_ERRORS, causes, is_refused
-from ._trionics import leaves
+from ._trionics import but_cancels, leaves
 
 CONNECT_DEADLINE_S = 3.0
 CLOSE_DEADLINE_S = 2.0
@@ -54,8 +54,8 @@ async def _portal_over(chan: Any) -> AsyncIterator[tractor.Portal]:
             finally:
                 close_soon()
     except BaseException as err:
-        if body_error is not None and len(leaves(err)) == 1:
-            raise body_error from None
+        if body_error is not None and _is_only(body_error, err):
+            raise but_cancels(body_error) from None
         if body_error is None and all(
             isinstance(e, TRANSPORT_ERRORS) for e in leaves(err)
         ):
@@ -63,6 +63,12 @@ async def _portal_over(chan: Any) -> AsyncIterator[tractor.Portal]:
         raise
     finally:
         await engine.close_channel(chan)
+
+
+def _is_only(body_error: BaseException, err: BaseException) -> bool:
+    """Tell whether *err* holds nothing but what the block raised, and cancels."""
+    raised = leaves(body_error)
+    return all(one in raised or isinstance(one, trio.Cancelled) for one in leaves(err))
 
 
 @asynccontextmanager

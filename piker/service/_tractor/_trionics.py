@@ -51,6 +51,22 @@ def leaves(exc: BaseException) -> list[BaseException]:
     return [exc]
 
 
+def but_cancels(exc: BaseException) -> BaseException:
+    """Return *exc* without the cancels in its groups, if it holds anything else.
+
+    For an error kept from inside a scope and raised again outside of it: there the
+    scope's own cancels are nobody's. One of somebody outside comes at the next
+    checkpoint.
+    """
+    if not isinstance(exc, BaseExceptionGroup):
+        return exc
+    rest = exc.split(trio.Cancelled)[1]
+    if rest is None:
+        return exc
+    found = leaves(rest)
+    return found[0] if len(found) == 1 else rest
+
+
 @asynccontextmanager
 async def gather_contexts(
     managers: Sequence[AbstractAsyncContextManager[T]],
