@@ -69,6 +69,21 @@ class _Seen(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(eq=False)
+class _Asked:
+    """A Reconcile that isn't answered.
+
+    Attributes:
+      newest: serial of the newest trade in the ledger when it was asked.
+      booked: serial of the newest fill that was booked since, and was news.
+      early: fills newer than *newest*, which may come before those that were missed.
+    """
+
+    newest: int
+    booked: int = 0
+    early: list[BrokerdFill] = field(default_factory=list)
+
+
+@dataclass(eq=False)
 class BrokerLine:
     """The line to one order daemon.
 
@@ -93,7 +108,7 @@ class BrokerLine:
     _wake: trio.Event = field(default_factory=trio.Event)
     _settled: trio.Event = field(default_factory=trio.Event)
     _refusal: PikerError | None = None
-    _reconciling: set[str] = field(default_factory=set)
+    _reconciling: dict[str, _Asked] = field(default_factory=dict)
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     # -- what goes out --------------------------------------------------------
@@ -206,8 +221,7 @@ class BrokerLine:
                 if self._hold(msg):
                     self.router.outlets.tell(msg)
             case Reconciled():
-                self._reconciling.discard(msg.account)
-                self._note_seen(msg.account, msg.seq)
+                self._take_reconciled(msg)
                 log.info("%s is reconciled account=%s", self.dest, msg.account)
             case BrokerdFill():
                 self._take_fill(msg)
@@ -244,7 +258,7 @@ class BrokerLine:
             log.warning("the ledger of %s has lost trades that were told", account)
             seen = _Seen(seq=newest, tids=seen.tids)
         self._seen[account] = seen
-        self._reconciling.add(account)
+        self._reconciling[account] = _Asked(newest)
         self._put(Reconcile(account=account, after_seq=seen.seq, oids=oids))
 
     def _seen_of(self, account: str) -> _Seen:
@@ -268,27 +282,52 @@ class BrokerLine:
         return f"fills/{self.dest}/{account}"
 
     def _take_fill(self, fill: BrokerdFill) -> None:
+        """Book a fill, once and in its turn."""
+        if fill.account not in self.accounts:
+            log.error("%s told a fill of another's account: %s", self.dest, fill)
+            return
+        seen = self._seen_of(fill.account)
+        asked = self._reconciling.get(fill.account)
+        if fill.seq <= seen.seq + 1:
+            self._book(fill)
+        elif asked is None:
+            log.warning(
+                "%s told fill %s after %s: asking again", self.dest, fill.seq, seen.seq
+            )
+            self._ask(fill.account, fill.seq)
+        elif fill.seq > asked.newest:
+            asked.early.append(fill)
+        else:
+            self._book(fill)
+
+    def _take_reconciled(self, msg: Reconciled) -> None:
+        asked = self._reconciling.pop(msg.account, None)
+        early = asked.early if asked is not None else []
+        early.sort(key=lambda fill: fill.seq)
+        for fill in early:
+            if fill.seq <= msg.seq:
+                self._book(fill)
+        booked = asked.booked if asked is not None else 0
+        self._note_seen(msg.account, max(msg.seq, booked))
+        for fill in early:
+            self._take_fill(fill)
+
+    def _book(self, fill: BrokerdFill) -> None:
         """Book a fill, once: by its serial in the ledger, and by its trade id.
 
         Serials only need to rise while what was missed is told: a ledger has more than
         fills, and whoever edits it by hand moves them.
         """
-        if fill.account not in self.accounts:
-            log.error("%s told a fill of another's account: %s", self.dest, fill)
-            return
         seen = self._seen_of(fill.account)
         if fill.seq <= seen.seq:
-            return
-        if fill.seq > seen.seq + 1 and fill.account not in self._reconciling:
-            log.warning(
-                "%s told fill %s after %s: asking again", self.dest, fill.seq, seen.seq
-            )
-            self._ask(fill.account, fill.seq)
             return
         self._note_seen(fill.account, fill.seq, fill.tid)
         if fill.tid in seen.tids:
             log.warning("%s told fill %s again: its serial moved", self.dest, fill.tid)
-        elif not (fill.size.is_finite() and fill.size > 0 and fill.cost.is_finite()):
+            return
+        if fill.account in self._reconciling:
+            self._reconciling[fill.account].booked = fill.seq
+        if not (fill.size.is_finite() and fill.size > 0 and fill.cost.is_finite()):
             log.error("%s told an odd fill: %s", self.dest, fill)
         else:
             self._take_fate(fill)

@@ -1066,13 +1066,15 @@ async def test_whatever_a_peer_says_last_its_caller_is_told_it_is_gone(open_root
         await stream.receive_some()
         await stream.send_all(FARES[last].removeprefix(HELLO))
 
+    told = None
     async with open_root(), trio.open_nursery() as tasks:
         opened = partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
         (listener,) = await tasks.start(opened)
-        with pytest.raises(TransportClosed):
+        with pytest.raises(TransportClosed) as told:
             async with t.open_portal_to(listener.socket.getsockname()) as portal:
                 await t.call_endpoint(portal, eps.hold)
         tasks.cancel_scope.cancel()
+    assert told is not None, "a cancel of nobody's came out, and hid what happened"
 
 
 async def test_an_address_that_resets_whoever_comes_leaves_no_socket(

@@ -54,21 +54,33 @@ async def _portal_over(chan: Any) -> AsyncIterator[tractor.Portal]:
             finally:
                 close_soon()
     except BaseException as err:
-        if body_error is not None and _is_only(body_error, err):
-            raise but_cancels(body_error) from None
-        if body_error is None and all(
-            isinstance(e, TRANSPORT_ERRORS) for e in leaves(err)
-        ):
-            return  # it broke while it was closed
-        raise
+        verdict = _verdict(chan, body_error, err)
+        if verdict is None:
+            return
+        if verdict is err:
+            raise
+        raise verdict from None
     finally:
         await engine.close_channel(chan)
 
 
-def _is_only(body_error: BaseException, err: BaseException) -> bool:
-    """Tell whether *err* holds nothing but what the block raised, and cancels."""
-    raised = leaves(body_error)
-    return all(one in raised or isinstance(one, trio.Cancelled) for one in leaves(err))
+def _verdict(
+    chan: Any, body_error: BaseException | None, err: BaseException
+) -> BaseException | None:
+    """Return what a portal's user is to see instead of *err*; None for success."""
+    found = [one for one in leaves(err) if not isinstance(one, trio.Cancelled)]
+    if body_error is None:
+        # else it broke while it was closed
+        is_only_that = all(isinstance(e, TRANSPORT_ERRORS) for e in found)
+        return None if found and is_only_that else err
+    mine = but_cancels(body_error)
+    if any(not isinstance(one, trio.Cancelled) for one in leaves(mine)):
+        return mine
+    if found and all(isinstance(one, Exception) for one in found):
+        # the portal's reader failed, which cancelled the block
+        peer = engine.uid_of(chan)[0]
+        return TransportClosed(f"the connection to {peer!r} broke: {found[0]!r}")
+    return err
 
 
 @asynccontextmanager
