@@ -76,7 +76,23 @@ class Machine(RuleBasedStateMachine):
         state.down = ""
         self.router.watch(FQME, state)
         self.line = BrokerLine(DEST, self.router, None, lambda: None)
+        self.see_price()
+
+    def see_price(self):
+        """Have emsd see the market's price: what waits for it is sent, nothing else."""
+        waiting = [
+            oid
+            for oid in self.armed
+            if (one := self.router.dialogs.get(oid)) and one.state == "dark"
+        ]
         self.router.ticks(FQME, self.tick(), float(self.price))
+        for oid in waiting:
+            way, level = self.armed[oid]
+            reached = self.price >= level if way == "above" else self.price <= level
+            state = self.router.find(oid).state
+            assert (state != "dark") == reached, (way, level, self.price)
+            if reached:
+                self.crossed.add(oid)
 
     def request(self, dialog, what):
         self.line.request(dialog, what)
@@ -158,19 +174,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def move(self):
         self.price += self.rng.randint(-12, 12) * Decimal("0.5")
-        waiting = [
-            oid
-            for oid in self.armed
-            if (one := self.router.dialogs.get(oid)) and one.state == "dark"
-        ]
-        self.router.ticks(FQME, self.tick(), float(self.price))
-        for oid in waiting:
-            way, level = self.armed[oid]
-            reached = self.price >= level if way == "above" else self.price <= level
-            state = self.router.find(oid).state
-            assert (state != "dark") == reached, (way, level, self.price)
-            if reached:
-                self.crossed.add(oid)
+        self.see_price()
 
     # -- the broker and the line ------------------------------------------------------
 
