@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from piker.process import be_starting, leave
 
 #: When this program began to run, by the monotonic clock.
 STARTED_S: Final = time.monotonic()
@@ -14,32 +16,47 @@ STARTED_S: Final = time.monotonic()
 
 def main() -> None:
     """Be the ``piker`` command."""
-    with _quiet_ctrl_c():
+
+    def load() -> Callable[[], Any]:
         from ._app import app
 
-        app()
+        return app
+
+    _be(load)
 
 
 def pikerd_main() -> None:
     """Be the ``pikerd`` command."""
-    with _quiet_ctrl_c():
-        from .pikerd import main as run
 
-        run()
+    def load() -> Callable[[], Any]:
+        from .pikerd import main
+
+        return main
+
+    _be(load)
 
 
 def ledger_main() -> None:
     """Be the ``ledger`` command: what ``piker ledger`` is."""
-    with _quiet_ctrl_c():
+
+    def load() -> Callable[[], Any]:
         from ._app import app
 
-        app(["ledger", *sys.argv[1:]], prog_name="piker")
+        return partial(app, ["ledger", *sys.argv[1:]], prog_name="piker")
+
+    _be(load)
 
 
-@contextmanager
-def _quiet_ctrl_c() -> Iterator[None]:
-    """End with 130 on a Ctrl-C that comes before a command is chosen, or after it."""
+def _be(load: Callable[[], Callable[[], Any]]) -> None:
+    """Run what *load* returns, and end with its exit code.
+
+    With 130 on a Ctrl-C that comes before a command is chosen, or after it.
+    """
+    be_starting()
     try:
-        yield
+        load()()
     except KeyboardInterrupt:
-        sys.exit(130)
+        leave(130)
+    except SystemExit as end:
+        leave(end.code)
+    leave(0)

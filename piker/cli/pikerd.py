@@ -92,9 +92,11 @@ def _run(
     import trio
 
     from piker import config
+    from piker.process import be_started
     from piker.service import run_pikerd
 
     def up() -> None:
+        be_started()
         where = config.show_addr(addr)
         say(f"pikerd is up at {where}, logs in {folder}")
 

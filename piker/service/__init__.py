@@ -3,6 +3,8 @@
 The rest of piker builds on these names; ``_tractor`` is the seam underneath.
 """
 
+from piker.process import be_started as _be_started
+
 from ._tractor import (  # isort: skip - first: it silences tractor
     Addr as Addr,
     Context as Context,
@@ -72,3 +74,4 @@ from ._tree import (
 )
 
 _on_call(_adopt_tree_vars)
+_on_call(_be_started)

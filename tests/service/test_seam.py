@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
@@ -326,8 +327,6 @@ async def first_line(stream) -> bytes:
 async def client_process(addr, tmp_path):
     script = tmp_path / "client.py"
     script.write_text(CLIENT)
-    import subprocess
-    import sys
 
     env = dict(os.environ, PYTHONPATH=os.getcwd())
     proc = await trio.lowlevel.open_process(
@@ -497,7 +496,7 @@ async def test_a_child_that_cannot_import_is_an_error_with_its_reason(
     bad.write_text(
         "import sys\n"
         "if '__mp_main__' in sys.modules or sys.argv[0] == '-m' "
-        "or 'tractor._child' in ' '.join(sys.orig_argv):\n"
+        "or 'piker._child' in ' '.join(sys.orig_argv):\n"
         "    raise ValueError('broken on purpose')\n"
     )
     import sys
@@ -595,7 +594,7 @@ async def left_of(procs: list[psutil.Process]) -> list[psutil.Process]:
 SLOW = """
 import os, sys, time
 
-if "piker" not in sys.modules:
+if "piker.service" not in sys.modules:
     parent = os.getppid()
     with open("PLACE.new", "w") as file:
         file.write(str(os.getpid()))
@@ -1027,6 +1026,66 @@ def reset_soon(sock: socket.socket) -> None:
     hard = struct.pack("ii", 1, 0)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, hard)
     sock.close()
+
+
+REGISTRY = """
+import sys, trio
+from piker.service import _tractor as t
+
+async def main(port):
+    async with t.open_root_actor(
+        name="root", registry_addr=("127.0.0.1", port), be_registry=True
+    ):
+        print("ready", flush=True)
+        await trio.sleep_forever()
+
+trio.run(main, int(sys.argv[1]))
+"""
+
+
+async def test_who_leaves_just_as_its_registry_ends_has_left(tmp_path):
+    """It answers the greeting, and resets the connection before the farewell."""
+    script, port, is_ending = tmp_path / "registry.py", free_port(), False
+    script.write_text(REGISTRY)
+    met = 0
+
+    async def pipe(source, sink):
+        async for data in source:
+            await sink.send_all(data)
+
+    async def serve(stream):
+        nonlocal met
+        if is_ending:
+            met += 1
+            await stream.send_all(hello("root"))
+            await stream.receive_some()
+            reset_soon(stream.socket)
+            return
+        async with await trio.open_tcp_stream("127.0.0.1", port) as there:
+            async with trio.open_nursery() as pipes:
+                pipes.start_soon(pipe, stream, there)
+                await pipe(there, stream)
+                pipes.cancel_scope.cancel()
+
+    command = [sys.executable, script, str(port)]
+    with trio.fail_after(20):
+        async with trio.open_nursery() as tasks:
+            kid = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+            try:
+                assert await first_line(kid.stdout) == b"ready"
+                opened = partial(trio.serve_tcp, serve, 0, host="127.0.0.1")
+                (listener,) = await tasks.start(opened)
+                addr = listener.socket.getsockname()
+                async with t.open_root_actor(
+                    name="client", registry_addr=addr, be_registry=False
+                ):
+                    is_ending = True
+                assert met
+            finally:
+                kid.kill()
+                await kid.wait()
+                await kid.stdout.aclose()
+            tasks.cancel_scope.cancel()
 
 
 async def test_a_connection_that_was_reset_before_it_is_met_harms_nobody(open_kid):

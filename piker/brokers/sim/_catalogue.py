@@ -180,13 +180,16 @@ _TRADES = (
 )  # fmt: skip
 
 
+_WRITTEN: Final = {item.name: item for item in (*COINS, *STOCKS)}
+
+
 @cache
 def products() -> dict[str, Product | int]:
     """Return all but futures by name, most traded first.
 
     A generated one stands as its number in its series; :func:`product` makes it.
     """
-    table: dict[str, Product | int] = {item.name: item for item in (*COINS, *STOCKS)}
+    table: dict[str, Product | int] = dict(_WRITTEN)
     for number in range(_GENERATED_COINS):
         table.setdefault(f"{_word(number * 7_919, 4)}usdt", number)
     for number in range(_GENERATED_STOCKS):
@@ -196,7 +199,7 @@ def products() -> dict[str, Product | int]:
 
 def product(name: str) -> Product | None:
     """Return the coin pair or stock of that name, None if there is none."""
-    found = products().get(name)
+    found = _WRITTEN.get(name) or products().get(name)
     if not isinstance(found, int):
         return found
     return (

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from piker.brokers._parts import Notice, Part
 from piker.brokers._session_head import SessionHead
@@ -27,7 +27,9 @@ from piker.msgs import MktPair, Tick
 
 from ._frames import iter_frames as iter_frames, iter_records, read_session_head
 from ._mended import Mender
-from ._venues import VENUES, Evidence, as_played
+
+if TYPE_CHECKING:  # what plays nothing needs no venue's code
+    from ._venues import Evidence
 
 _SAMPLE_FRAMES = 4_000
 _BAD_ALLOWED = 20  # bad frames that are never too many
@@ -135,6 +137,8 @@ class _Playback:
     markets: dict[str, tuple[str, float]] = field(init=False)
 
     def __post_init__(self) -> None:
+        from ._venues import VENUES
+
         self.decode = VENUES[self.session.venue]
         if self.session.is_mended:
             self.mender = Mender()
@@ -203,6 +207,8 @@ def open_session(path: str | Path, venue: str | None = None) -> Session:
       SessionFileError: if the file can't be read, is no session, or was recorded at
         another venue than *venue*.
     """
+    from ._venues import VENUES
+
     path = Path(path)
     if venue is not None and venue not in VENUES:
         raise SessionFileError(
@@ -226,6 +232,8 @@ def open_session(path: str | Path, venue: str | None = None) -> Session:
 
 def _open_told(path: Path, venue: str | None, head: SessionHead) -> Session:
     """Open a session whose first line says what it holds."""
+    from ._venues import VENUES, as_played
+
     if head.venue not in VENUES:
         raise SessionFileError(
             f"session {str(path)!r} was recorded at {head.venue}; what can be played:"
@@ -253,6 +261,8 @@ def _sample(path: Path, frames: int) -> tuple[int, Evidence]:
     A file that breaks within them is fine here, its player will say so at that line;
     one that breaks before the first is not.
     """
+    from ._venues import Evidence
+
     evidence, origin_ns = Evidence(), -1
     try:
         for _, receive_ns, payload in islice(iter_frames(path), frames):

@@ -20,6 +20,7 @@ import tractor
 import trio
 
 from piker import config
+from piker._child import TRACTORS_OWN
 from piker.errors import AddressInUse, RegistryUnreachable, ServiceError
 
 from ._calls import is_under_way
@@ -68,7 +69,7 @@ async def open_root_actor(
     if engine.current_actor() is not None:
         raise ServiceError("an actor runtime is open in this process already")
     where = config.show_addr(registry_addr)
-    is_up = False
+    is_up = is_over = False
     until = float("inf") if be_registry else trio.current_time() + REGISTER_DEADLINE_S
     patience = trio.CancelScope(deadline=until)
     try:
@@ -89,8 +90,11 @@ async def open_root_actor(
             chores.start_soon(_sweep_forever)
             is_up, patience.deadline = True, float("inf")
             yield actor
+            is_over = True
             chores.cancel_scope.cancel()
     except _NOT_UP as err:
+        if is_over and not be_registry:
+            return  # it ended while we took our leave of it
         if is_up:
             raise
         if be_registry:
@@ -179,6 +183,8 @@ async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
     nobody its pid until then. And tell the process whose it is.
     """
     child = _spawned.get()
+    if child is not None:
+        args = (_with_our_start(*args[0]), *args[1:])
     kwargs["env"] = {**(kwargs.get("env") or os.environ), PARENT_ENV: str(os.getpid())}
     if child is not None and not _has_cwd():  # it was removed: imports need one
         kwargs["cwd"] = "/"
@@ -191,6 +197,11 @@ async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
         child.proc = proc
         child.has_process.set()
     return proc
+
+
+def _with_our_start(*command: str) -> list[str]:
+    """Return tractor's command for a child with our module in place of its own."""
+    return ["piker._child" if word == TRACTORS_OWN else word for word in command]
 
 
 def _has_cwd() -> bool:

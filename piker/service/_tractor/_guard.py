@@ -13,6 +13,8 @@ from typing import Any
 
 import trio
 
+from piker._child import TRACTORS_OWN
+
 from ._engine import engine
 
 ORPHAN_GRACE_S = 1.5
@@ -31,7 +33,7 @@ def exit_by(seconds: float, code: int) -> threading.Timer:
 def in_child() -> bool:
     """Tell whether this process was started by an actor of ours."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return bool(spec and spec.name == "tractor._child")
+    return bool(spec and spec.name == TRACTORS_OWN)
 
 
 def arm_child() -> None:

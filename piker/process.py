@@ -1,0 +1,52 @@
+"""Starting and ending this process without what nobody waits for."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import sys
+import threading
+from contextlib import suppress
+from typing import Final, NoReturn
+
+_USUAL: Final = gc.get_threshold()
+_STARTING: Final = (50_000, 20, 100)
+_CANT_FLUSH = 120  # the interpreter's own code for output that could not be written
+
+
+def be_starting() -> None:
+    """Look for garbage seldom from here on: what modules make while loaded stays."""
+    gc.set_threshold(*_STARTING)
+
+
+def be_started() -> None:
+    """Look for garbage as usual, and never again among what is there by now.
+
+    So a full collection of a daemon stops it for what it made, not for its modules.
+    """
+    if gc.get_threshold() == _STARTING:
+        gc.freeze()
+        gc.set_threshold(*_USUAL)
+
+
+def leave(status: str | int | None) -> NoReturn:
+    """End this process; *status* is what :func:`sys.exit` takes.
+
+    Threads that aren't daemons are waited for, what is registered with ``atexit`` is
+    called, output is flushed. Left out is the rest of an interpreter's end, which takes
+    all modules apart one by one: 0.1 to 0.3 s for memory that is freed anyway.
+    """
+    code = status if isinstance(status, int) else int(status is not None)
+    if isinstance(status, str):
+        print(status, file=sys.stderr)  # noqa: T201 - as sys.exit does
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+    atexit._run_exitfuncs()  # noqa: SLF001
+    try:
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        code = code or _CANT_FLUSH
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    os._exit(code & 0xFF)
