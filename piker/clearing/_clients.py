@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import trio
@@ -18,6 +18,7 @@ from ._dialog import Tell, resp_of
 from ._ems import Ems, live_dialog_of
 from ._fanout import Mailbox
 from ._fates import dest_of
+from ._journal import view_journal
 from ._router import Origin
 from ._statuses import status_of
 
@@ -25,6 +26,20 @@ from ._statuses import status_of
 #: and one that comes back.
 NEWS_MAX: Final = 1000
 MISSED_MAX: Final = 50_000
+
+
+class Missed(NamedTuple):
+    """What was told while a client was away.
+
+    Attributes:
+      told: in order.
+      upto: serial of the newest thing that was looked at.
+      most: how many of all that is to be told, the newest; 0: nothing.
+    """
+
+    told: list[Status]
+    upto: int
+    most: int
 
 
 async def serve_client(
@@ -38,13 +53,14 @@ async def serve_client(
 ) -> None:
     """Be the body of ``open_order_dialog``."""
     full, accounts = await _session(ems, fqme, mode, is_back=is_back)
+    missed = await _missed(ems, after_seq)
+    # What is told from here on is in the mailbox, or was in what started() says.
     box = Mailbox()
-    # From here to the end of started() nothing is awaited but the sending itself: what
-    # is told meanwhile is in the mailbox, or was in what started() says.
-    init = _init(ems, full, accounts, after_seq)
+    init = _init(ems, full, accounts, missed)
     box.after_seq = init.seq
     ems.fanout.clients.add(box)
     try:
+        await trio.to_thread.run_sync(ems.journal.sync)  # told is what is on the disk
         await ctx.started(init)
         async with (
             ctx.open_stream() as stream,
@@ -84,11 +100,23 @@ async def _session(
     return watch.fqme, (*line.accounts, PAPER)
 
 
-def _init(ems: Ems, fqme: str, accounts: tuple[str, ...], after_seq: int) -> EmsInit:
-    missed: list[Status] = []
-    if after_seq >= 0:
-        most = MISSED_MAX if after_seq else NEWS_MAX
-        missed = ems.journal.tells_since(after_seq, most)
+async def _missed(ems: Ems, after_seq: int) -> Missed:
+    """Return what a client missed; of what may be much, all but the very newest."""
+    if after_seq < 0:
+        return Missed([], ems.journal.seq, 0)
+    most = MISSED_MAX if after_seq else NEWS_MAX
+
+    def read() -> list[Status]:
+        with view_journal(ems.journal.path) as journal:
+            return journal.tells_since(after_seq, most)
+
+    told = await trio.to_thread.run_sync(read)
+    return Missed(told, told[-1].seq if told else after_seq, most)
+
+
+def _init(ems: Ems, fqme: str, accounts: tuple[str, ...], missed: Missed) -> EmsInit:
+    newest = ems.journal.tells_since(missed.upto, missed.most)
+    told = [*missed.told, *newest][-missed.most :] if missed.most else []
     positions = [
         position
         for line in ems.lines.values()
@@ -104,7 +132,7 @@ def _init(ems: Ems, fqme: str, accounts: tuple[str, ...], after_seq: int) -> Ems
         accounts=accounts,
         positions=tuple(positions),
         dialogs=tuple(dialogs),
-        missed=tuple(missed),
+        missed=tuple(told),
         seq=ems.journal.seq,
         state=ems.state(),
     )

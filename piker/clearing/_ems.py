@@ -291,7 +291,8 @@ class Ems:
         while True:
             await trio.sleep(CHECKPOINT_S)
             self.router.flush()
-            self.journal.prune()
+            while self.journal.prune():
+                await trio.lowlevel.checkpoint()
             await trio.to_thread.run_sync(self.journal.checkpoint)
 
 

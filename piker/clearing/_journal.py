@@ -41,6 +41,7 @@ VERSION: Final = 1
 _APPLICATION: Final = 0x706B726A
 #: Things told that are kept, the newest; and orders that have ended.
 TELLS_KEPT: Final = 100_000
+_FORGOTTEN_AT_ONCE: Final = 1_000
 #: Bytes the log file has from the beginning. To write over what is there and is whole
 #: is on the disk sooner than what makes a file longer.
 _LOG_SIZE: Final = 4 << 20
@@ -165,17 +166,24 @@ class Journal:
         except sqlite3.OperationalError as err:
             log.error("the log of %s grows: %s", self.path, err)  # noqa: TRY400
 
-    def prune(self, keep: int = TELLS_KEPT) -> None:
-        """Forget the oldest things told, and orders that ended before them."""
-        before = self.seq - keep
-        if before <= 0:
-            return
+    def prune(self, keep: int = TELLS_KEPT) -> bool:
+        """Forget some of the oldest things told, and of orders that ended before them.
+
+        Returns whether there is more to forget: a call takes but some milliseconds.
+        """
+        oldest = self._one("SELECT min(seq) FROM tells")
+        last = self.seq - keep
+        if oldest is None or oldest > last:
+            return False
+        upto = min(last, oldest + _FORGOTTEN_AT_ONCE - 1)
         try:
             with _transaction(self._db) as db:
-                db.execute("DELETE FROM tells WHERE seq <= ?", (before,))
-                db.execute("DELETE FROM dialogs WHERE NOT live AND seq <= ?", (before,))
+                db.execute("DELETE FROM tells WHERE seq <= ?", (upto,))
+                db.execute("DELETE FROM dialogs WHERE NOT live AND seq <= ?", (upto,))
         except sqlite3.OperationalError as err:
             log.error("%s keeps what is old: %s", self.path, err)  # noqa: TRY400
+            return False
+        return upto < last
 
     # -- reading --------------------------------------------------------------
 

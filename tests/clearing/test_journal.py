@@ -88,6 +88,18 @@ def test_what_is_told_is_forgotten_at_last_and_what_lives_is_not(path):
         assert journal.get("o99") is not None
 
 
+def test_much_is_forgotten_little_by_little(path):
+    with open_journal(path) as journal:
+        for first in range(1, 3_501, 500):
+            seqs = range(first, first + 500)
+            journal.write([], [status(seq, "o1") for seq in seqs])
+        left = [3_500]
+        while journal.prune(keep=10):
+            left.append(len(journal.tells_since(0)))
+        assert left == [3_500, 2_500, 1_500, 500]
+        assert [one.seq for one in journal.tells_since(0)] == list(range(3_491, 3_501))
+
+
 def test_one_process_has_it(path):
     with open_journal(path):
         code = (
