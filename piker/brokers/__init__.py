@@ -24,7 +24,11 @@ from ._backend import (
     TickBatch as TickBatch,
     serve_search as serve_search,
 )
-from ._cost import cost_at_rate as cost_at_rate
+from ._cost import (
+    GetCost as GetCost,
+    cost_at_rate as cost_at_rate,
+    cost_by_rates as cost_by_rates,
+)
 from ._mods import (
     broker_name as broker_name,
     rpc_modules as rpc_modules,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 
 from piker.msgs import MktPair
 
 #: Products of decimals that are wanted whole; the default context keeps 28 digits.
 _WHOLE = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+#: Fees of one trade, quote units: of a market, price, size, and whether it took what
+#: rested.
+GetCost = Callable[[MktPair, Decimal, Decimal, bool], Decimal]
 
 
 def cost_at_rate(mkt: MktPair, price: Decimal, size: Decimal, rate: Decimal) -> Decimal:
@@ -21,3 +26,14 @@ def cost_at_rate(mkt: MktPair, price: Decimal, size: Decimal, rate: Decimal) -> 
     """
     worth = _WHOLE.multiply(_WHOLE.multiply(price.copy_abs(), size), mkt.multiplier)
     return _WHOLE.multiply(worth, rate)
+
+
+def cost_by_rates(maker: Decimal, taker: Decimal) -> GetCost:
+    """Return fees that are a part of what is paid: 0.001 is a tenth of a percent."""
+
+    def get_cost(
+        mkt: MktPair, price: Decimal, size: Decimal, is_taker: bool
+    ) -> Decimal:
+        return cost_at_rate(mkt, price, size, taker if is_taker else maker)
+
+    return get_cost

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import trio
 
@@ -347,31 +347,23 @@ class BrokerLine:
 
     def _tell_of_stranger(self, msg: Fate) -> None:
         """Tell of an order that didn't come from here, as far as it can be told."""
+        how: dict[str, Any]
         match msg:
             case BrokerdFill():
-                told = Status(
-                    seq=0,
-                    time_ns=msg.time_ns,
-                    oid=msg.oid or msg.reqid,
-                    resp="fill",
-                    reqid=msg.reqid,
-                    src=self.dest,
-                    filled=msg.size,
-                    reason="an order from elsewhere",
-                    fill=msg,
-                )
-                self.router.outlets.tell(told)
+                how = {"resp": "fill", "filled": msg.size, "fill": msg}
             case BrokerdStatus(status="open"):
-                told = Status(
-                    seq=0,
-                    time_ns=msg.time_ns,
-                    oid=msg.oid or msg.reqid,
-                    resp="open",
-                    reqid=msg.reqid,
-                    src=self.dest,
-                    filled=msg.filled,
-                    reason="an order from elsewhere",
-                )
-                self.router.outlets.tell(told)
+                how = {"resp": "open", "filled": msg.filled}
             case _:
                 log.warning("%s speaks of an unknown order: %s", self.dest, msg)
+                return
+        self.router.outlets.tell(
+            Status(
+                seq=0,
+                time_ns=msg.time_ns,
+                oid=msg.oid or msg.reqid,
+                reqid=msg.reqid,
+                src=self.dest,
+                reason="an order from elsewhere",
+                **how,
+            )
+        )

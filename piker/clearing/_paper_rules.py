@@ -6,16 +6,14 @@ a backend's get_cost ----------------/
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from piker.brokers import cost_at_rate
+from piker.brokers import GetCost, cost_by_rates
 from piker.config import PaperConf
 from piker.msgs import MktPair
 
 #: Market, price, size, whether it took what rested -> fees, quote units.
-GetCost = Callable[[MktPair, Decimal, Decimal, bool], Decimal]
 
 _NS_PER_MS = 1_000_000
 
@@ -70,14 +68,3 @@ def paper_rules(
         slippage_ticks=conf.slippage_ticks,
         get_cost=get_cost or no_cost,
     )
-
-
-def cost_by_rates(maker: Decimal, taker: Decimal) -> GetCost:
-    """Return fees that are a part of what is paid: 0.001 is a tenth of a percent."""
-
-    def get_cost(
-        mkt: MktPair, price: Decimal, size: Decimal, is_taker: bool
-    ) -> Decimal:
-        return cost_at_rate(mkt, price, size, taker if is_taker else maker)
-
-    return get_cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -11,6 +12,7 @@ from piker.brokers import BACKENDS, cost_at_rate, get_brokermod
 from piker.clearing import paper_rules
 from piker.config import FeeConf, PaperConf
 from piker.msgs import Asset, MktPair
+from tests._data import data_dir
 
 BTC, USDT = Asset(name="btc"), Asset(name="usdt")
 
@@ -39,6 +41,19 @@ def test_fees_are_those_of_the_first_tier(market, maker, taker):
     price, size = Decimal(25_000), Decimal("0.002")
     assert get_cost(market, price, size, False) == Decimal(maker)
     assert get_cost(market, price, size, True) == Decimal(taker)
+
+
+def test_kraken_takes_what_it_tells_of_its_markets():
+    told = data_dir() / "protocol" / "nautilus_kraken" / "http_asset_pairs.json"
+    markets = json.loads(told.read_text(encoding="utf-8"))["result"].values()
+    assert markets
+    get_cost = get_brokermod("kraken").get_cost
+    for one in markets:
+        for key, is_taker in (("fees_maker", False), ("fees", True)):
+            (volume, percent), *_ = one[key]
+            assert volume == 0
+            cost = get_cost(mkt("kraken"), Decimal(100), Decimal(1), is_taker)
+            assert cost == Decimal(str(percent))
 
 
 @pytest.mark.parametrize("broker", BACKENDS)
