@@ -39,7 +39,7 @@ def leave(status: str | int | None) -> NoReturn:
     """
     code = status if isinstance(status, int) else int(status is not None)
     if isinstance(status, str):
-        print(status, file=sys.stderr)  # noqa: T201 - as sys.exit does
+        sys.stderr.write(f"{status}\n")
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
     atexit._run_exitfuncs()  # noqa: SLF001
     try:
