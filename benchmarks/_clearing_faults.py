@@ -55,6 +55,9 @@ PATIENT: Final = Policy(max_deaths=1_000_000, delays_s=(0.0,))
 _TICK: Final = Decimal("0.01")
 #: Requests a second.
 RATE: Final = 25.0
+#: Share of the kills that wait until orders are taken again; the rest hit a tree that
+#: is still coming up.
+_TRADING: Final = 0.75
 
 
 @dataclass
@@ -129,6 +132,15 @@ class _Stream:
             dark = self.darks.get(msg.oid)
             if dark is not None and not dark.until_ns:
                 dark.until_ns = time.time_ns()
+
+    async def trades_again(self) -> None:
+        """Wait until an order is taken, from now on; what hinders that is a fault."""
+        taken = len(self.acked)
+        with trio.move_on_after(60):
+            while len(self.acked) == taken:
+                await trio.sleep(0.05)
+            return
+        self.outcome.lost.append("no order was taken for 60 s")
 
     async def watch(self) -> None:
         mkt = self.feed.flumes[FQME].mkt
@@ -289,6 +301,8 @@ async def trade_and_kill(
                 await trio.sleep(2.0)
                 while outcome.kills < kills:
                     outcome.kills += await _kill(tree, kind)
+                    if rng.random() < _TRADING:
+                        await stream.trades_again()
                     await trio.sleep(rng.uniform(*gap_s))
                 await trio.sleep(2.0)
                 asking.cancel()

@@ -58,6 +58,11 @@ async def serve_client(
     box = Mailbox()
     init = _init(ems, full, accounts, missed)
     box.after_seq = init.seq
+    with ems.session(full):
+        await _serve(ctx, ems, box, init)
+
+
+async def _serve(ctx: Context, ems: Ems, box: Mailbox, init: EmsInit) -> None:
     ems.fanout.clients.add(box)
     try:
         await trio.to_thread.run_sync(ems.journal.sync)  # told is what is on the disk
@@ -68,7 +73,7 @@ async def serve_client(
             trio.open_nursery() as tasks,
         ):
             tasks.start_soon(box.send_to, stream)
-            client = _Client(ems, Origin(box.put, frozenset(accounts)), tasks)
+            client = _Client(ems, Origin(box.put, frozenset(init.accounts)), tasks)
             await client.obey(stream)
             tasks.cancel_scope.cancel()
     finally:

@@ -9,8 +9,9 @@ it is on the disk.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
@@ -45,6 +46,8 @@ log = get_logger(__name__)
 
 #: Seconds without a client or an order after which emsd leaves.
 IDLE_S: Final = 900.0
+#: A market is watched for so long after its last order and its last client.
+UNWANTED_S: Final = 60.0
 #: How often the journal is carried into its main file.
 CHECKPOINT_S: Final = 30.0
 _START_DEADLINE_S: Final = 30.0
@@ -142,6 +145,7 @@ class Ems:
     lines: dict[str, BrokerLine] = field(default_factory=dict)
     _idle_since: float = field(default_factory=trio.current_time)
     _told: EmsState | None = None
+    _sessions: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.fanout = Fanout(self.journal)
@@ -180,18 +184,42 @@ class Ems:
                 self.note_state,
                 self.conf.clearing.max_quote_age_s,
             )
-            self.nursery.start_soon(self._run_watch, fqme, watch)
+            self.nursery.start_soon(self._run_watch, watch)
+        watch.wanted_at = trio.current_time()
         await watch.ready()
         first = self.watches.setdefault(watch.fqme, watch)
         if first is not watch:  # it is watched already, by its full name
             self.watches[fqme] = first
             watch.stop()
+        first.wanted_at = trio.current_time()
         return first
 
-    async def _run_watch(self, name: str, watch: Watch) -> None:
-        await watch.run()
-        if self.watches.get(name) is watch:
+    @contextmanager
+    def session(self, fqme: str) -> Iterator[None]:
+        """Keep a market watched for the length of the block; of none if *fqme* is."""
+        self._sessions[fqme] += 1
+        try:
+            yield
+        finally:
+            self._sessions[fqme] -= 1
+
+    def _let_go(self) -> None:
+        """End the watches that nobody wanted for a while: each costs every tick."""
+        now = trio.current_time()
+        for watch in set(self.watches.values()):
+            if self._sessions[watch.fqme] or watch.has_orders:
+                watch.wanted_at = now
+            elif now - watch.wanted_at > UNWANTED_S:
+                watch.let_go()
+                self._forget(watch)
+
+    def _forget(self, watch: Watch) -> None:
+        for name in [name for name, one in self.watches.items() if one is watch]:
             del self.watches[name]
+
+    async def _run_watch(self, watch: Watch) -> None:
+        await watch.run()
+        self._forget(watch)
 
     def line(self, dest: str) -> BrokerLine:
         """Return the line to an order daemon, held from now on; it may not be up."""
@@ -281,8 +309,9 @@ class Ems:
             tasks.cancel_scope.cancel()
 
     async def keep_time(self) -> None:
-        """End what expires in markets that can't be had."""
+        """End what expires in markets that can't be had; let unwanted ones go."""
         while True:
+            self._let_go()
             self.router.expire_unwatched(time.time_ns())
             await trio.sleep(1.0)
 

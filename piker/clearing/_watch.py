@@ -57,6 +57,7 @@ class Watch:
       max_age_s: of a tick that may fire something.
       state: what is known of it, None before it was seen at all.
       why: it can't be seen, while it was never seen; empty else.
+      wanted_at: when somebody wanted it last, by trio's clock.
     """
 
     fqme: str
@@ -65,6 +66,7 @@ class Watch:
     max_age_s: float
     state: MarketState | None = None
     why: str = ""
+    wanted_at: float = field(default_factory=trio.current_time)
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _settled: trio.Event = field(default_factory=trio.Event)
     _refusal: PikerError | None = None
@@ -86,8 +88,14 @@ class Watch:
             await self._settled.wait()
 
     def stop(self) -> None:
-        """End it: another one watches the same market."""
+        """End it: another one watches the same market, or nobody wants it."""
         self._scope.cancel()
+
+    def let_go(self) -> None:
+        """End it for that nobody wants it; what is known of the market is old then."""
+        self.stop()
+        if self.state is not None:
+            self.state.down = self.state.down or "it isn't watched"
 
     async def run(self) -> None:
         """Watch, for ever, or until the market can't be had when it is first wanted."""
@@ -108,7 +116,7 @@ class Watch:
                     await self._look(feed)
             except PikerError as err:
                 self._lost(str(err))
-                if self.state is None and not self._is_wanted:
+                if self.state is None and not self.has_orders:
                     self._refusal = err
                     self._settle()
                     return
@@ -116,9 +124,9 @@ class Watch:
             tries += 1
 
     @property
-    def _is_wanted(self) -> bool:
+    def has_orders(self) -> bool:
         """Whether an order waits there, which no refusal of the feed may end."""
-        return any(
+        return self.fqme in self.router.unjudged or any(
             one.order.symbol == self.fqme for one in self.router.dialogs.values()
         )
 

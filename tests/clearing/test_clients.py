@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -43,6 +44,7 @@ def ems_over(journal):
         fanout=Fanout(journal),
         router=SimpleNamespace(dialogs={"o1": dialog()}),
         lines={},
+        session=nullcontext,
         state=lambda: EmsState(time_ns=1, halted="", down={}, unwatched={}),
     )
 
