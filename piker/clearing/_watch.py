@@ -66,7 +66,7 @@ class Watch:
     max_age_s: float
     state: MarketState | None = None
     why: str = ""
-    wanted_at: float = field(default_factory=trio.current_time)
+    wanted_at: float = -math.inf
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _settled: trio.Event = field(default_factory=trio.Event)
     _refusal: PikerError | None = None
