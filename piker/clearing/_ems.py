@@ -207,7 +207,8 @@ class Ems:
         """End the watches that nobody wanted for a while: each costs every tick."""
         now = trio.current_time()
         for watch in set(self.watches.values()):
-            if self._sessions[watch.fqme] or watch.has_orders:
+            is_awaited = watch.state is None
+            if is_awaited or self._sessions[watch.fqme] or watch.has_orders:
                 watch.wanted_at = now
             elif now - watch.wanted_at > UNWANTED_S:
                 watch.let_go()

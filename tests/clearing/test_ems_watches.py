@@ -98,3 +98,20 @@ async def test_two_names_of_a_market_are_one_watch_until_it_ends(
         assert set(ems.watches) == {SHORT, FULL}
         await trio.sleep(UNWANTED_S + 5)
         assert not ems.watches
+
+
+async def test_who_waits_for_a_market_to_be_seen_isnt_let_down(
+    open_ems, autojump_clock, monkeypatch
+):
+    seen = trio.Event()
+    run = Seen.run
+
+    async def run_late(self):
+        await seen.wait()
+        await run(self)
+
+    monkeypatch.setattr(Seen, "run", run_late)
+    async with open_ems() as ems, trio.open_nursery() as tasks:
+        tasks.start_soon(ems.watch, SHORT)
+        await trio.sleep(10 * UNWANTED_S)
+        seen.set()
