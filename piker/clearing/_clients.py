@@ -15,7 +15,7 @@ from piker.msgs import PAPER, Cancel, ClientMsg, EmsInit, Error, Fqme, Order, St
 from piker.service import Context, MsgStream, collapse_eg
 
 from ._dialog import Tell, resp_of
-from ._ems import Ems, live_dialog_of
+from ._ems import Ems, current_ems, live_dialog_of
 from ._fanout import Mailbox
 from ._fates import dest_of
 from ._journal import view_journal
@@ -54,6 +54,7 @@ async def serve_client(
     """Be the body of ``open_order_dialog``."""
     full, accounts = await _session(ems, fqme, mode, is_back=is_back)
     missed = await _missed(ems, after_seq)
+    current_ems()  # may have ended meanwhile, and its journal is closed then
     # What is told from here on is in the mailbox, or was in what started() says.
     box = Mailbox()
     init = _init(ems, full, accounts, missed)
@@ -65,7 +66,7 @@ async def serve_client(
 async def _serve(ctx: Context, ems: Ems, box: Mailbox, init: EmsInit) -> None:
     ems.fanout.clients.add(box)
     try:
-        await trio.to_thread.run_sync(ems.journal.sync)  # told is what is on the disk
+        await _sync(ems)  # told is what is on the disk
         await ctx.started(init)
         async with (
             ctx.open_stream() as stream,
@@ -78,6 +79,14 @@ async def _serve(ctx: Context, ems: Ems, box: Mailbox, init: EmsInit) -> None:
             tasks.cancel_scope.cancel()
     finally:
         ems.fanout.clients.discard(box)
+
+
+async def _sync(ems: Ems) -> None:
+    try:
+        await trio.to_thread.run_sync(ems.journal.sync)
+    except OSError:
+        current_ems()  # raises that it has ended, if that is why
+        raise
 
 
 async def _session(
@@ -155,6 +164,7 @@ class _Client:
     async def obey(self, stream: MsgStream[ClientMsg]) -> None:
         """Do what the client asks, until it leaves."""
         async for msg in stream:
+            current_ems()  # while it ends it takes no more, and its journal is closed
             if isinstance(msg, Order):
                 self._order(msg)
             elif isinstance(msg, Cancel) and msg.oid in self._dropped:
@@ -178,6 +188,7 @@ class _Client:
             self._dropped.pop(order.oid, None)
             self._refuse(order, str(err))
             return
+        current_ems()
         if self._dropped.pop(order.oid, False):
             self._refuse(order, "it was cancelled before its market was opened")
         else:

@@ -12,9 +12,11 @@ never on a file system in memory.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -84,6 +86,8 @@ class Journal:
         self._lock_fd = lock_fd
         self._db = db
         self._log_fd = -1
+        self._closing = threading.Lock()
+        self._is_closed = False
         self.seq = self._one("SELECT coalesce(max(seq), 0) FROM tells")
 
     def _one(self, query: str, *args: object) -> Any:
@@ -132,9 +136,16 @@ class Journal:
 
         Raises: OSError: it isn't.
         """
-        os.fdatasync(self._log())
+        with self._closing:  # a number that is closed meanwhile is another file's soon
+            fd = os.dup(self._log())
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
     def _log(self) -> int:
+        if self._is_closed:
+            raise OSError(errno.EBADF, "the journal is closed", str(self.path))
         if self._log_fd < 0:
             log_file = self.path.with_name(self.path.name + "-wal")
             # SQLite locks the main file and the index, never the log: closing this
@@ -223,10 +234,13 @@ class Journal:
 
     def close(self) -> None:
         """Let go of it."""
-        self._db.close()
-        for fd in (self._log_fd, self._lock_fd):
-            if fd >= 0:
-                os.close(fd)
+        with self._closing:
+            self._is_closed = True
+            self._db.close()
+            for fd in (self._log_fd, self._lock_fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._log_fd = self._lock_fd = -1
 
 
 @contextmanager

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from piker.clearing import _ems
 from piker.clearing._clients import serve_client
 from piker.clearing._fanout import Fanout
 from piker.clearing._journal import open_journal
+from piker.errors import TransportClosed
 from piker.msgs import EmsState
 from tests.clearing.test_journal import dialog, status
 
@@ -47,6 +49,11 @@ def ems_over(journal):
         session=nullcontext,
         state=lambda: EmsState(time_ns=1, halted="", down={}, unwatched={}),
     )
+
+
+@pytest.fixture(autouse=True)
+def is_up(monkeypatch):
+    monkeypatch.setattr(_ems, "_ems", object())
 
 
 async def greeted(journal, after_seq=0):
@@ -112,6 +119,34 @@ async def test_what_is_told_while_the_past_is_read_comes_once(journal, monkeypat
     init = await greeted(journal)
     assert [one.seq for one in init.missed] == [3, 4, 5, 6]
     assert init.seq == 6
+
+
+@pytest.mark.parametrize("after", ["the past was read", "the greeting was made"])
+async def test_an_emsd_that_ends_meanwhile_is_gone_and_nothing_else(
+    journal, monkeypatch, after
+):
+    def end():
+        journal.close()
+        monkeypatch.setattr(_ems, "_ems", None)
+        monkeypatch.setattr(_ems, "_had_ems", True)
+
+    calls = 0
+
+    async def run_and_end(func, *args):
+        nonlocal calls
+        calls += 1
+        if after == "the past was read":
+            result = func(*args)
+            end()
+            return result
+        if calls == 2:
+            end()
+        return func(*args)
+
+    monkeypatch.setattr("piker.clearing._clients.trio.to_thread.run_sync", run_and_end)
+    with pytest.raises(TransportClosed):
+        await serve_client(Ctx([]), ems_over(journal), "", "paper", 0, is_back=False)
+    assert calls == (1 if after == "the past was read" else 2)
 
 
 async def run_here(func, *args):

@@ -234,6 +234,21 @@ async def test_a_block_of_several_tasks_is_told_of_the_end_with_one_error(
                     pass
 
 
+@PORTALS
+async def test_who_sends_to_a_call_that_failed_is_told_so(open_kid, how):
+    """In our words, also where a shield keeps the cancel of the block away."""
+    async with open_kid(how) as (_, portal):
+        with pytest.raises(TransportClosed, match="no market 'x' here"):
+            async with (
+                t.open_context(portal, eps.fail, when="after", kind="ours") as (ctx, _),
+                ctx.open_stream() as stream,
+            ):
+                with trio.CancelScope(shield=True), trio.fail_after(5):
+                    while True:
+                        await stream.send(Tick("trade", 1.0, 1.0))
+                        await trio.sleep(0.01)
+
+
 @pytest.mark.parametrize("do", ["sleep", "receive", "send", "result", "block_exit"])
 @PORTALS
 async def test_whatever_a_caller_waits_for_ends_with_the_callee(open_kid, how, do):

@@ -64,13 +64,19 @@ class MsgStream(Generic[T]):
         self._peer = ctx.peer[0]
 
     async def send(self, value: Any) -> None:
-        """Send *value*; TransportClosed if the far end is gone."""
+        """Send *value*; TransportClosed if the far end is gone, or has ended the call.
+
+        Why it has is what who receives, or the end of the call, is told.
+        """
         await self.send_encoded(encode(value))
 
     async def send_encoded(self, raw: bytes) -> None:
         """Send what :func:`encode` made, e.g. once for many streams."""
         try:
             await self._stream.send(raw)
+        except tractor.RemoteActorError as err:
+            why = unbox(err, self._peer)
+            raise TransportClosed(f"{self._peer!r} ended the call: {why}") from None
         except TRANSPORT_ERRORS as err:
             raise TransportClosed(f"{self._peer!r} is gone: {err!r}") from None
 
