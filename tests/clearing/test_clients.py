@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from piker.clearing import _ems
-from piker.clearing._clients import serve_client
+from piker.clearing._clients import _Client, serve_client
 from piker.clearing._fanout import Fanout
 from piker.clearing._journal import open_journal
+from piker.clearing._router import Origin
 from piker.errors import TransportClosed
-from piker.msgs import EmsState
+from piker.msgs import Cancel, EmsState
 from tests.clearing.test_journal import dialog, status
 
 
@@ -147,6 +148,22 @@ async def test_an_emsd_that_ends_meanwhile_is_gone_and_nothing_else(
     with pytest.raises(TransportClosed):
         await serve_client(Ctx([]), ems_over(journal), "", "paper", 0, is_back=False)
     assert calls == (1 if after == "the past was read" else 2)
+
+
+async def test_what_is_asked_of_an_emsd_that_has_ended_goes_to_the_next_one(
+    journal, monkeypatch
+):
+    ems = ems_over(journal)
+    client = _Client(ems, Origin([].append), None)
+
+    async def asked():
+        journal.close()
+        monkeypatch.setattr(_ems, "_ems", None)
+        monkeypatch.setattr(_ems, "_had_ems", True)
+        yield Cancel(oid="o1")
+
+    with pytest.raises(TransportClosed, match="the next one"):
+        await client.obey(asked())
 
 
 async def run_here(func, *args):
