@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+import trio
 
 from piker.clearing import _ems
 from piker.clearing._clients import _Client, serve_client
@@ -156,14 +157,13 @@ async def test_what_is_asked_of_an_emsd_that_has_ended_goes_to_the_next_one(
     ems = ems_over(journal)
     client = _Client(ems, Origin([].append), None)
 
-    async def asked():
-        journal.close()
-        monkeypatch.setattr(_ems, "_ems", None)
-        monkeypatch.setattr(_ems, "_had_ems", True)
-        yield Cancel(oid="o1")
-
+    ask, asked = trio.open_memory_channel(1)
+    ask.send_nowait(Cancel(oid="o1"))
+    journal.close()
+    monkeypatch.setattr(_ems, "_ems", None)
+    monkeypatch.setattr(_ems, "_had_ems", True)
     with pytest.raises(TransportClosed, match="the next one"):
-        await client.obey(asked())
+        await client.obey(asked)
 
 
 async def run_here(func, *args):
