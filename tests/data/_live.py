@@ -46,13 +46,13 @@ def expected(fqme: str, start_s: int, end_s: int, period_s: int = 1) -> list[tup
     return rows
 
 
-async def check_live_bars(flume: Flume, since_s: float, late_s: float = 0.7) -> int:
+async def check_live_bars(flume: Flume, since_s: float) -> int:
     """Compare the bars from *since_s* up to now with the generator's; return how many.
 
-    The newest are waited for: *late_s* seconds may pass until all of their trades came.
+    The newest are waited for: a second that ends now has all its trades a bit later.
     """
     now_s = flume.clock.now_ns() // NS
-    await trio.sleep(late_s)
+    await trio.sleep(0.7)
     for period_s, shm in ((1, flume.rt_shm), (60, flume.hist_shm)):
         start_s, end_s = (int(at) // period_s * period_s for at in (since_s, now_s))
         got = shm.slice(start_s, end_s).to_structured().tolist()
