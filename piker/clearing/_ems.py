@@ -234,6 +234,8 @@ class Ems:
 
     def resume_orders(self) -> None:
         """Watch the markets, and hold the lines, of all orders in the journal."""
+        for fqme in self.router.unjudged:
+            self.nursery.start_soon(self._watch_order, fqme)
         for dialog in self.router.dialogs.values():
             self.nursery.start_soon(self._watch_order, dialog.order.symbol)
             if not dialog.is_alert:

@@ -88,6 +88,9 @@ class Outlets:
     tell: Callable[[EmsMsg], None]
 
 
+_UNJUDGED: Final = "unjudged"
+
+
 @dataclass(eq=False)
 class Router:
     """All orders that haven't ended, and the rules they go by.
@@ -124,6 +127,8 @@ class Router:
         self._seq = self.journal.seq
         self._rate = RateLimit(self.risk.max_orders_per_s, time.monotonic())
         self.halted = self.journal.note("halted", str, "")
+        kind = dict[str, list[tuple[Dialog, int]]]
+        self.unjudged = self.journal.note(_UNJUDGED, kind, {})
         for dialog in self.journal.live():
             self._keep(None, dialog)
 
@@ -427,10 +432,15 @@ class Router:
     ) -> None:
         new = result.dialog
         tells = [self._status(new, act) for act in result.acts if isinstance(act, Tell)]
+        is_late = self._judge_later(old, new)
         if new is not old or tells:
-            self._write(new, tells, must=must)
+            try:
+                self._write(new, tells, must=must)
+            except JournalFull:
+                if is_late:
+                    self.unjudged[new.order.symbol].pop()
+                raise
         self._keep(old, new)
-        self._judge_later(old, new)
         for act in result.acts:
             if isinstance(act, Send):
                 self.outlets.request(new, act.what)
@@ -501,17 +511,27 @@ class Router:
         if state is not None:
             self._wait_in(state, old, new)
 
-    def _judge_later(self, old: Dialog | None, new: Dialog) -> None:
-        """Remember a dark as it waited, if what it missed wasn't looked for yet."""
+    def _judge_later(self, old: Dialog | None, new: Dialog) -> bool:
+        """Remember a dark as it waited, if what it missed wasn't looked for yet.
+
+        It is journaled with what ends or edits it: the next emsd looks for it.
+        """
         if old is None or old.state != "dark" or old.trigger is None:
-            return
+            return False
         is_edited = new.state == "dark" and new.trigger != old.trigger
         state = self.markets.get(old.order.symbol)
-        if (is_edited or new.state == "canceled") and (
-            state is None or state.is_unsure
-        ):
-            now_ns = time.time_ns() if state is None else state.now_ns()
-            self.unjudged.setdefault(old.order.symbol, []).append((old, now_ns))
+        is_sure = state is not None and not state.is_unsure
+        if is_sure or not (is_edited or new.state == "canceled"):
+            return False
+        now_ns = time.time_ns() if state is None else state.now_ns()
+        self.unjudged.setdefault(old.order.symbol, []).append((old, now_ns))
+        self.note(_UNJUDGED, self.unjudged)
+        return True
+
+    def judged(self, fqme: str) -> None:
+        """Have what was remembered of a market for judging forgotten."""
+        if self.unjudged.pop(fqme, None) is not None:
+            self.note(_UNJUDGED, self.unjudged)
 
     def _wait_in(self, state: MarketState, old: Dialog | None, new: Dialog) -> None:
         """Have the market's book hold what is dark, and its clock what ends by it."""

@@ -203,7 +203,10 @@ class Watch:
         now = trio.current_time()
         if state.book and (at_once or now - self._noted_at >= NOTE_S):
             self._noted_at = now
-            self.router.note(f"seen/{self.fqme}", state.seen_ns)
+            seen_ns = state.seen_ns
+            if state.gap_s < math.inf:  # the bars of a gap aren't all there
+                seen_ns = min(seen_ns, int(state.gap_s) * NS)
+            self.router.note(f"seen/{self.fqme}", seen_ns)
             self.router.flush()
 
     async def _keep_time(self) -> None:
@@ -236,15 +239,17 @@ class Watch:
         bars = await flume.read(since_s // period_s * period_s, None, period_s)
         for dialog in [self.router.dialogs[oid] for oid in state.book]:
             self._judge(dialog, state, *_bars_of(bars, dialog, period_s))
-        for dialog, until_ns in self.router.unjudged.get(self.fqme, []):
-            before = bars[bars["time"] * NS <= until_ns]
-            self._judge_late(dialog, *_bars_of(before, dialog, period_s))
+        with self.router.together():  # what is reported is forgotten in one
+            for dialog, until_ns in self.router.unjudged.get(self.fqme, []):
+                before = bars[bars["time"] * NS <= until_ns]
+                self._judge_late(dialog, *_bars_of(before, dialog, period_s))
+            if not self._loading:
+                self.router.judged(self.fqme)
         state.skipped = False
         if not state.is_aside:
             state.note_seen()
         if not self._loading:
             state.gap_s = math.inf
-            self.router.unjudged.pop(self.fqme, None)
 
     def _since_s(self, state: MarketState) -> float:
         """Return from when on nobody looked, epoch seconds by the market's clock."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from decimal import Decimal
 
@@ -269,6 +270,76 @@ async def test_11_what_was_missed_is_told_though_it_was_ended_before_that_was_kn
     assert not any("nobody looked" in reason for reason in world.reasons("o2"))
     assert not world.router.unjudged
     assert not world.sent
+
+
+@pytest.mark.parametrize("how", ["cancelled", "edited"])
+async def test_11_what_was_missed_is_told_by_the_next_emsd_if_this_one_dies(
+    tmp_path, how
+):
+    path = tmp_path / "ems" / "journal.sqlite"
+    with open_journal(path) as journal:
+        world = World(journal)
+        async with trio.open_nursery() as tasks:
+            await run(world, tasks)
+            world.feed.say(quote("100"))
+            await settle()
+            world.ask(order(price="90", exec_mode="dark", oid="o1"))
+            old = world.router.dialogs["o1"].but(born_ns=time.time_ns() - 100 * NS)
+            world.router.dialogs["o1"] = old
+            world.watch.state.seen_ns = time.time_ns() - 60 * NS
+            world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
+            await settle()
+            if how == "cancelled":
+                world.ask(Cancel(oid="o1"))
+            else:
+                world.ask(Edit(oid="o1", edit_id="e", price=D("70")))
+            tasks.cancel_scope.cancel()
+    for times in (1, 0):  # and the one after that doesn't tell it again
+        with open_journal(path) as journal:
+            world = World(journal)
+            assert len(world.router.unjudged.get(FQME, ())) == times
+            async with trio.open_nursery() as tasks:
+                world.feed.flume.bars = bars((50, 89, 95), (10, 99, 101))
+                await run(world, tasks)
+                world.feed.say(done(1), done(60), quote("100"))
+                await settle()
+                tasks.cancel_scope.cancel()
+            told = [one for one in world.reasons() if "before that" in one]
+            assert len(told) == times, world.told
+
+
+async def test_11_a_gap_whose_bars_come_after_a_death_is_looked_at_by_the_next_emsd(
+    tmp_path,
+):
+    path = tmp_path / "ems" / "journal.sqlite"
+    with open_journal(path) as journal:
+        world = World(journal)
+        async with trio.open_nursery() as tasks:
+            await run(world, tasks)
+            world.feed.say(quote("100"))
+            await settle()
+            world.ask(order(price="90", exec_mode="dark", oid="o1"))
+            born_ns = time.time_ns() - 100 * NS
+            world.router._keep(None, world.router.dialogs["o1"].but(born_ns=born_ns))
+            journal.write(world.router.dialogs.values())
+            world.watch.state.seen_ns = time.time_ns() - 60 * NS
+            world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
+            world.feed.say(Reconnected(fqmes=(FQME,), missed=3, time_ns=1))
+            world.feed.say(quote("100"))
+            await settle()
+            world.watch._noted_at = -math.inf
+            world.feed.say(quote("100.5"))
+            await settle()
+            tasks.cancel_scope.cancel()
+    with open_journal(path) as journal:
+        world = World(journal)
+        async with trio.open_nursery() as tasks:
+            world.feed.flume.bars = bars((50, 89, 95), (10, 99, 101))
+            await run(world, tasks)
+            world.feed.say(done(1), done(60), quote("100"))
+            await settle()
+            tasks.cancel_scope.cancel()
+    assert any("was reached while nobody looked" in one for one in world.reasons())
 
 
 @pytest.mark.parametrize("policy", ["alert", "fire"])
