@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -37,6 +38,9 @@ def leave(status: str | int | None) -> NoReturn:
     called, output is flushed. Left out is the rest of an interpreter's end, which takes
     all modules apart one by one: 0.1 to 0.3 s for memory that is freed anyway.
     """
+    with suppress(ValueError):  # not in the main thread
+        # another Ctrl-C has nothing left to end, and would cost the exit code
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     code = status if isinstance(status, int) else int(status is not None)
     if isinstance(status, str):
         sys.stderr.write(f"{status}\n")
