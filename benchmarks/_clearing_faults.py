@@ -306,9 +306,8 @@ async def trade_and_kill(
                     await trio.sleep(rng.uniform(*gap_s))
                 await trio.sleep(2.0)
                 asking.cancel()
-                await _loaded(
-                    feed, time.time_ns()
-                )  # what was missed can be known by then
+                # what was missed can be known by then
+                await _loaded(feed, time.time_ns())
                 await trio.sleep(2.0)
                 await stream.end_all()
                 tasks.cancel_scope.cancel()

@@ -8,7 +8,8 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final, NoReturn
 
 _USUAL: Final = gc.get_threshold()
@@ -29,6 +30,22 @@ def be_started() -> None:
     if gc.get_threshold() == _STARTING:
         gc.freeze()
         gc.set_threshold(*_USUAL)
+
+
+@contextmanager
+def light_run() -> Iterator[None]:
+    """Start light, run the block, and end this process with the block's exit code.
+
+    130 after a Ctrl-C; other errors come out.
+    """
+    be_starting()
+    try:
+        yield
+    except KeyboardInterrupt:
+        leave(130)
+    except SystemExit as end:
+        leave(end.code)
+    leave(0)
 
 
 def leave(status: str | int | None) -> NoReturn:

@@ -301,14 +301,12 @@ class BrokerLine:
             self._book(fill)
 
     def _take_reconciled(self, msg: Reconciled) -> None:
-        asked = self._reconciling.pop(msg.account, None)
-        early = asked.early if asked is not None else []
-        early.sort(key=lambda fill: fill.seq)
+        asked = self._reconciling.pop(msg.account, None) or _Asked(newest=msg.seq)
+        early = sorted(asked.early, key=lambda fill: fill.seq)
         for fill in early:
             if fill.seq <= msg.seq:
                 self._book(fill)
-        booked = asked.booked if asked is not None else 0
-        self._note_seen(msg.account, max(msg.seq, booked))
+        self._note_seen(msg.account, max(msg.seq, asked.booked))
         for fill in early:
             self._take_fill(fill)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 import trio
@@ -28,20 +28,6 @@ NEWS_MAX: Final = 1000
 MISSED_MAX: Final = 50_000
 
 
-class Missed(NamedTuple):
-    """What was told while a client was away.
-
-    Attributes:
-      told: in order.
-      upto: serial of the newest thing that was looked at.
-      most: how many of all that is to be told, the newest; 0: nothing.
-    """
-
-    told: list[Status]
-    upto: int
-    most: int
-
-
 async def serve_client(
     ctx: Context,
     ems: Ems,
@@ -57,7 +43,7 @@ async def serve_client(
     current_ems()  # may have ended meanwhile, and its journal is closed then
     # What is told from here on is in the mailbox, or was in what started() says.
     box = Mailbox()
-    init = _init(ems, full, accounts, missed)
+    init = _init(ems, full, accounts, after_seq, missed)
     box.after_seq = init.seq
     with ems.session(full):
         await _serve(ctx, ems, box, init)
@@ -114,23 +100,33 @@ async def _session(
     return watch.fqme, (*line.accounts, PAPER)
 
 
-async def _missed(ems: Ems, after_seq: int) -> Missed:
+async def _missed(ems: Ems, after_seq: int) -> list[Status]:
     """Return what a client missed; of what may be much, all but the very newest."""
     if after_seq < 0:
-        return Missed([], ems.journal.seq, 0)
-    most = MISSED_MAX if after_seq else NEWS_MAX
+        return []
 
     def read() -> list[Status]:
         with view_journal(ems.journal.path) as journal:
-            return journal.tells_since(after_seq, most)
+            return journal.tells_since(after_seq, _most(after_seq))
 
-    told = await trio.to_thread.run_sync(read)
-    return Missed(told, told[-1].seq if told else after_seq, most)
+    return await trio.to_thread.run_sync(read)
 
 
-def _init(ems: Ems, fqme: str, accounts: tuple[str, ...], missed: Missed) -> EmsInit:
-    newest = ems.journal.tells_since(missed.upto, missed.most)
-    told = [*missed.told, *newest][-missed.most :] if missed.most else []
+def _most(after_seq: int) -> int:
+    return MISSED_MAX if after_seq else NEWS_MAX
+
+
+def _init(
+    ems: Ems,
+    fqme: str,
+    accounts: tuple[str, ...],
+    after_seq: int,
+    missed: list[Status],
+) -> EmsInit:
+    if after_seq >= 0:  # and what was told while that was read
+        most = _most(after_seq)
+        newest_seq = missed[-1].seq if missed else after_seq
+        missed = [*missed, *ems.journal.tells_since(newest_seq, most)][-most:]
     positions = [
         position
         for line in ems.lines.values()
@@ -146,7 +142,7 @@ def _init(ems: Ems, fqme: str, accounts: tuple[str, ...], missed: Missed) -> Ems
         accounts=accounts,
         positions=tuple(positions),
         dialogs=tuple(dialogs),
-        missed=tuple(told),
+        missed=tuple(missed),
         seq=ems.journal.seq,
         state=ems.state(),
     )

@@ -206,9 +206,12 @@ class Ems:
     def _let_go(self) -> None:
         """End the watches that nobody wanted for a while: each costs every tick."""
         now = trio.current_time()
+        wanted = {one.order.symbol for one in self.router.dialogs.values()}
+        wanted |= self.router.unjudged.keys()
+        wanted |= {fqme for fqme, count in self._sessions.items() if count}
         for watch in set(self.watches.values()):
             is_awaited = watch.state is None
-            if is_awaited or self._sessions[watch.fqme] or watch.has_orders:
+            if is_awaited or watch.fqme in wanted:
                 watch.wanted_at = now
             elif now - watch.wanted_at > UNWANTED_S:
                 watch.let_go()

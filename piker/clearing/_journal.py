@@ -107,7 +107,7 @@ class Journal:
         Args:
           dialogs: as they stand now.
           tells: what is told of them, each with its serial.
-          notes: by key, anything msgspec can encode.
+          notes: by key, anything msgspec can encode; None forgets one.
 
         Raises: JournalFull; the journal is as it was.
         """
@@ -123,6 +123,9 @@ class Journal:
                     live = not one.has_ended
                     db.execute(_SAVE, (one.oid, live, self.seq, crc32(body), body))
                 for key, value in (notes or {}).items():
+                    if value is None:
+                        db.execute("DELETE FROM notes WHERE key = ?", (key,))
+                        continue
                     body = _encode(value)
                     db.execute(_NOTE, (key, crc32(body), body))
         except sqlite3.OperationalError as err:
@@ -228,6 +231,15 @@ class Journal:
         ).fetchone()
         decode = partial(msgspec.json.decode, type=kind)
         return default if row is None else self._read(decode, row)
+
+    def notes(self, start: str, kind: Any) -> dict[str, Any]:
+        """Return the notes whose keys begin with *start*, each a *kind*."""
+        rows = self._db.execute(
+            "SELECT key, crc, body FROM notes WHERE substr(key, 1, ?) = ? ORDER BY key",
+            (len(start), start),
+        ).fetchall()
+        decode = partial(msgspec.json.decode, type=kind)
+        return {key: self._read(decode, (crc, body)) for key, crc, body in rows}
 
     def _read(self, decode: Callable[[bytes], T], row: tuple[int, bytes]) -> T:
         return _read(self.path, decode, row)

@@ -88,7 +88,9 @@ class Outlets:
     tell: Callable[[EmsMsg], None]
 
 
-_UNJUDGED: Final = "unjudged"
+_UNJUDGED: Final = "unjudged/"
+#: A dark as it waited, and until when, ns by the market's clock.
+_Late = tuple[Dialog, int]
 
 
 @dataclass(eq=False)
@@ -114,7 +116,7 @@ class Router:
     held: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     halted: str = ""
-    unjudged: dict[str, list[tuple[Dialog, int]]] = field(default_factory=dict)
+    unjudged: dict[str, list[_Late]] = field(default_factory=dict)
     _at_broker: dict[str, set[str]] = field(default_factory=dict)
     _unwritten: dict[str, Dialog] = field(default_factory=dict)
     _untold: list[Status] = field(default_factory=list)
@@ -127,8 +129,8 @@ class Router:
         self._seq = self.journal.seq
         self._rate = RateLimit(self.risk.max_orders_per_s, time.monotonic())
         self.halted = self.journal.note("halted", str, "")
-        kind = dict[str, list[tuple[Dialog, int]]]
-        self.unjudged = self.journal.note(_UNJUDGED, kind, {})
+        for late in self.journal.notes(_UNJUDGED, _Late).values():
+            self.unjudged.setdefault(late[0].order.symbol, []).append(late)
         for dialog in self.journal.live():
             self._keep(None, dialog)
 
@@ -432,14 +434,11 @@ class Router:
     ) -> None:
         new = result.dialog
         tells = [self._status(new, act) for act in result.acts if isinstance(act, Tell)]
-        is_late = self._judge_later(old, new)
+        late = self._late(old, new)
         if new is not old or tells:
-            try:
-                self._write(new, tells, must=must)
-            except JournalFull:
-                if is_late:
-                    self.unjudged[new.order.symbol].pop()
-                raise
+            self._write(new, tells, late, must=must)
+        if late is not None:
+            self.unjudged.setdefault(new.order.symbol, []).append(late)
         self._keep(old, new)
         for act in result.acts:
             if isinstance(act, Send):
@@ -451,8 +450,12 @@ class Router:
         for tell in tells:
             self.outlets.tell(tell)
 
-    def _write(self, new: Dialog, tells: list[Status], *, must: bool) -> None:
+    def _write(
+        self, new: Dialog, tells: list[Status], late: _Late | None, *, must: bool
+    ) -> None:
         """Journal it, with what could not be journaled before."""
+        if late is not None:
+            self.note(_late_key(late), late)
         before = self._unwritten.get(new.oid)
         self._unwritten[new.oid] = new
         self._untold.extend(tells)
@@ -466,6 +469,8 @@ class Router:
             del self._unwritten[new.oid], self._untold[len(self._untold) - len(tells) :]
             if before is not None:
                 self._unwritten[new.oid] = before
+            if late is not None:
+                del self._notes[_late_key(late)]
             raise
 
     def _write_all(self) -> None:
@@ -511,27 +516,24 @@ class Router:
         if state is not None:
             self._wait_in(state, old, new)
 
-    def _judge_later(self, old: Dialog | None, new: Dialog) -> bool:
-        """Remember a dark as it waited, if what it missed wasn't looked for yet.
+    def _late(self, old: Dialog | None, new: Dialog) -> _Late | None:
+        """Return a dark as it waited, if what it missed wasn't looked for yet.
 
         It is journaled with what ends or edits it: the next emsd looks for it.
         """
         if old is None or old.state != "dark" or old.trigger is None:
-            return False
+            return None
         is_edited = new.state == "dark" and new.trigger != old.trigger
         state = self.markets.get(old.order.symbol)
         is_sure = state is not None and not state.is_unsure
         if is_sure or not (is_edited or new.state == "canceled"):
-            return False
-        now_ns = time.time_ns() if state is None else state.now_ns()
-        self.unjudged.setdefault(old.order.symbol, []).append((old, now_ns))
-        self.note(_UNJUDGED, self.unjudged)
-        return True
+            return None
+        return old, time.time_ns() if state is None else state.now_ns()
 
     def judged(self, fqme: str) -> None:
         """Have what was remembered of a market for judging forgotten."""
-        if self.unjudged.pop(fqme, None) is not None:
-            self.note(_UNJUDGED, self.unjudged)
+        for late in self.unjudged.pop(fqme, ()):
+            self.note(_late_key(late), None)
 
     def _wait_in(self, state: MarketState, old: Dialog | None, new: Dialog) -> None:
         """Have the market's book hold what is dark, and its clock what ends by it."""
@@ -571,6 +573,12 @@ class Router:
                 edit_id=act.edit_id,
             )
         )
+
+
+def _late_key(late: _Late) -> str:
+    dialog, until_ns = late
+    assert dialog.trigger is not None
+    return f"{_UNJUDGED}{dialog.oid}/{until_ns}/{dialog.trigger.level}"
 
 
 def _unknown(oid: str) -> Refusal:

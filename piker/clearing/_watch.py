@@ -116,7 +116,7 @@ class Watch:
                     await self._look(feed)
             except PikerError as err:
                 self._lost(str(err))
-                if self.state is None and not self.has_orders:
+                if self.state is None and not self._has_orders:
                     self._refusal = err
                     self._settle()
                     return
@@ -124,7 +124,7 @@ class Watch:
             tries += 1
 
     @property
-    def has_orders(self) -> bool:
+    def _has_orders(self) -> bool:
         """Whether an order waits there, which no refusal of the feed may end."""
         return self.fqme in self.router.unjudged or any(
             one.order.symbol == self.fqme for one in self.router.dialogs.values()

@@ -100,6 +100,15 @@ def test_much_is_forgotten_little_by_little(path):
         assert [one.seq for one in journal.tells_since(0)] == list(range(3_491, 3_501))
 
 
+def test_notes_are_found_by_how_they_begin_and_forgotten(path):
+    with open_journal(path) as journal:
+        journal.write(notes={"a/1": 1, "a/2": 2, "b/1": 3})
+        assert journal.notes("a/", int) == {"a/1": 1, "a/2": 2}
+        journal.write(notes={"a/1": None, "none": None})
+        assert journal.notes("a/", int) == {"a/2": 2}
+        assert journal.notes("", int) == {"a/2": 2, "b/1": 3}
+
+
 def test_one_process_has_it(path):
     with open_journal(path):
         code = (

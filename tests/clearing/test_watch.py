@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import numpy as np
@@ -16,6 +17,7 @@ from piker.clearing._router import Origin, Outlets, Router
 from piker.clearing._watch import Watch
 from piker.config import ClearingConf
 from piker.data._taps import MSG_TYPES, Tap
+from piker.errors import JournalFull
 from piker.msgs import (
     NS,
     Calendar,
@@ -272,6 +274,34 @@ async def test_11_what_was_missed_is_told_though_it_was_ended_before_that_was_kn
     assert not world.sent
 
 
+@asynccontextmanager
+async def waiting_for_90(world):
+    """A dark that has waited for 100 s at a market that was seen until 60 s ago."""
+    async with trio.open_nursery() as tasks:
+        await run(world, tasks)
+        world.feed.say(quote("100"))
+        await settle()
+        world.ask(order(price="90", exec_mode="dark", oid="o1"))
+        born = world.router.dialogs["o1"].but(born_ns=time.time_ns() - 100 * NS)
+        world.router._keep(None, born)
+        world.router.journal.write([born])
+        world.watch.state.seen_ns = time.time_ns() - 60 * NS
+        world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
+        await settle()
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def see_the_gap(world):
+    """Watch anew, with the bars of the gap: 89 was there."""
+    world.feed.flume.bars = bars((50, 89, 95), (10, 99, 101))
+    async with trio.open_nursery() as tasks:
+        await run(world, tasks)
+        world.feed.say(done(1), done(60), quote("100"))
+        await settle()
+        tasks.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("how", ["cancelled", "edited"])
 async def test_11_what_was_missed_is_told_by_the_next_emsd_if_this_one_dies(
     tmp_path, how
@@ -279,31 +309,16 @@ async def test_11_what_was_missed_is_told_by_the_next_emsd_if_this_one_dies(
     path = tmp_path / "ems" / "journal.sqlite"
     with open_journal(path) as journal:
         world = World(journal)
-        async with trio.open_nursery() as tasks:
-            await run(world, tasks)
-            world.feed.say(quote("100"))
-            await settle()
-            world.ask(order(price="90", exec_mode="dark", oid="o1"))
-            old = world.router.dialogs["o1"].but(born_ns=time.time_ns() - 100 * NS)
-            world.router.dialogs["o1"] = old
-            world.watch.state.seen_ns = time.time_ns() - 60 * NS
-            world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
-            await settle()
+        async with waiting_for_90(world):
             if how == "cancelled":
                 world.ask(Cancel(oid="o1"))
             else:
                 world.ask(Edit(oid="o1", edit_id="e", price=D("70")))
-            tasks.cancel_scope.cancel()
     for times in (1, 0):  # and the one after that doesn't tell it again
         with open_journal(path) as journal:
             world = World(journal)
             assert len(world.router.unjudged.get(FQME, ())) == times
-            async with trio.open_nursery() as tasks:
-                world.feed.flume.bars = bars((50, 89, 95), (10, 99, 101))
-                await run(world, tasks)
-                world.feed.say(done(1), done(60), quote("100"))
-                await settle()
-                tasks.cancel_scope.cancel()
+            await see_the_gap(world)
             told = [one for one in world.reasons() if "before that" in one]
             assert len(told) == times, world.told
 
@@ -314,32 +329,50 @@ async def test_11_a_gap_whose_bars_come_after_a_death_is_looked_at_by_the_next_e
     path = tmp_path / "ems" / "journal.sqlite"
     with open_journal(path) as journal:
         world = World(journal)
-        async with trio.open_nursery() as tasks:
-            await run(world, tasks)
-            world.feed.say(quote("100"))
-            await settle()
-            world.ask(order(price="90", exec_mode="dark", oid="o1"))
-            born_ns = time.time_ns() - 100 * NS
-            world.router._keep(None, world.router.dialogs["o1"].but(born_ns=born_ns))
-            journal.write(world.router.dialogs.values())
-            world.watch.state.seen_ns = time.time_ns() - 60 * NS
-            world.feed.say(Disconnected(fqmes=(FQME,), reason="gone", time_ns=1))
+        async with waiting_for_90(world):
             world.feed.say(Reconnected(fqmes=(FQME,), missed=3, time_ns=1))
             world.feed.say(quote("100"))
             await settle()
             world.watch._noted_at = -math.inf
             world.feed.say(quote("100.5"))
             await settle()
-            tasks.cancel_scope.cancel()
     with open_journal(path) as journal:
         world = World(journal)
-        async with trio.open_nursery() as tasks:
-            world.feed.flume.bars = bars((50, 89, 95), (10, 99, 101))
-            await run(world, tasks)
-            world.feed.say(done(1), done(60), quote("100"))
-            await settle()
-            tasks.cancel_scope.cancel()
+        await see_the_gap(world)
     assert any("was reached while nobody looked" in one for one in world.reasons())
+
+
+async def test_an_edit_that_a_full_disk_refused_is_not_judged(world, monkeypatch):
+    def full(*_, **__):
+        raise JournalFull("no room")
+
+    async with waiting_for_90(world):
+        with monkeypatch.context() as patch:
+            patch.setattr(world.router.journal, "write", full)
+            world.ask(Edit(oid="o1", edit_id="e", price=D("70")))
+        assert [err.reason for err in world.refused] == ["no room"]
+        assert not world.router.unjudged
+        world.router.flush()
+        assert not world.router.journal.notes("unjudged/", object)
+
+
+async def test_many_cancels_in_a_gap_are_journaled_each_by_itself(world):
+    """Not with all before it: ten thousand would hold emsd up for minutes."""
+    async with waiting_for_90(world):
+        written: list[int] = []
+        write = world.router.journal.write
+
+        def counted(dialogs=(), tells=(), notes=None):
+            written.append(len(notes or ()))
+            write(dialogs, tells, notes)
+
+        for i in range(20):
+            world.ask(order(price="90", exec_mode="dark", oid=f"more{i}"))
+        world.router.journal.write = counted
+        for i in range(20):
+            world.ask(Cancel(oid=f"more{i}"))
+        assert max(written) == 1
+        assert len(world.router.journal.notes("unjudged/", object)) == 20
 
 
 @pytest.mark.parametrize("policy", ["alert", "fire"])

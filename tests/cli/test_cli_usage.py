@@ -68,7 +68,7 @@ def test_ctrl_c_while_the_program_is_still_being_loaded(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(f"piker.cli.{module}.{name}", interrupted)
-    monkeypatch.setattr("piker.cli.leave", sys.exit)
+    monkeypatch.setattr("piker.process.leave", sys.exit)
     with pytest.raises(SystemExit) as end:
         start()
     assert end.value.code == 130
