@@ -31,6 +31,8 @@ NAMES: Final = (
     "darks",
     "accounting",
     "clearing",
+    "live",
+    "chart",
 )
 
 

@@ -16,6 +16,7 @@ import trio
 
 from piker.service._tractor._engine import engine
 
+engine.be_bare()
 STAMPS = struct.Struct("<qq")
 BUFFER = 2**12
 

@@ -260,7 +260,10 @@ async def _kill(tree: TestTree, kind: str) -> bool:
     info = infos.get(kind)
     if info is None or info.pid <= 0 or info.state != "running":
         return False
-    os.kill(info.pid, signal.SIGKILL)
+    try:
+        os.kill(info.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False  # of the kill before; its supervisor hasn't noticed yet
     if kind == "pikerd":
         assert tree.pikerd is not None
         tree.pikerd.wait()

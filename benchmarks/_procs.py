@@ -191,6 +191,13 @@ class Tree:
         with running(Program(argv, self.env)) as program:
             yield program
 
+    @contextmanager
+    def program(self, module: str, what: str, **told: Any) -> Iterator[Program]:
+        """Yield a client process of this tree that is a program of another module."""
+        argv = (module, what, json.dumps(told))
+        with running(Program(argv, self.env)) as program:
+            yield program
+
 
 @contextmanager
 def piker_tree(conf: str = "", at: Path | None = None) -> Iterator[Tree]:

@@ -7,6 +7,8 @@ the store at the end: each bar that the venue has, once, exactly
 python -m benchmarks.faults --kills 50
 python -m benchmarks.faults clearing --kills 100
     daemons killed under orders: what was promised is there, see _clearing_faults
+python -m benchmarks.faults live --cases 240 [--venue kraken]
+    each fault of a venue at each step of live orders, see _live_faults
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +30,7 @@ import trio
 from numpy.typing import NDArray
 
 from benchmarks._clearing_faults import KINDS, trade_and_kill
+from benchmarks._live_faults import run_cases
 from piker.brokers.sim._synthetic import Synthetic
 from piker.brokers.sim._universe import find_market
 from piker.data import Feed, HistoryProgress, open_feed
@@ -35,6 +39,8 @@ from piker.storage import read_bars, verify
 from piker.testing import TestTree, open_test_pikerd
 from piker.testing.emulator import Emulator, open_emulator
 from piker.tsp import between, fill_gaps
+from tests.brokers._live import AT, At
+from tests.brokers._matrix import Found, cases as all_cases
 
 SOURCE: Final = "btcusdt.spot.sim"
 FQME: Final = "btcusdt.spot.binance"
@@ -208,16 +214,42 @@ def _clearing(kills: int, seed: int, kinds: list[str]) -> int:
     return 1 if failed else 0
 
 
+def _live(cases: int, first: int, at: At) -> int:
+    """Print each case of the matrix, and how many came to the same everywhere."""
+
+    def show(found: Found) -> None:
+        print(f"{found.took_s:6.1f} s  {found.case.name}", flush=True)
+        for wrong in found.wrong:
+            print(f"  {wrong}", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = islice(all_cases(at), first, first + cases)
+        found = trio.run(run_cases, Path(folder), wanted, show, at)
+    wrong = sum(bool(each.wrong) for each in found)
+    longest = max(each.took_s for each in found)
+    print(
+        f"{at.broker}: {len(found)} cases, {wrong} of them wrong; the longest took"
+        f" {longest:.1f} s"
+    )
+    return 1 if wrong else 0
+
+
 def main() -> int:
     """Kill as often as asked for; return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
     parser.add_argument(
-        "what", nargs="?", choices=("history", "clearing"), default="history"
+        "what", nargs="?", choices=("history", "clearing", "live"), default="history"
     )
     parser.add_argument("--kills", type=int, metavar="N", help="50, or 100 of each")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--cases", type=int, default=240, metavar="N", help="of live")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="of live")
     parser.add_argument("--kind", choices=KINDS, action="append")
+    parser.add_argument("--venue", choices=tuple(AT), action="append", help="of live")
     asked = parser.parse_args()
+    if asked.what == "live":
+        venues = [AT[name] for name in asked.venue or AT]
+        return max(_live(asked.cases, asked.first, at) for at in venues)
     if asked.what == "clearing":
         return _clearing(asked.kills or 100, asked.seed, asked.kind or list(KINDS))
     return _history(asked.kills or 50, asked.seed)

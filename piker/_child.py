@@ -10,6 +10,11 @@ from piker.process import light_run
 TRACTORS_OWN = "tractor._child"
 
 
-if __name__ == "__main__":
+def run_child() -> None:
+    """Be a daemon by the command line in ``sys.argv``; ends this process."""
     with light_run():
         runpy.run_module(TRACTORS_OWN, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    run_child()

@@ -66,6 +66,10 @@ class Unauthorised(ServiceError):
     """The caller did not show the tree's cookie."""
 
 
+class ChartNotFound(PikerError):
+    """No chart is open that could be drawn in."""
+
+
 class TransportClosed(PikerError):
     """The process or the connection at the far end is gone; wait for it and retry."""
 

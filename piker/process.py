@@ -18,8 +18,13 @@ _CANT_FLUSH = 120  # the interpreter's own code for output that could not be wri
 
 
 def be_starting() -> None:
-    """Look for garbage seldom from here on: what modules make while loaded stays."""
+    """Look for garbage seldom from here on: what modules make while loaded stays.
+
+    And keep BLAS from starting threads: nobody here needs them, and a process that has
+    some can't be forked.
+    """
     gc.set_threshold(*_STARTING)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def be_started() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from piker import testing
+from piker.service import open_fork_server
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
 settings.register_profile(
@@ -44,7 +45,14 @@ def pytest_runtest_makereport():
     return report
 
 
+@pytest.fixture(scope="session")
+def forks():
+    """One fork server for all the trees in this process: 0.6 s of a core, once."""
+    with open_fork_server():
+        yield
+
+
 @pytest.fixture
-def open_test_pikerd(tmp_path):
+def open_test_pikerd(tmp_path, forks):
     """Opens a private tree in a folder of the test's own."""
     return partial(testing.open_test_pikerd, tmp_path / "tree")

@@ -26,7 +26,11 @@ _PAPERBOI = _ANY | {
 }
 
 #: Of every brokerd, but for its backend's own.
-_BROKERD = _ANY | {"piker.brokers._daemon:_setup_persistent_brokerd"}
+_BROKERD = _ANY | {
+    "piker.brokers._daemon:_setup_persistent_brokerd",
+    "piker.brokers._live._rpc:check_accounts",
+    "piker.brokers._live._rpc:sync_ledger",
+}
 
 #: Kind of actor -> ``module:endpoint``.
 EXPOSED: dict[str, set[str]] = {
@@ -45,8 +49,8 @@ EXPOSED: dict[str, set[str]] = {
     "datad.binance": _DATAD | {"piker.brokers.binance._symbols:open_symbol_search"},
     "datad.kraken": _DATAD | {"piker.brokers.kraken._symbols:open_symbol_search"},
     "brokerd.sim": _BROKERD,
-    "brokerd.binance": _BROKERD,
-    "brokerd.kraken": _BROKERD,
+    "brokerd.binance": _BROKERD | {"piker.brokers.binance._trade:open_trade_dialog"},
+    "brokerd.kraken": _BROKERD | {"piker.brokers.kraken._trade:open_trade_dialog"},
     "emsd": _ANY
     | {
         "piker.clearing._daemon:_setup_persistent_emsd",

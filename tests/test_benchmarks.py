@@ -13,12 +13,14 @@ from benchmarks import (
     accounting,
     attach,
     boot,
+    chart,
     clearing,
     darks,
     fanout,
     history,
     isolation,
     klines,
+    live,
     replay,
     restart,
     search,
@@ -46,6 +48,8 @@ TINY = {
             fills=3, darks=2, few=3, many=20, opened=2, windows=1, settle_s=0
         ),
     ),
+    "live": lambda: live.run(1, seconds=1.0, orders=3, strike_s=0.3),
+    "chart": lambda: chart.run(1, sizes=(1000,), pictures=2, seconds=0.5, memory_s=1.0),
     "store": lambda: store.run(1, rows=3000, appends=3),
     "isolation": lambda: isolation.run(
         1, strikes=("no fault", "datad SIGKILLed"), seconds=0.3, flood=400

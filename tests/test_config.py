@@ -23,6 +23,7 @@ from piker.config import (
     PikerdConf,
     SessionFile,
     SimConf,
+    UiConf,
     _secrets,
 )
 from piker.config._templates import CONF_TEMPLATE, SECRETS_TEMPLATE
@@ -73,6 +74,7 @@ def test_no_file_is_all_defaults():
         pikerd=PikerdConf(registry="127.0.0.1:6116", idle_exit_s=600),
         data=DataConf(rt_bars=86400, hist_bars=131072, linger_s=60, idle_s=900),
         sim=SimConf(seed=7, speed=1.0, sessions=()),
+        ui=UiConf(theme="dark", utc=True, indicators=("vwap",), confirm="all"),
         log=LogConf(level="info"),
         brokers={},
     )

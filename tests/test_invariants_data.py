@@ -56,6 +56,7 @@ from piker.service import (
 )
 from piker.service._rpc import list_services
 from piker.service._spec import SPAWNERS, DaemonSpec
+from piker.testing import tree_processes
 from tests.data._live import BTC, ETH, check_live_bars, watched
 from tests.exposed_table import EXPOSED
 
@@ -100,7 +101,7 @@ async def test_1_a_chart_only_session_has_no_brokerd(open_test_pikerd):
         async with open_portal_to(tree.addr) as portal:
             infos = await call_endpoint(portal, list_services)
         assert {info.name for info in infos} == {"pikerd", "datad.sim", "samplerd"}
-        children = psutil.Process(tree.pid).children(recursive=True)
+        children = tree_processes(tree.pid)
         assert {child.pid for child in children} == {i.pid for i in infos} - {tree.pid}
 
 
@@ -237,7 +238,7 @@ async def test_3_spawn_arguments_reach_the_process(open_test_pikerd, monkeypatch
         spec = tree.services.service_tasks["datad.sim"].spec
         assert spec.spawn_kwargs == {"infect_asyncio": True}
         pid = tree.services.service_tasks["datad.sim"].pid
-        assert "--asyncio" in psutil.Process(pid).cmdline()
+        assert "--asyncio" in " ".join(psutil.Process(pid).cmdline())
 
 
 # -- 6: any one may die or hang ------------------------------------------------

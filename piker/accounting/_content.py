@@ -100,6 +100,7 @@ def _decoded(raw: bytes, path: Path) -> str:
 
 
 @lru_cache(4096)
+@lru_cache(4096)
 def market_fault(broker: str, fqme: str) -> str:
     """Say why *fqme* can't be in a ledger of *broker*, empty if it can."""
     if fault := fqme_fault(fqme):

@@ -14,7 +14,8 @@ import fcntl
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -94,7 +95,8 @@ class Ledger(LedgerView):
         """
         self._lock_fd = lock_fd
         self._guard = Lock()
-        self._fd = _open_file(name.ledger)
+        self._path = name.ledger
+        self._fd = _open_file(self._path)
         try:
             raw = _read_fd(self._fd)
             content = read_content(name, raw)
@@ -126,6 +128,19 @@ class Ledger(LedgerView):
           LedgerChanged: somebody else wrote to the file; open it again.
           LedgerError: one of *txns* has a fault, or another's tid; or the disk fails.
         """
+        with self.appending(*txns) as fd:
+            if fd is not None:
+                os.fdatasync(fd)
+        return self._seqs[txns[-1].tid] if txns else self.seq
+
+    @contextmanager
+    def appending(self, *txns: Transaction) -> Iterator[int | None]:
+        """Book *txns* as `append` does, for who has the file synced in the block.
+
+        They are booked at the block's end, or not at all where it raises; one at a
+        time. Yields the file's descriptor, to be synced; None if nothing is new.
+        Raises: as `append`.
+        """
         with self._guard:
             fresh: dict[str, Transaction] = {}
             for txn in txns:
@@ -138,12 +153,14 @@ class Ledger(LedgerView):
                         f"trade {txn.tid!r} is in the ledger of {self.name} with other "
                         f"contents: {known}, got {txn}"
                     )
-            if fresh:
-                self._write("".join(map(table_text, fresh.values())).encode())
-                for tid, txn in fresh.items():
-                    self._txns.append(txn)
-                    self._seqs[tid] = len(self._txns)
-            return self._seqs[txns[-1].tid] if txns else self.seq
+            if not fresh:
+                yield None
+                return
+            with self._writing("".join(map(table_text, fresh.values())).encode()) as fd:
+                yield fd
+            for tid, txn in fresh.items():
+                self._txns.append(txn)
+                self._seqs[tid] = len(self._txns)
 
     def close(self) -> None:
         """Let go of the file and its lock."""
@@ -184,11 +201,18 @@ class Ledger(LedgerView):
 
     def _write(self, raw: bytes) -> None:
         """Put *raw* at the end, durably, or leave the file as it is."""
+        with self._writing(raw) as fd:
+            os.fdatasync(fd)
+
+    @contextmanager
+    def _writing(self, raw: bytes) -> Iterator[int]:
+        """Put *raw* at the end, for who syncs it; undone if that raises."""
         if self._fd < 0:
             raise LedgerError(f"the ledger of {self.name} is closed: open it again")
         self._refuse_changed()
         try:
             self._put(raw)
+            yield self._fd
         except BaseException as err:
             self._take_back()
             if not isinstance(err, OSError):
@@ -204,12 +228,11 @@ class Ledger(LedgerView):
     def _put(self, raw: bytes) -> None:
         if os.pwrite(self._fd, raw, self._size) != len(raw):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fdatasync(self._fd)
 
     def _refuse_changed(self) -> None:
         """Refuse to write to what isn't the file that was read any more."""
         with suppress(FileNotFoundError):
-            now, then = os.stat(self.name.ledger), self._stat
+            now, then = os.stat(self._path), self._stat
             if (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns) == (
                 then.st_dev, then.st_ino, then.st_size, then.st_mtime_ns
             ):  # fmt: skip

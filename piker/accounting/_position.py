@@ -236,8 +236,13 @@ class Position:
     @property
     def realised_exact(self) -> Fraction:
         """Profit so far, quote units, less all fees."""
-        gross = (Fraction(self._cash) + self._moved) * Fraction(self.multiplier)
-        return gross + self.basis_exact - Fraction(self.fees)
+        return self._realised_at(self.ppu_exact)
+
+    def _realised_at(self, ppu: Fraction) -> Fraction:
+        came = Fraction(self._cash) + self._moved
+        if self.size:
+            came += ppu * Fraction(self.size)
+        return came * Fraction(self.multiplier) - Fraction(self.fees)
 
     @property
     def bep_exact(self) -> Fraction:
@@ -310,14 +315,15 @@ class Position:
 
     def to_msg(self, broker: str, account: str, currency: str = "") -> BrokerdPosition:
         """Return it as it is told to clients."""
+        ppu = self.ppu_exact
         return BrokerdPosition(
             broker=broker,
             account=account,
             symbol=self.fqme,
             size=self.size,
-            avg_price=self.ppu,
+            avg_price=shown(ppu),
             bep=self.bep,
-            realized=self.realised,
+            realized=shown(self._realised_at(ppu)),
             fees=self.fees,
             seq=self.seq,
             currency=currency,

@@ -3,8 +3,8 @@
     emsd --open_trade_dialog--> [brokerd.<broker>: the account] --> its venue
 
 It must never expose anything of ``piker.data``, nor start for a chart or a paper
-session: ``piker.clearing._ems.open_brokerd_dialog`` alone boots it. Its twin is
-``piker.data._daemon``.
+session: ``piker.clearing._ems.open_brokerd`` alone boots it, for live orders and for
+looks at accounts. Its twin is ``piker.data._daemon``.
 """
 
 from __future__ import annotations
@@ -29,14 +29,20 @@ from . import get_brokermod
 from ._mods import rpc_modules, spawn_kwargs
 
 KIND = "brokerd"
-_MODULES = ("piker.brokers._daemon", "piker.service._actor_rpc")
+_MODULES = (
+    "piker.brokers._daemon",
+    "piker.brokers._live._rpc",
+    "piker.service._actor_rpc",
+)
 
 
 @endpoint()
 async def _setup_persistent_brokerd(ctx: Context, brokername: str) -> None:
     """Be the brokerd of a broker until cancelled."""
+    from ._live._dialog import open_host  # who starts one, or wants data, needs it not
+
     setup_actor_log(f"{KIND}.{brokername}")
-    async with daemon_life(ctx):
+    async with open_host(brokername) as host, daemon_life(ctx, doing=host.doing):
         await trio.sleep_forever()
 
 

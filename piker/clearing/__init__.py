@@ -27,7 +27,7 @@ from ._daemon import (
     maybe_spawn_emsd as maybe_spawn_emsd,
     spawn_emsd as spawn_emsd,
 )
-from ._ems import open_paper_line as open_paper_line
+from ._ems import open_brokerd as open_brokerd, open_paper_line as open_paper_line
 from ._farewell import (
     is_in_memory as is_in_memory,
     orders_left as orders_left,

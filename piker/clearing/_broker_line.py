@@ -28,16 +28,18 @@ from piker.msgs import (
     BrokerdRequest,
     BrokerdStatus,
     DialogInit,
+    Order,
     Reconcile,
     Reconciled,
     Status,
+    stranger_oid,
 )
 from piker.service import MsgStream, collapse_eg
 from piker.types import Struct
 
 from ._batches import each_of
 from ._dialog import Dialog
-from ._fates import Fate, dest_of, happening_of, request_of
+from ._fates import Fate, dest_of, happening_of, open_order_of, request_of
 from ._router import Router
 
 log = get_logger(__name__)
@@ -200,6 +202,30 @@ class BrokerLine:
         self.router.settled.discard(self.dest)
         self._settle()
 
+    def _may_adopt(self, msg: BrokerdStatus) -> bool:
+        """Tell whether an open order is one from elsewhere that can be looked after."""
+        is_named = msg.oid == stranger_oid(msg.account, msg.reqid)
+        sizes = (msg.size, msg.filled, msg.price)
+        return (
+            is_named
+            and msg.account in self.accounts
+            and all(each.is_finite() for each in sizes)
+            and 0 <= msg.filled < msg.size
+            and msg.price > 0
+        )
+
+    def _adopt(self, msg: BrokerdStatus) -> None:
+        broker = msg.account.partition(".")[0]
+        order = Order(
+            oid=msg.oid,
+            action=msg.action,
+            symbol=f"{msg.symbol}.{broker}",
+            size=msg.size,
+            account=msg.account,
+            price=msg.price,
+        )
+        self.router.adopt(order, msg.reqid, msg.filled)
+
     def _may_have(self, account: str) -> bool:
         """Tell whether an account is one that this daemon may speak of."""
         kind, _, broker = self.dest.partition(".")
@@ -245,11 +271,12 @@ class BrokerLine:
           account: which.
           newest: serial of the newest trade in its ledger.
         """
-        oids = tuple(
-            dialog.oid
+        ours = [
+            dialog
             for dialog in self.router.dialogs.values()
             if dialog.state != "dark" and self._is_ours(dialog, account)
-        )
+        ]
+        oids = tuple(dialog.oid for dialog in ours)
         seen = self._seen_of(account)
         if seen.seq < 0:
             # of a ledger that emsd never heard of, only what is to come is news
@@ -259,7 +286,12 @@ class BrokerLine:
             seen = _Seen(seq=newest, tids=seen.tids)
         self._seen[account] = seen
         self._reconciling[account] = _Asked(newest)
-        self._put(Reconcile(account=account, after_seq=seen.seq, oids=oids))
+        orders = {}
+        if account != PAPER:  # a paper engine knows its own
+            orders = {dialog.oid: open_order_of(dialog) for dialog in ours}
+        self._put(
+            Reconcile(account=account, after_seq=seen.seq, oids=oids, orders=orders)
+        )
 
     def _seen_of(self, account: str) -> _Seen:
         found: _Seen = self._seen.get(account) or self.router.journal.note(
@@ -344,9 +376,12 @@ class BrokerLine:
             self.router.apply(dialog, event)
 
     def _tell_of_stranger(self, msg: Fate) -> None:
-        """Tell of an order that didn't come from here, as far as it can be told."""
+        """Look after an order that didn't come from here; tell of what is over."""
         how: dict[str, Any]
         match msg:
+            case BrokerdStatus(status="open") if self._may_adopt(msg):
+                self._adopt(msg)
+                return
             case BrokerdFill():
                 how = {"resp": "fill", "filled": msg.size, "fill": msg}
             case BrokerdStatus(status="open"):

@@ -69,7 +69,7 @@ async def _serve(ctx: Context, ems: Ems, box: Mailbox, init: EmsInit) -> None:
 
 async def _sync(ems: Ems) -> None:
     try:
-        await trio.to_thread.run_sync(ems.journal.sync)
+        await ems.journal.sync()
     except OSError:
         current_ems()  # raises that it has ended, if that is why
         raise

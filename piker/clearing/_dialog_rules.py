@@ -172,12 +172,15 @@ def _edit_refused(dialog: Dialog, event: Happening) -> Step:
         return _ignore(dialog, event)
     now = dialog.but(state="open", sent=None)
     refusal = Refuse(request="edit", reason=event.reason, edit_id=dialog.wish_id)
-    return _ended_if_filled(now, (refusal,))
+    # whoever comes later is not to see an edit under way
+    return _ended_if_filled(now, (refusal, _state_of(now, "the edit was refused")))
 
 
 def _cancel_refused(dialog: Dialog, event: Happening) -> Step:
     now = dialog.but(state="open", cancel_called=False, why="")
-    return Step(dialog=now, acts=(Refuse(request="cancel", reason=event.reason),))
+    refusal = Refuse(request="cancel", reason=event.reason)
+    told = _state_of(now, "the cancel was refused")
+    return Step(dialog=now, acts=(refusal, told))
 
 
 def _cancel_found(dialog: Dialog, event: Happening) -> Step:

@@ -61,7 +61,7 @@ def live_dialog_of(broker: str) -> Any:
     target = get_eps(get_brokermod(broker), "brokerd").get("open_trade_dialog")
     if target is None:
         raise UsageError(
-            f"{broker!r} takes no live orders; paper orders do: leave the account out"
+            f"{broker!r} takes no live orders: it has no account but {broker}.paper"
         )
     return target
 
@@ -70,12 +70,12 @@ def live_dialog_of(broker: str) -> Any:
 async def open_brokerd_dialog(
     broker: str, *, portal: Portal | None = None
 ) -> AsyncIterator[tuple[DialogInit, BrokerStream]]:
-    """Open the live order dialog of a broker; the one place that boots a brokerd.
+    """Open the live order dialog of a broker, whose brokerd is started if none is.
 
     Args:
       broker: its name.
-      portal: to a daemon that hosts the backend's endpoints already, e.g. the one of
-        `piker ledger`; by default brokerd is found or started.
+      portal: to a daemon that hosts the backend's endpoints already; by default the
+        one of `open_brokerd`.
 
     Yields: what the dialog started with, and its stream.
     Raises: BrokerNotFound; UsageError: the backend takes no live orders; what brokerd
@@ -84,7 +84,7 @@ async def open_brokerd_dialog(
     target = live_dialog_of(broker)
     if portal is None:
         async with (
-            maybe_spawn_brokerd(broker) as found,
+            open_brokerd(broker) as found,
             open_brokerd_dialog(broker, portal=found) as dialog,
         ):
             yield dialog
@@ -94,6 +94,17 @@ async def open_brokerd_dialog(
         ctx.open_stream() as stream,
     ):
         yield init, stream
+
+
+@asynccontextmanager
+async def open_brokerd(broker: str) -> AsyncIterator[Portal]:
+    """Yield a portal to a broker's order daemon; the one place that starts one.
+
+    Raises: BrokerNotFound; UsageError: it takes no live orders.
+    """
+    live_dialog_of(broker)
+    async with maybe_spawn_brokerd(broker) as portal:
+        yield portal
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """What every client is told, in one order, once it is on the disk.
 
-    router --tell--> [batch] --journal.sync, off the event loop--> each client's mailbox
+    router --tell--> [batch] --journal.sync--> each client's mailbox
 
 All that piles up while one sync is under way shares the next one.
 """
@@ -92,7 +92,7 @@ class Fanout:
             self._wake = trio.Event()
             batch, self._batch = self._batch, []
             if any(isinstance(msg, Status) and msg.seq for msg in batch):
-                await trio.to_thread.run_sync(self.journal.sync)
+                await self.journal.sync()
             for msg in batch:
                 raw = encode(msg)
                 for client in self.clients:

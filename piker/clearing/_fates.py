@@ -14,6 +14,7 @@ from piker.msgs import (
     BrokerdOrderAck,
     BrokerdStatus,
     Fqme,
+    OpenOrder,
     Order,
 )
 
@@ -114,4 +115,22 @@ def request_of(
         tif="ioc" if is_ioc else "gtc",
         post_only=order.post_only,
         reduce_only=order.reduce_only,
+    )
+
+
+def open_order_of(dialog: Dialog) -> OpenOrder:
+    """Return how an order that may be at the broker is told in a Reconcile."""
+    order = dialog.to_send
+    assert order.action != "alert", "an alert is never sent"
+    is_ioc = order.tif == "ioc" or order.otype == "market"
+    return OpenOrder(
+        rev=dialog.rev,
+        symbol=_names(order.symbol)[1],
+        action=order.action,
+        price=dialog.price_to_send,
+        size=order.size,
+        filled=dialog.filled,
+        reqid=dialog.reqid or "",
+        tif="ioc" if is_ioc else "gtc",
+        post_only=order.post_only,
     )

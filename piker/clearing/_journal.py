@@ -6,7 +6,7 @@ The engine is SQLite, for that a half-written change undoes itself, that a reade
 look while emsd writes, and that its file is understood everywhere. It runs in WAL mode
 with ``synchronous = NORMAL``: a commit is a ``write()`` to the log file and no more, so
 it costs tens of microseconds; `sync` then has the log file on the disk, for all commits
-so far at once, and is called off the event loop. The file belongs in the state folder,
+so far at once, while the event loop goes on. The file belongs in the state folder,
 never on a file system in memory.
 """
 
@@ -16,7 +16,6 @@ import errno
 import fcntl
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +32,7 @@ from piker.files import sync_folder
 from piker.log import get_logger
 from piker.msgs import Status
 
+from ._datasync import datasync
 from ._dialog import Dialog
 
 log = get_logger(__name__)
@@ -51,11 +51,16 @@ _SCHEMA: Final = """
 CREATE TABLE dialogs (oid TEXT PRIMARY KEY, live INTEGER NOT NULL, seq INTEGER NOT NULL,
                       crc INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX dialogs_live ON dialogs (live) WHERE live;
-CREATE INDEX dialogs_seq ON dialogs (seq);
+CREATE INDEX dialogs_over ON dialogs (seq) WHERE NOT live;
 CREATE TABLE tells (seq INTEGER PRIMARY KEY, oid TEXT NOT NULL, crc INTEGER NOT NULL,
                     body BLOB NOT NULL);
 CREATE TABLE notes (key TEXT PRIMARY KEY, crc INTEGER NOT NULL,
                     body BLOB NOT NULL) WITHOUT ROWID;
+"""
+#: Of each order there was one, to be written at each change of it.
+_NEW_INDEX: Final = """
+CREATE INDEX IF NOT EXISTS dialogs_over ON dialogs (seq) WHERE NOT live;
+DROP INDEX IF EXISTS dialogs_seq;
 """
 _SAVE: Final = """
 INSERT INTO dialogs (oid, live, seq, crc, body) VALUES (?, ?, ?, ?, ?)
@@ -86,7 +91,6 @@ class Journal:
         self._lock_fd = lock_fd
         self._db = db
         self._log_fd = -1
-        self._closing = threading.Lock()
         self._is_closed = False
         self.seq = self._one("SELECT coalesce(max(seq), 0) FROM tells")
 
@@ -134,15 +138,14 @@ class Journal:
                 "its disk"
             ) from None
 
-    def sync(self) -> None:
-        """Have all that was written on the disk; to be called off the event loop.
+    async def sync(self) -> None:
+        """Have all that was written on the disk.
 
         Raises: OSError: it isn't.
         """
-        with self._closing:  # a number that is closed meanwhile is another file's soon
-            fd = os.dup(self._log())
+        fd = os.dup(self._log())  # it may be closed meanwhile, and be another file's
         try:
-            os.fdatasync(fd)
+            await datasync(fd)
         finally:
             os.close(fd)
 
@@ -246,13 +249,12 @@ class Journal:
 
     def close(self) -> None:
         """Let go of it."""
-        with self._closing:
-            self._is_closed = True
-            self._db.close()
-            for fd in (self._log_fd, self._lock_fd):
-                if fd >= 0:
-                    os.close(fd)
-            self._log_fd = self._lock_fd = -1
+        self._is_closed = True
+        self._db.close()
+        for fd in (self._log_fd, self._lock_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._log_fd = self._lock_fd = -1
 
 
 @contextmanager
@@ -330,6 +332,8 @@ def _open(path: Path) -> sqlite3.Connection:
             _make(db)
             path.chmod(0o600)
             sync_folder(path.parent)
+        else:
+            db.executescript(_NEW_INDEX)
     except sqlite3.OperationalError as err:
         raise JournalFull(f"can't use the order journal {path}: {err}") from None
     except sqlite3.DatabaseError as err:

@@ -5,7 +5,7 @@
     its clock --/
 
 An input is on disk before what it led to is told, so a killed engine that plays the
-inputs again comes to the same answers. While no order lives nothing is written.
+inputs again comes to the same answers. A while after the last order nothing is written.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ _LINGER_S: Final = 60.0
 #: Until an order for a market that isn't known yet is refused.
 _OPEN_S: Final = 30.0
 _RETRY_S: Final = 2.0
+#: After the last order ended inputs are written on for so long: the next may be near.
+_QUIET_S: Final = 1.0
 #: A new order waits so long for a feed that is being opened again.
 _BACK_S: Final = 10.0
 
@@ -97,6 +99,7 @@ class Desk:
         self.mkt: MktPair | None = None
         self._clock = PaperClock(time.time_ns())
         self._inputs = 0
+        self._quiet_at = -math.inf
         self._is_logged = self._rotates = False
         self._opening = trio.CancelScope()
         self._send, self._requests = trio.open_memory_channel[Request](math.inf)
@@ -292,6 +295,8 @@ class Desk:
         answers = _give(market, method, now_ns, told)
         if answers:
             self._note_ended(answers)
+        if self.live or answers:
+            self._quiet_at = time.monotonic() + _QUIET_S
         if answers or (self._may_rotate and not self._rotates):
             self._rotates = self._may_rotate
             self._put(answers)
@@ -299,7 +304,8 @@ class Desk:
     @property
     def _may_rotate(self) -> bool:
         inputs_max = max(_INPUTS_MAX, _INPUTS_AN_ORDER * self.live)
-        return self._is_logged and (not self.live or self._inputs > inputs_max)
+        is_quiet = not self.live and time.monotonic() >= self._quiet_at
+        return self._is_logged and (is_quiet or self._inputs > inputs_max)
 
     def rotate(self) -> None:
         """Be rid of inputs that aren't needed; only once their fills are booked."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from types import ModuleType
@@ -24,6 +24,7 @@ from piker import config
 from piker.accounting import (
     Ledger,
     Position,
+    Transaction,
     of_fill,
     open_ledger,
     to_fill,
@@ -56,16 +57,20 @@ from piker.msgs import (
 from piker.service import collapse_eg
 
 from ._batches import in_batches
+from ._datasync import datasync
 from ._paper_desk import Desk
 from ._paper_dialog import Dialog, at_wall, of_ended, pending, unknown
 from ._paper_order import refusal
 from ._paper_rules import paper_rules
-from ._paper_store import PaperStore
+from ._paper_store import Batch, PaperStore
 
 log = get_logger(__name__)
 
 _RETRY_S: Final = 1.0
 _SEND_DEADLINE_S: Final = 10.0
+_CHECKPOINT_S: Final = 30.0
+#: Statements that take less on the event loop than the way to a thread and back does.
+_SMALL_BATCH: Final = 32
 
 
 _Item = list[BrokerdMsg] | tuple[Dialog, Reconcile]
@@ -111,7 +116,14 @@ class PaperEngine:
         """Serve, for ever."""
         for desk in self._desks.values():
             self._wake(desk)
+        self.nursery.start_soon(self._keep_store)
         await self._deliver()
+
+    async def _keep_store(self) -> None:
+        """Carry what is on disk from SQLite's log into its main file now and then."""
+        while True:
+            await trio.sleep(_CHECKPOINT_S)
+            await trio.to_thread.run_sync(self._store.checkpoint)
 
     def write_account(self) -> None:
         """Write the account file anew, from what was booked."""
@@ -226,7 +238,8 @@ class PaperEngine:
             items = [await self._items.receive()]
             while self._items.statistics().current_buffer_used:
                 items.append(self._items.receive_nowait())
-            await self._write()
+            told = [msg for item in items if isinstance(item, list) for msg in item]
+            await self._write([msg for msg in told if isinstance(msg, BrokerdFill)])
             answers: list[BrokerdMsg] = []
             for item in items:
                 if isinstance(item, list):
@@ -246,65 +259,89 @@ class PaperEngine:
             desk.rotate()
         await self._write()
 
-    async def _write(self) -> None:
-        """Put on disk what was noted, before what it led to is told."""
-        batch = self._store.take()
-        while batch:
+    async def _write(self, fills: Sequence[BrokerdFill] = ()) -> None:
+        """Put on disk what was noted, before what it led to is told; and its *fills*.
+
+        Those are booked later where the ledger has no room now.
+        """
+        batch, txns = self._store.take(), self._fresh(fills)
+        while batch or txns:
             try:
-                await trio.to_thread.run_sync(self._store.write, batch)
+                await self._put_on_disk(batch, txns)
             except StoreFull as e:
                 log.error("what happened to orders waits: %s", e)  # noqa: TRY400
                 await trio.sleep(_RETRY_S)
-            else:
+            except LedgerFull:
                 return
+            else:
+                self._move(txns)
+                return
+
+    async def _put_on_disk(self, batch: Batch, txns: Sequence[Transaction]) -> None:
+        if len(batch) <= _SMALL_BATCH:
+            self._store.write(batch)
+        else:
+            await trio.to_thread.run_sync(self._store.write, batch)
+        await self._append(txns)
+
+    async def _append(self, txns: Sequence[Transaction]) -> None:
+        with self._ledger.appending(*txns) as fd:
+            if fd is not None:
+                await datasync(fd)
+
+    def _fresh(self, fills: Sequence[BrokerdFill]) -> list[Transaction]:
+        """Return *fills* as they are booked, less those that are in the ledger."""
+        fresh = [fill for fill in fills if self._ledger.seq_of(fill.tid) is None]
+        return [of_fill(fill, *self._terms(fill.symbol)) for fill in fresh]
+
+    def _move(self, txns: Sequence[Transaction]) -> None:
+        """Count what was booked just now."""
+        self._is_moved |= bool(txns)
+        for txn in txns:
+            if txn.fqme not in self._positions:
+                self._positions[txn.fqme] = Position(txn.fqme)
+            self._positions[txn.fqme].add(txn, self._serial(txn.tid))
+
+    def _serial(self, tid: str) -> int:
+        seq = self._ledger.seq_of(tid)
+        assert seq is not None, "it was booked"
+        return seq
 
     async def _tell(self, answers: list[BrokerdMsg]) -> None:
         fills = [msg for msg in answers if isinstance(msg, BrokerdFill)]
-        serials: dict[str, int] = {}
         moved: dict[str, None] = {}
         told: list[BrokerdMsg] = []
         for msg in answers:
-            if isinstance(msg, BrokerdFill) and not serials:
-                # what comes first waits for no ledger; what comes then is told at once
+            if isinstance(msg, BrokerdFill) and self._fresh([msg]):
+                # the ledger has no room: what came before the fill doesn't wait for it
                 await self._send(*told)
                 told.clear()
-                serials = await self._book(fills)
+                await self._book(fills)
             self._note(msg)
             if isinstance(msg, BrokerdFill):
                 moved[msg.symbol] = None
-                told.append(at_wall(msg, seq=serials[msg.tid]))
+                told.append(at_wall(msg, seq=self._serial(msg.tid)))
             elif isinstance(msg, BrokerdStatus):
                 told.append(at_wall(msg))
             else:
                 told.append(msg)
         await self._send(*told, *(self._position(fqme) for fqme in moved))
 
-    async def _book(self, fills: list[BrokerdFill]) -> dict[str, int]:
-        """Put fills into the ledger; return their serials, by trade.
+    async def _book(self, fills: Sequence[BrokerdFill]) -> None:
+        """Put fills into the ledger, once there is room.
 
         A fill that is there already, as of inputs that were played again, is there
         once.
         """
-        fresh = [fill for fill in fills if self._ledger.seq_of(fill.tid) is None]
-        txns = [of_fill(fill, *self._terms(fill.symbol)) for fill in fresh]
-        self._is_moved |= bool(txns)
+        txns = self._fresh(fills)
         while txns:
             try:
-                await trio.to_thread.run_sync(self._ledger.append, *txns)
+                await self._append(txns)
                 break
             except LedgerFull as e:
                 log.error("fills wait: %s", e)  # noqa: TRY400
                 await trio.sleep(_RETRY_S)
-        serials = {}
-        for fill in fills:
-            seq = self._ledger.seq_of(fill.tid)
-            assert seq is not None, "it was booked"
-            serials[fill.tid] = seq
-        for txn in txns:
-            if txn.fqme not in self._positions:
-                self._positions[txn.fqme] = Position(txn.fqme)
-            self._positions[txn.fqme].add(txn, serials[txn.tid])
-        return serials
+        self._move(txns)
 
     def _terms(self, fqme: str) -> tuple[Decimal, str]:
         """Return a market's multiplier and the backend's name of it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar, cast
@@ -21,17 +22,22 @@ import msgspec
 
 from piker.config import make_private
 from piker.errors import StoreDamaged, StoreError, StoreFull, StoreTooNew
+from piker.log import get_logger
 from piker.msgs import BrokerdOrder, BrokerdStatus, MktPair, Tick
 from piker.types import Struct
 
 from ._paper_rules import PaperRules
 from ._paper_state import PaperState
 
+log = get_logger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Of the tables' form.
-VERSION: Final = 1
+#: Of the tables' form. 2: when an order ended.
+VERSION: Final = 2
+#: Orders that are over of which it is known how they ended, the newest.
+ENDED_KEPT: Final = 100_000
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS markets (
     fqme TEXT PRIMARY KEY, mkt BLOB NOT NULL, rules BLOB NOT NULL, state BLOB NOT NULL
@@ -42,8 +48,14 @@ CREATE TABLE IF NOT EXISTS inputs (
 );
 CREATE INDEX IF NOT EXISTS inputs_of ON inputs (fqme, serial);
 CREATE TABLE IF NOT EXISTS ended (
-    oid TEXT PRIMARY KEY, fqme TEXT NOT NULL, asked BLOB NOT NULL, status BLOB NOT NULL
+    oid TEXT PRIMARY KEY, fqme TEXT NOT NULL, asked BLOB NOT NULL, status BLOB NOT NULL,
+    time_ns INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+"""
+_TO_2: Final = "ALTER TABLE ended ADD COLUMN time_ns INTEGER NOT NULL DEFAULT 0"
+_PRUNE: Final = """
+DELETE FROM ended WHERE oid IN
+    (SELECT oid FROM ended ORDER BY time_ns DESC LIMIT -1 OFFSET ?)
 """
 #: What the methods of a market take besides the time.
 _TOLD: Final[dict[str, Any]] = {
@@ -149,11 +161,16 @@ class PaperStore:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA wal_autocheckpoint = 0")  # not on the event loop
             found = db.execute("PRAGMA user_version").fetchone()[0]
             self._refuse_later(found)
+            if found == 1:
+                db.execute(_TO_2)
             if found < VERSION:
                 db.executescript(_TABLES)
                 db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute(_PRUNE, (ENDED_KEPT,))
+            self._over = {oid for (oid,) in db.execute("SELECT oid FROM ended")}
             # one that reads while another thread writes
             self._reader = sqlite3.connect(self.path, isolation_level=None)
         except BaseException:
@@ -199,12 +216,14 @@ class PaperStore:
         """Note an order that is over; it counts with the next `commit`."""
         encode = msgspec.msgpack.encode
         self._ended[order.asked.oid] = order
+        self._over.add(order.asked.oid)
         self._note(
-            "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?)",
             order.asked.oid,
             order.fqme,
             encode(order.asked),
             encode(order.status),
+            order.status.time_ns,
         )
 
     def _note(self, statement: str, *values: Any) -> None:
@@ -241,6 +260,17 @@ class PaperStore:
             raise
         self._is_whole = True
 
+    def checkpoint(self) -> None:
+        """Carry SQLite's log into the main file; to be called off the event loop.
+
+        By a connection of its own. Where there is no room the log goes on growing.
+        """
+        try:
+            with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.OperationalError as err:
+            log.error("the log of %s grows: %s", self.path, err)  # noqa: TRY400
+
     @_mapped
     def markets(self) -> list[Saved]:
         """Return the markets that were kept."""
@@ -273,6 +303,8 @@ class PaperStore:
     @_mapped
     def ended(self, oid: str) -> EndedOrder | None:
         """Return an order that is over, None if it isn't, or isn't known."""
+        if oid not in self._over:
+            return None
         noted = self._ended.get(oid) or self._ended_before.get(oid)
         if noted is not None:
             return noted

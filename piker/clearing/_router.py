@@ -230,6 +230,28 @@ class Router:
             return _unknown(cancel.oid)
         return self._apply(dialog, Happening(kind="cancel"), origin)
 
+    def adopt(self, order: Order, reqid: str, filled: Decimal) -> None:
+        """Look after an order that came to its broker from elsewhere, from now on.
+
+        Args:
+          order: as the broker has it, by `stranger_oid`.
+          reqid: the broker's id of it.
+          filled: base units, as it was found.
+        """
+        if self.find(order.oid) is not None:
+            return
+        dialog = Dialog(
+            order=order,
+            state="open",
+            born_ns=time.time_ns(),
+            reqid=reqid,
+            filled=filled,
+            limit=order.price,
+            was_open=True,
+        )
+        tell = Tell(resp="open", reason="an order from elsewhere")
+        self._commit(None, Step(dialog=dialog, acts=(tell,)), None, must=False)
+
     def _known(
         self, order: Order, origin: Origin | None, dialog: Dialog | None = None
     ) -> Known:

@@ -9,6 +9,7 @@ import typer
 
 from . import (
     brokers,
+    chart,
     debug,
     demo,
     doctor,
@@ -59,6 +60,7 @@ def root(
 app.command(name="demo")(demo.demo)
 app.command(name="search")(search.search)
 app.command(name="quotes")(quotes.quotes)
+app.command(name="chart")(chart.chart)
 app.command(name="record")(record.record)
 app.add_typer(orders.app, name="orders")
 app.command(name="halt")(halt.halt)
@@ -66,7 +68,7 @@ app.command(name="resume")(halt.resume)
 app.add_typer(services.app, name="services")
 app.add_typer(store.app, name="store")
 app.add_typer(ledger.app, name="ledger")
-app.command(name="brokers")(brokers.brokers)
+app.add_typer(brokers.app, name="brokers")
 app.command(name="init")(init.init)
 app.command(name="doctor")(doctor.doctor)
 app.add_typer(debug.app, name="debug")

@@ -43,6 +43,7 @@ QT_LIBRARIES = {
     "libxcb-shape.so.0": "libxcb-shape0",
     "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
 }
+_OF_X11 = frozenset(name for name in QT_LIBRARIES if "xcb" in name or "x11" in name)
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -301,9 +302,19 @@ def judge_clock(status: int, offset: int, max_error_us: int) -> Check:
     return Check(name="clock", detail=detail, advice=advice if late else "")
 
 
+def lacking_qt_libraries(*, has_x11: bool = True) -> list[str]:
+    """Return the shared libraries that Qt wants and that lack.
+
+    Args:
+      has_x11: windows are shown by X11, not by Wayland, or not at all.
+    """
+    wanted = [name for name in QT_LIBRARIES if has_x11 or name not in _OF_X11]
+    return [name for name in wanted if not _loads(name)]
+
+
 def check_qt() -> Check:
     """Look for the shared libraries that a chart needs."""
-    lacking = [name for name in QT_LIBRARIES if not _loads(name)]
+    lacking = lacking_qt_libraries()
     if not lacking:
         return Check(name="qt", detail="all libraries of charts are there")
     packages = " ".join(QT_LIBRARIES[name] for name in lacking)

@@ -28,6 +28,7 @@ from piker.errors import (
 )
 from piker.service import (
     call_endpoint,
+    is_fork_server,
     open_piker_runtime,
     open_portal_to,
     running_info,
@@ -127,7 +128,8 @@ def _processes_of(addr: Addr) -> list[tuple[str, int]]:
         return []
     with suppress(psutil.Error):
         below = psutil.Process(pid).children(recursive=True)
-        return [(_name_of(each), each) for each in [pid, *(p.pid for p in below)]]
+        daemons = [each.pid for each in below if not is_fork_server(each.cmdline())]
+        return [(_name_of(each), each) for each in [pid, *daemons]]
     return []
 
 

@@ -184,12 +184,28 @@ class Changes:
         return all(want is None or want == has for want, has in wanted)
 
 
+@asynccontextmanager
+async def _session_of(
+    addr: Addr, oid: str
+) -> AsyncIterator[tuple[OrderClient, TradesStream]]:
+    """Be a client that may change an order: one of its broker's, if it is live."""
+    async with session(addr) as (client, trades):
+        known = client.dialogs.get(oid)
+        order = known.req if known is not None else None
+        if order is None or order.account == PAPER:
+            yield client, trades
+            return
+        fqme = order.symbol
+    async with session(addr, fqme, "live") as opened:
+        yield opened
+
+
 async def edit(addr: Addr, oid: str, changes: Changes) -> Status:
     """Change an order; return it as it is in force then.
 
     Raises: OrderRefused; OrderUnknown.
     """
-    async with session(addr) as (client, trades):
+    async with _session_of(addr, oid) as (client, trades):
         first = await client.update(
             oid, price=changes.price, size=changes.size, trigger=changes.trigger
         )

@@ -24,6 +24,7 @@ from piker.clearing import open_ems, open_paper_line
 from piker.msgs import BrokerdPosition, Fqme
 from piker.service import (
     Addr,
+    Policy,
     call_endpoint,
     open_piker_runtime,
     open_pikerd,
@@ -35,6 +36,8 @@ from piker.service._rpc import list_services
 #: Until a fill that is in the ledger already was told, and the other way round.
 SETTLE_S: Final = 5.0
 _RETRY_S: Final = 0.1
+#: Of a tree that is there for one question.
+LOOKS_ONLY: Final = Policy(at_boot=False)
 ZERO: Final = Decimal(0)
 _COMPARED: Final = ("size", "avg_price", "bep", "realized", "fees")
 
@@ -78,7 +81,7 @@ async def sync_paper(addr: Addr, name: AccountName, private: Addr) -> Synced:
             return await _sync(name, client.positions, "emsd")
     with private_runtime():
         async with (
-            open_pikerd(private, log_level="warning"),
+            open_pikerd(private, policy=LOOKS_ONLY, log_level="warning"),
             open_paper_line(name.broker) as (init, _),
         ):
             held = {(each.account, each.symbol): each for each in init.positions}

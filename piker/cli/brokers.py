@@ -12,15 +12,22 @@ from ._run import options_of, settle
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from piker.msgs import AccountCheck
+
 
 _WIDE = 104  # columns, in which a host's endpoints stand in one line
 
 
-def brokers(
-    ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False,
-) -> None:
+app = typer.Typer(invoke_without_command=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
+
+
+@app.callback()
+def brokers(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the brokers, and which endpoints each offers and misses."""
+    if ctx.invoked_subcommand is not None:
+        return
     from piker.brokers import iter_brokermods
 
     from ._show import open_console, put_json
@@ -66,4 +73,58 @@ def _table(found: list[dict[str, Any]], between: str) -> Table:
             table.add_row(name, kind, Text(between).join([*offered, *missing]))
             name = ""
         table.add_section()
+    return table
+
+
+@app.command()
+def check(
+    ctx: typer.Context,
+    broker: Annotated[str, typer.Argument(metavar="BROKER", help="E.g. binance.")],
+    as_json: AsJson = False,
+) -> None:
+    """Look at the accounts of a broker: whether their keys work, and what for.
+
+    The broker's order daemon looks, which alone may read brokers.toml: the one that
+    runs, or one that leaves nothing. Exit code 1 if an account can't be used.
+    """
+    from functools import partial
+
+    import trio
+
+    from ._demo import end_tree, free_addr
+    from ._live_accounts import check as look
+    from ._run import say, until_told
+    from ._show import open_console, put_json
+
+    addr = settle(options_of(ctx))
+    work = partial(look, addr, broker.lower(), free_addr())
+    found, _ = trio.run(until_told, work, end_tree)
+    if as_json:
+        put_json([_told(each) for each in found])
+    else:
+        open_console().print(_checks(found))
+        for each in found:
+            for sentence in filter(None, (each.fault, *each.warnings)):
+                say(f"{each.account}: {sentence}")
+    if any(each.fault for each in found):
+        raise typer.Exit(1)
+
+
+def _told(check: AccountCheck) -> dict[str, Any]:
+    from msgspec import to_builtins
+
+    told: dict[str, Any] = to_builtins(check)
+    return told
+
+
+def _checks(found: list[AccountCheck]) -> Table:
+    from ._live_accounts import held_text
+    from ._show import new_table
+
+    table = new_table("account", "may", "clock", "balances", right=("clock",))
+    for each in found:
+        may = ["trade"] * each.may_trade + ["withdraw"] * each.may_withdraw
+        clock = "-" if each.fault else f"{each.clock_off_s:+.1f} s"
+        held = held_text(each.balances) or "-"
+        table.add_row(each.account, ", ".join(may) or "-", clock, held)
     return table

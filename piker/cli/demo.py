@@ -46,6 +46,9 @@ def demo(
     Two paper orders are placed there: one at the market, and a dark one that sells half
     of it once its price comes.
     """
+    from piker.service import fork_daemons_off_me
+
+    fork_daemons_off_me()
     from ._demo import private_folders
     from ._show import bare_fields, put_json
 

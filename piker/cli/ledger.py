@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +17,16 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from piker.accounting import Audit, LedgerView, Position, Transaction
+    from piker.accounting import (
+        AccountName,
+        Audit,
+        LedgerView,
+        Position,
+        Transaction,
+    )
+    from piker.msgs import SyncProgress
+
+    from ._run import Options
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -176,11 +187,25 @@ def import_(
 
 
 @app.command()
-def sync(ctx: typer.Context, account: Account, as_json: AsJson = False) -> None:
-    """Compare an account with who clears it, and write its account file anew.
+def sync(
+    ctx: typer.Context,
+    account: Account,
+    market: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--market", "-m", metavar="FQME", help="Besides those of the ledger."
+        ),
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--all", help="From the first trade on.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a ledger up to date with who clears the account.
 
-    A paper engine that runs is asked; else one is started for it and nothing of it is
-    left. Exit code 1 if what it holds isn't what the ledger comes to.
+    Of an account at a broker the trades since the last that is booked are fetched, by
+    the order daemon that runs, or by one that leaves nothing. Of a paper account what
+    the engine holds is compared. Exit code 1 if that isn't what the ledger comes to.
     """
     from functools import partial
 
@@ -195,9 +220,12 @@ def sync(ctx: typer.Context, account: Account, as_json: AsJson = False) -> None:
 
     name = AccountName.parse(account)
     if name.label != "paper":
+        _sync_live(options_of(ctx), name, market or [], whole=whole, as_json=as_json)
+        return
+    if market or whole:
         raise UsageError(
-            f"only paper accounts can be synced yet, got {account!r}: `piker ledger"
-            " audit` checks the ledger of any account"
+            "--market and --all are for accounts at brokers: a paper engine has no "
+            "trades but those of its ledger"
         )
     _read(account)  # nothing is started for a ledger that isn't there
     addr = settle(options_of(ctx))
@@ -211,6 +239,68 @@ def sync(ctx: typer.Context, account: Account, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
     held = len(found.positions)
     say(f"{account}: {found.trades:,} trades, {held} open; the engine has the same")
+
+
+def _sync_live(
+    options: Options,
+    name: AccountName,
+    markets: list[str],
+    *,
+    whole: bool,
+    as_json: bool,
+) -> None:
+    """Fetch the trades of an account at a broker."""
+    from functools import partial
+
+    import trio
+
+    from ._demo import end_tree, free_addr
+    from ._live_accounts import held_text, sync as fetch
+    from ._show import put_json
+
+    addr = settle(options)
+    fqmes = [fqme for each in markets if (fqme := _parsed(each))]
+    with _fetching() as show:
+        work = partial(fetch, addr, str(name), fqmes, whole, free_addr(), show)
+        done, asked = trio.run(until_told, work, end_tree)
+    if as_json:
+        from msgspec import to_builtins
+
+        put_json({"account": str(name), "asked": asked, **to_builtins(done)})
+    say(
+        f"{name}: {done.seen:,} trades told, {done.booked:,} of them new; "
+        f"{done.trades:,} in the ledger, {len(done.positions)} open; the account has "
+        f"{held_text(done.balances) or 'nothing'}"
+    )
+
+
+@contextmanager
+def _fetching() -> Iterator[Callable[[SyncProgress], None]]:
+    """Show how far trades are fetched, on stderr where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as shown:
+        task = shown.add_task("asking for trades", total=None)
+
+        def show(told: SyncProgress) -> None:
+            from datetime import UTC, datetime
+
+            day = datetime.fromtimestamp(told.time_ns // 10**9, UTC)
+            words = (
+                f"{told.fqme} ({told.nth} of {told.markets}): {told.seen:,} trades up"
+                f" to {day:%Y-%m-%d %H:%M}, {told.booked:,} new"
+            )
+            shown.update(task, description=words)
+
+        yield show
 
 
 # -- helpers ------------------------------------------------------------------

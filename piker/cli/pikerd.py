@@ -61,7 +61,9 @@ def _pikerd(
 ) -> None:
     """Check the configuration first, so that a wrong one starts nothing."""
     from piker import config
+    from piker.service import fork_daemons_off_me
 
+    fork_daemons_off_me()
     use_config_dir(config_dir)
     conf = config.load_config()
     config.check_secrets_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from piker.errors import UsageError
+
 from ._run import options_of, run_async, say, settle
 
 if TYPE_CHECKING:
     from piker.msgs import MendProgress
     from piker.service import Addr
     from piker.storage import StoredBars
+    from piker.tsp import Gap
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -152,11 +156,16 @@ def export(
 
 @app.command()
 def gaps(
+    ctx: typer.Context,
     fqme: Market,
     period: Period,
     always_open: Annotated[
         bool,
         typer.Option("--always-open", help="Take no time for closed market."),
+    ] = False,
+    chart: Annotated[
+        bool,
+        typer.Option("--chart", help="Mark them in open charts too, until Ctrl-C."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -184,6 +193,10 @@ def gaps(
     )
     if len(lacking) < len(listed):
         say("closed is read off the same hours of other weeks; --always-open: none is")
+    if chart:
+        sys.stdout.flush()
+        options = options_of(ctx)
+        run_async(options, _mark, fqme, period, lacking)
     if found.damaged:
         raise typer.Exit(1)
 
@@ -349,6 +362,32 @@ def _set_aside(fqme: str, period: int, *, offline: bool) -> list[str]:
     if not faults:
         say("nothing was damaged")
     return faults
+
+
+async def _mark(addr: Addr, fqme: str, period_s: int, gaps: list[Gap]) -> None:
+    """Mark gaps in the charts that are open, the newest first, until Ctrl-C."""
+    from piker.msgs import Rect
+    from piker.ui import MOST_RECTS, open_annot_ctl
+
+    rects = [
+        Rect(
+            fqme=fqme,
+            begin_s=gap.start_s,
+            end_s=gap.end_s,
+            text=f"{gap.missing:,} bars missing",
+        )
+        for gap in gaps[-MOST_RECTS:]
+    ]
+    async with open_annot_ctl(addr) as ctl:
+        if fqme not in ctl.fqmes:
+            raise UsageError(
+                f"no open chart shows {fqme}; they show {', '.join(ctl.fqmes)}"
+            )
+        await ctl.add_rects(rects)
+        marked = "1 gap is" if len(rects) == 1 else f"{len(rects):,} gaps are"
+        say(f"{marked} marked in the open charts; Ctrl-C ends it")
+        await ctl.until_closed()
+    say("the charts were closed")
 
 
 async def _mend(

@@ -35,6 +35,7 @@ from ._schema import (
     RiskConf as RiskConf,
     SessionFile as SessionFile,
     SimConf as SimConf,
+    UiConf as UiConf,
 )
 from ._secrets import (
     SECRETS_NAME as SECRETS_NAME,

@@ -191,6 +191,35 @@ class LogConf(Struct, frozen=True, kw_only=True):
     level: Level = "info"
 
 
+class UiConf(Struct, frozen=True, kw_only=True):
+    """Charts, in windows and in terminals.
+
+    Attributes:
+      theme: of colours.
+      font_name: of all text; empty: the first of a few that is installed.
+      font_size: of it, pixels.
+      utc: times are UTC, else those of this machine's zone.
+      indicators: shown from the start, see `piker.ui.indicators`.
+      indicator_modules: modules imported before, which add indicators of yours.
+      confirm: which orders of accounts at brokers are asked about before they are sent:
+        all, only those that go at once, or none.
+    """
+
+    theme: Literal["dark", "light"] = "dark"
+    font_name: str = ""
+    font_size: Annotated[int, Meta(ge=6, le=72)] = 12
+    utc: bool = True
+    indicators: Annotated[
+        tuple[str, ...],
+        Meta(description='a list of words, e.g. ["vwap", "ema:20"]'),
+    ] = ("vwap",)
+    indicator_modules: Annotated[
+        tuple[str, ...],
+        Meta(description='a list of module names, e.g. ["my_indicators"]'),
+    ] = ()
+    confirm: Literal["all", "live", "none"] = "all"
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """All of ``conf.toml``.
 
@@ -206,5 +235,6 @@ class Config(Struct, frozen=True, kw_only=True):
     risk: RiskConf = RiskConf()
 
     paper: PaperConf = field(default_factory=PaperConf)
+    ui: UiConf = UiConf()
     log: LogConf = LogConf()
     brokers: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -100,6 +100,23 @@ CONF_TEMPLATE = """\
 # tier: {binance = {maker = 0.001, taker = 0.001}}
 # fees = {}
 
+# Charts, in windows and in terminals.
+[ui]
+# Colours: "dark" or "light".
+# theme = "dark"
+# The font of all text, and its size in pixels. Empty: Hack, if it is installed.
+# font_name = ""
+# font_size = 12
+# Times of UTC, or of this machine's zone: true or false.
+# utc = true
+# Shown from the start: vwap, ema:20, sma:50, rsi:14, dollar, rate, and those that
+# modules of yours add; such modules are looked for in this folder too.
+# indicators = ["vwap"]
+# indicator_modules = []
+# Which orders of accounts at brokers are asked about before they are sent: "all",
+# those that go at once ("live"), or "none". Paper orders never are.
+# confirm = "all"
+
 [log]
 # debug, info, warning, error or critical.
 # level = "info"
@@ -111,6 +128,10 @@ CONF_TEMPLATE = """\
 # [brokers.binance]
 # spot_rest = "https://api.binance.com"
 # spot_ws = "wss://stream.binance.com:9443"
+# Orders go over the websocket API, so many in ten seconds at most; the venue allows
+# 100 an account.
+# spot_ws_api = "wss://ws-api.binance.com:443/ws-api/v3"
+# spot_orders = 90
 # usdtm_rest = "https://fapi.binance.com"
 # Trades come by /market below it, bids and asks by /public.
 # usdtm_ws = "wss://fstream.binance.com"
@@ -128,8 +149,14 @@ CONF_TEMPLATE = """\
 # [brokers.kraken]
 # rest = "https://api.kraken.com"
 # ws = "wss://ws.kraken.com"
+# ws_auth = "wss://ws-auth.kraken.com"
 # REST requests within ten seconds at most.
 # requests = 10
+# About an account, within 45 seconds, where each of trades counts twice. Any tier
+# allows as many; higher ones more, up to 60.
+# private_requests = 15
+# Orders and changes of them within ten seconds.
+# orders = 20
 # These mean what they mean above.
 # proxy = ""
 # deadline_s = 10
@@ -144,13 +171,15 @@ SECRETS_TEMPLATE = """\
 #
 # A secret is a text, the output of a command, or the content of a file:
 #
-#   [kraken.accounts.main]
+#   [binance.accounts.main]            # orders name it as binance.main
 #   key = "..."
-#   secret = {cmd = ["pass", "show", "kraken/main"]}
+#   secret = {cmd = ["pass", "show", "binance/main"]}
 #
-#   [deribit.accounts.main]
+#   [binance.accounts.other]
 #   key = "..."
-#   secret = {file = "~/.secrets/deribit"}
+#   secret = {file = "~/.secrets/binance-other"}
+#
+# Then: piker brokers check binance
 """
 
 _TEMPLATES = (

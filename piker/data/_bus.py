@@ -9,7 +9,7 @@ It must never wait for a client, and never hold a market up for another.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import ModuleType
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from piker.service import collapse_eg
 from ._keeper import Keepers
 from ._market import SETTLE_S, Market
 from ._sampling import open_sample_stream
-from ._subs import Sub
+from ._subs import Sub, Usher
 from ._venue_bars import Pace
 from .validate import broker_name, get_eps
 
@@ -51,6 +51,7 @@ class FeedsBus:
         self.conf = config.load_config().data
         self._clocks: set[str] = set()
         self.pace = Pace()
+        self.usher = Usher()
         self.keepers = Keepers()
         self.mending: dict[str, float] = {}  # how much is done, by market
         self._idle_since = trio.current_time()
@@ -103,7 +104,8 @@ class FeedsBus:
             yield sub, [flumes[name] for name in names]
         finally:
             for market in claimed.values():
-                market.subs.discard(sub)
+                with suppress(ValueError):  # it didn't come to be one
+                    market.subs.remove(sub)
                 self._unclaim(market)
 
     def _claim(self, fqme: str) -> Market:
@@ -116,6 +118,7 @@ class FeedsBus:
                 self._follow_clock,
                 self.pace,
                 self.keepers,
+                usher=self.usher,
             )
             self.markets[fqme] = market
         market.claims += 1
@@ -221,6 +224,7 @@ async def open_bus(mod: ModuleType) -> AsyncIterator[FeedsBus]:
     bus = FeedsBus(mod)
     try:
         async with collapse_eg(), trio.open_nursery() as bus.nursery:
+            bus.nursery.start_soon(bus.usher.run)
             _bus, _had_bus = bus, True
             yield bus
             bus.nursery.cancel_scope.cancel()

@@ -55,7 +55,7 @@ from ._history import History
 from ._keeper import Keepers
 from ._market_bars import MarketBars
 from ._oddities import Oddities
-from ._subs import Sub
+from ._subs import Sub, Usher
 from ._upstream import Upstream, fault_of, open_upstream
 from ._venue_bars import Pace
 from .validate import get_eps
@@ -86,7 +86,7 @@ class Market:
       pace: of requests for old bars, shared by the venue's markets.
       keepers: of stores, shared likewise.
       claims: clients that want it, those who still wait for it too.
-      subs: who gets its quotes.
+      subs: who gets its quotes, who wants every tick first.
       init: what the backend said of it.
       bars: of it, and the newest ticks.
       history: what came before.
@@ -107,7 +107,8 @@ class Market:
     keepers: Keepers = field(default_factory=Keepers)
     claims: int = 0
     unclaimed_at: float = 0.0
-    subs: set[Sub] = field(default_factory=set)
+    usher: Usher = field(default_factory=Usher)
+    subs: list[Sub] = field(default_factory=list)
     init: FeedInit | None = None
     bars: MarketBars = field(init=False)
     history: History = field(init=False)
@@ -216,7 +217,7 @@ class Market:
             sub.push_event(event)
         for progress in self.history.progress.values():
             sub.push_event(progress)
-        self.subs.add(sub)
+        self.subs = sorted([*self.subs, sub], key=lambda one: not one.every_tick)
         return FlumeMsg(
             init=self.init,
             first_quote=first_quote,
@@ -390,8 +391,7 @@ class Market:
             time_ns=self.bars.clock.now_ns(),
         )
         raw = encode(quote) if len(self.subs) > 1 else None
-        for sub in self.subs:
-            sub.push(quote, raw)
+        self.usher.push(self.subs, quote, raw)
 
     def _on_event(self, event: FeedEvent) -> None:
         if isinstance(event, Ended):

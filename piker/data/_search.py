@@ -8,7 +8,7 @@ A broker that fails or is slow costs the others nothing but the time of the dead
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, get_args
@@ -38,10 +38,12 @@ class Found:
     Attributes:
       matches: best first.
       faults: by name of each backend that didn't answer, why; they may have more.
+      waits_for: backends that may still answer, where this is told meanwhile.
     """
 
     matches: list[Match]
     faults: Mapping[str, PikerError]
+    waits_for: tuple[str, ...] = ()
 
 
 class Search:
@@ -57,6 +59,7 @@ class Search:
         kind: str = "",
         limit: int = 20,
         deadline_s: float = DEADLINE_S,
+        on_part: Callable[[Found], object] | None = None,
     ) -> Found:
         """Find markets that fit *pattern* at all brokers at once.
 
@@ -65,6 +68,8 @@ class Search:
           kind: of market, e.g. ``future`` or ``perp``; any if empty.
           limit: of matches.
           deadline_s: who takes longer is left out.
+          on_part: told what has come each time a backend answers, or fails, while
+            others are waited for.
 
         Raises:
           UsageError: no kind of that name.
@@ -76,12 +81,16 @@ class Search:
         question = (text, limit, known_kind(kind))
         matches: list[Match] = []
         faults: dict[str, PikerError] = {}
+        waits_for = list(self._lines)
 
         async def ask(name: str, line: SearchLine) -> None:
             try:
                 matches.extend(await _ask(name, line, question, deadline_s))
             except PikerError as err:
                 faults[name] = err
+            waits_for.remove(name)
+            if waits_for and on_part is not None:
+                on_part(_found(matches, faults, limit, tuple(waits_for)))
 
         async with trio.open_nursery() as tasks:
             for name, line in self._lines.items():
@@ -91,8 +100,17 @@ class Search:
             raise _none_answered(faults)
         for name, err in faults.items():
             log.warning("search at %s failed: %s", name, err)
-        matches.sort(key=lambda match: (-match.score, match.fqme))
-        return Found(matches[:limit], faults)
+        return _found(matches, faults, limit)
+
+
+def _found(
+    matches: list[Match],
+    faults: Mapping[str, PikerError],
+    limit: int,
+    waits_for: tuple[str, ...] = (),
+) -> Found:
+    best = sorted(matches, key=lambda match: (-match.score, match.fqme))
+    return Found(best[:limit], dict(faults), waits_for)
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ gets it, many in a quote.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,6 +49,48 @@ def check_wish(throttle_hz: float | None, *, every_tick: bool) -> None:
 
 
 @dataclass(eq=False)
+class Usher:
+    """Has clients served in turn, for that two cores can't serve all at once.
+
+    Who wants every tick may have an order waiting for this one: those go first, one by
+    one, then all others.
+    """
+
+    _waiting: deque[Sub] = field(default_factory=deque)
+    _wake: trio.Event = field(default_factory=trio.Event)
+    _is_running: bool = False
+
+    def push(self, subs: Iterable[Sub], quote: Quote, raw: bytes | None) -> None:
+        """Give *quote* to *subs*, who wants every tick first."""
+        is_first = True
+        for sub in subs:
+            is_now = is_first or not self._is_running
+            sub.push(quote, raw, wake=is_now)
+            if not is_now:
+                self._waiting.append(sub)
+            is_first = is_first and not sub.every_tick
+        if self._waiting:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Have them served, for ever."""
+        self._is_running = True
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                while self._waiting:
+                    sub = self._waiting.popleft()
+                    sub.wake()
+                    if sub.every_tick:
+                        await trio.lowlevel.checkpoint()
+        finally:
+            self._is_running = False
+            while self._waiting:
+                self._waiting.popleft().wake()
+
+
+@dataclass(eq=False)
 class Sub:
     """One client's subscription to some markets of this daemon.
 
@@ -78,16 +122,24 @@ class Sub:
         """Messages that wait for this client."""
         return len(self._box)
 
-    def push(self, quote: Quote, raw: bytes | None = None) -> None:
+    def push(
+        self, quote: Quote, raw: bytes | None = None, *, wake: bool = True
+    ) -> None:
         """Take a quote for this client; never blocks.
 
         Args:
           quote: the news.
           raw: it, encoded, if somebody did that already.
+          wake: send it as soon as can be; else :meth:`wake` is called later.
         """
         if not self.paused:
             self._box.put(quote, raw)
-            self._wake.set()
+            if wake:
+                self._wake.set()
+
+    def wake(self) -> None:
+        """Have what was pushed sent."""
+        self._wake.set()
 
     def push_event(self, event: FeedEvent) -> None:
         """Take an event; it is never merged and keeps its place among the quotes."""

@@ -5,6 +5,19 @@ Leaf package: it imports nothing of piker but :mod:`piker.types` and
 ``piker.data``, ``piker.accounting``, ``piker.service``.
 """
 
+from ._accounts import (
+    AccountCheck as AccountCheck,
+    SyncDone as SyncDone,
+    SyncProgress as SyncProgress,
+)
+from ._annots import (
+    AnnotCommand as AnnotCommand,
+    AnnotDone as AnnotDone,
+    DrawRects as DrawRects,
+    Rect as Rect,
+    Redraw as Redraw,
+    RemoveRects as RemoveRects,
+)
 from ._calendar import Calendar as Calendar
 from ._clock import (
     NS as NS,
@@ -56,6 +69,7 @@ from ._orders import (
     EmsState as EmsState,
     Error as Error,
     ExecMode as ExecMode,
+    OpenOrder as OpenOrder,
     Order as Order,
     OrderType as OrderType,
     Reconcile as Reconcile,
@@ -64,6 +78,7 @@ from ._orders import (
     Side as Side,
     Status as Status,
     Tif as Tif,
+    stranger_oid as stranger_oid,
 )
 from ._record import FrameBatch as FrameBatch, FramePoint as FramePoint
 from ._service import (

@@ -13,6 +13,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
+from msgspec import field
+
 from piker.types import Struct
 
 Action = Literal["buy", "sell", "alert"]
@@ -157,6 +159,42 @@ class BrokerdCancel(Struct, frozen=True, kw_only=True, tag="brokerd_cancel"):
     reqid: str | None = None
 
 
+def stranger_oid(account: str, reqid: str) -> str:
+    """Return the id by which an order from elsewhere is known here.
+
+    Args:
+      account: which.
+      reqid: the broker's id of it.
+    """
+    return f"{account}:{reqid}"
+
+
+class OpenOrder(Struct, frozen=True, kw_only=True):
+    """An order that isn't known to have ended, as a Reconcile tells it.
+
+    Attributes:
+      rev: of the last order or edit that was sent.
+      symbol: the market's name without the broker.
+      action: which way.
+      price: limit of what was sent last, quote units.
+      size: whole size of it, base units.
+      filled: base units, as far as it is known.
+      reqid: the broker's id, empty if it never gave one.
+      tif: as it was sent.
+      post_only: as it was sent.
+    """
+
+    rev: int
+    symbol: str
+    action: Side
+    price: Decimal
+    size: Decimal
+    filled: Decimal = Decimal(0)
+    reqid: str = ""
+    tif: Literal["gtc", "ioc"] = "gtc"
+    post_only: bool = False
+
+
 class Reconcile(Struct, frozen=True, kw_only=True, tag="reconcile"):
     """Say what became of orders, and which fills came after one that is known.
 
@@ -167,11 +205,13 @@ class Reconcile(Struct, frozen=True, kw_only=True, tag="reconcile"):
       account: which.
       after_seq: serial of the last fill that is known, 0 for none.
       oids: orders that aren't known to have ended.
+      orders: the same by oid, told whole, for who keeps none of them.
     """
 
     account: str
     after_seq: int
     oids: tuple[str, ...] = ()
+    orders: dict[str, OpenOrder] = field(default_factory=dict)
 
 
 BrokerdRequest = BrokerdOrder | BrokerdCancel | Reconcile
@@ -200,13 +240,13 @@ class BrokerdStatus(Struct, frozen=True, kw_only=True, tag="brokerd_status"):
     """What state an order is in.
 
     Attributes:
-      oid: emsd's id of it; empty where the broker has it from elsewhere.
+      oid: emsd's id of it; of one that the broker has from elsewhere `stranger_oid`.
       reqid: the broker's id; empty of an order that never came there.
       status: ``unknown`` only answers Reconcile: the broker never had it.
       time_ns: wall clock.
       account: which.
-      symbol: the market's name without the broker, where *oid* is empty.
-      action: which way, likewise.
+      symbol: the market's name without the broker.
+      action: which way.
       rev: the revision that is in force.
       price: limit in force, likewise; quote units.
       size: whole size in force, likewise; base units.

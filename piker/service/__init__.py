@@ -3,6 +3,7 @@
 The rest of piker builds on these names; ``_tractor`` is the seam underneath.
 """
 
+from piker._forkserver import is_fork_server as is_fork_server
 from piker.process import be_started as _be_started
 
 from ._tractor import (  # isort: skip - first: it silences tractor
@@ -52,9 +53,12 @@ from ._policy import Policy as Policy
 from ._registry import (
     check_for_service as check_for_service,
     find_service as find_service,
+    find_services as find_services,
 )
 from ._runtime import (
+    fork_daemons_off_me as fork_daemons_off_me,
     maybe_open_pikerd as maybe_open_pikerd,
+    open_fork_server as open_fork_server,
     open_piker_runtime as open_piker_runtime,
     open_pikerd as open_pikerd,
     run_pikerd as run_pikerd,

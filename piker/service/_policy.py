@@ -59,7 +59,12 @@ def next_state(state: State, event: Event) -> State:
 
 @dataclass(frozen=True)
 class Policy:
-    """The numbers of supervision; seconds and counts."""
+    """The numbers of supervision; seconds and counts.
+
+    Attributes:
+      at_boot: what work waits for is started with the tree, e.g. emsd if an order does.
+        A tree that only looks at something leaves it to the one that is the user's.
+    """
 
     delays_s: tuple[float, ...] = (0.0, 0.0, 0.5, 1.0, 2.0, 4.0)
     stable_s: float = 60.0
@@ -68,6 +73,7 @@ class Policy:
     beat_s: float = 1.0
     unresponsive_beats: int = 5
     kill_beats: int = 10
+    at_boot: bool = True
 
     @classmethod
     def told(cls, told: dict[str, Any] | None) -> Policy:

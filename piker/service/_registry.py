@@ -20,6 +20,18 @@ async def find_service(
         yield portal
 
 
+@asynccontextmanager
+async def find_services(
+    name: str, registry_addr: tr.Addr | None = None
+) -> AsyncIterator[list[tr.Portal]]:
+    """Yield portals to all that are called *name*, e.g. each open chart.
+
+    Raises as :func:`find_service` does.
+    """
+    async with tr.find_actors(name, registry_addr) as portals:
+        yield portals
+
+
 async def check_for_service(
     name: str, registry_addr: tr.Addr | None = None
 ) -> tr.Addr | None:

@@ -45,6 +45,7 @@ async def run_once(service: Service, policy: Policy, change: Change) -> Death:
                 spec.name,
                 enable_modules=spec.enable_modules,
                 stderr=_stderr_file(spec.name),
+                spawns=spec.supervises,
                 **spec.spawn_kwargs,
             ) as service.child:
                 finished = await _live(service, service.child, policy, change)

@@ -13,8 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,7 @@ import msgspec
 import trio
 
 from piker import config
+from piker._forkserver import fork_own
 from piker.errors import (
     DeadlineExceeded,
     PikerdNotServing,
@@ -38,7 +44,7 @@ from ._daemon import load_spawners, run_beside, start_at_boot
 from ._mngr import Services, has_services, open_services
 from ._pikerd import Pikerd, current_pikerd, maybe_pikerd, set_pikerd
 from ._policy import Policy
-from ._spec import BESIDE, PIKERD_MODULES
+from ._spec import BESIDE, PIKERD_MODULES, PRELOAD
 from ._tree import Tree, open_tree
 
 log = get_logger(__name__)
@@ -58,6 +64,32 @@ def _set_vars(addr: tr.Addr, **more: Any) -> None:
         cookie=str(address_file(addr, "cookie")),
         **more,
     )
+
+
+def fork_daemons_off_me() -> None:
+    """Fork the daemons of a tree off this process as it is now; call it first of all.
+
+    Of a process that has one thread and will be pikerd. Without it, and in any other,
+    the first daemon waits for a fork server to start and to import what daemons need.
+    """
+    fork_own(PRELOAD)
+
+
+@contextmanager
+def open_fork_server() -> Iterator[None]:
+    """Fork the daemons of every tree in the block off one server.
+
+    Each :func:`open_pikerd` opens one of its own; a test suite, which has a tree a
+    test, does well to open one for all of them.
+    """
+    with tr.open_fork_server(PRELOAD):
+        yield
+
+
+@asynccontextmanager
+async def _as_async(manager: AbstractContextManager[None]) -> AsyncIterator[None]:
+    with manager:
+        yield
 
 
 @asynccontextmanager
@@ -90,6 +122,7 @@ async def open_pikerd(
     addr = registry_addr or config.registry_addr()
     policy = policy or Policy()
     async with (
+        _as_async(open_fork_server()),
         open_tree(addr) as tree,
         tr.open_root_actor(
             name="pikerd",
@@ -127,28 +160,46 @@ async def _serve(
                 set_pikerd(pikerd)
                 if idle_exit_s is not None:
                     services.service_n.start_soon(pikerd.end_when_idle, idle_exit_s)
-                services.service_n.start_soon(start_at_boot)
-                for source in BESIDE:
-                    services.service_n.start_soon(run_beside, source, services)
+                if policy.at_boot:
+                    _start_what_waits(services)
                 yield services
         finally:
             set_pikerd(None)
 
 
+def _start_what_waits(services: Services) -> None:
+    services.service_n.start_soon(start_at_boot)
+    for source in BESIDE:
+        services.service_n.start_soon(run_beside, source, services)
+
+
 @asynccontextmanager
 async def open_piker_runtime(
-    name: str, registry_addr: tr.Addr | None = None
+    name: str,
+    registry_addr: tr.Addr | None = None,
+    *,
+    enable_modules: tuple[str, ...] = (),
 ) -> AsyncIterator[None]:
     """Be a client of the tree at *registry_addr*, counted and found by name.
 
     When its pikerd dies the client stays, waits for the next one and registers there.
+
+    Args:
+      name: of the client actor.
+      registry_addr: of the tree; as configured by default.
+      enable_modules: whose endpoints others may call.
 
     Raises:
       RegistryUnreachable: nobody listens there, or it is not a pikerd.
     """
     addr = registry_addr or config.registry_addr()
     await _check_pikerd(addr)
-    async with tr.open_root_actor(name=name, registry_addr=addr, be_registry=False):
+    async with tr.open_root_actor(
+        name=name,
+        registry_addr=addr,
+        enable_modules=enable_modules,
+        be_registry=False,
+    ):
         _set_vars(addr)
         async with tr.collapse_eg(), trio.open_nursery() as chores:
             await chores.start(_stay_attached, name, addr)
@@ -214,6 +265,7 @@ async def maybe_open_pikerd(
     registry_addr: tr.Addr | None = None,
     *,
     on_start: Callable[[str], None] | None = None,
+    enable_modules: tuple[str, ...] = (),
 ) -> AsyncIterator[Services | None]:
     """Be in a tree: this process's own, a running one, or one started for it.
 
@@ -225,6 +277,7 @@ async def maybe_open_pikerd(
       name: of the client actor.
       registry_addr: of the tree; as configured by default.
       on_start: told in a sentence that a pikerd was started.
+      enable_modules: of the client actor, whose endpoints others may call.
 
     Raises:
       RegistryUnreachable: none runs and none could be started.
@@ -244,7 +297,9 @@ async def maybe_open_pikerd(
                 if on_start is not None:
                     on_start(told)
             try:
-                await stack.enter_async_context(open_piker_runtime(name, addr))
+                await stack.enter_async_context(
+                    open_piker_runtime(name, addr, enable_modules=enable_modules)
+                )
                 break
             except RegistryUnreachable as err:
                 # it is ending, or did so just now: the next one is ours to start

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from piker._forkserver import Preload
+
 #: Kind of daemon -> ``module:function`` that starts one; run inside pikerd. Strings,
 #: since service knows no daemon: each package brings its own.
 SPAWNERS: Final[dict[str, str]] = {
@@ -21,6 +23,18 @@ AT_BOOT: Final[tuple[str, ...]] = ("piker.clearing._daemon:wanted_at_boot",)
 
 #: ``module:function`` of tasks that pikerd runs beside its supervision.
 BESIDE: Final[tuple[str, ...]] = ("piker.clearing._farewell:watch_over",)
+
+#: What daemons import, for their fork server; save what starts threads, as polars does.
+PRELOAD: Final = Preload(
+    first=(
+        *dict.fromkeys(spawner.partition(":")[0] for spawner in SPAWNERS.values()),
+        "piker.service._actor_rpc",
+        "argparse",  # tractor's start
+        "caio.linux_aio",
+        "numpy.ma",
+    ),
+    idle=("piker.brokers.sim", "piker.brokers.binance", "piker.brokers.kraken"),
+)
 
 #: What pikerd itself lets others call.
 PIKERD_MODULES: Final[tuple[str, ...]] = ("piker.service._rpc",)

@@ -60,6 +60,11 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[Any, ...]], ...]] = (
         (msgs.DialogInit, msgs.BrokerdMsg),
     ),
     (
+        "brokerd to client",
+        "Of its accounts, besides orders: trades as they are fetched, and keys.",
+        (msgs.SyncProgress, msgs.SyncDone, msgs.AccountCheck),
+    ),
+    (
         "Client to datad",
         "Commands on the stream of a feed.",
         (msgs.FeedCommand,),
@@ -74,6 +79,11 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[Any, ...]], ...]] = (
         "datad and recorder",
         "Raw frames of a venue.",
         (msgs.FramePoint, msgs.FrameBatch),
+    ),
+    (
+        "Script to chart",
+        "What is to be drawn in open charts; each command is answered in turn.",
+        (msgs.AnnotCommand, msgs.AnnotDone),
     ),
     (
         "pikerd to client",

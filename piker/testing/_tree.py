@@ -22,6 +22,7 @@ from piker.service import (
     Addr,
     Policy,
     Services,
+    is_fork_server,
     open_piker_runtime,
     open_pikerd,
     probe,
@@ -117,12 +118,23 @@ def private_dirs(folder: Path, conf: str = "") -> Iterator[config.Dirs]:
 
 
 def tree_processes(pid: int) -> list[psutil.Process]:
-    """Return *pid*'s living descendants."""
+    """Return *pid*'s living descendants, but for fork servers."""
+    return [p for p in _descendants(pid) if not _is_server(p)]
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
     try:
         found = psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
     return [p for p in found if is_alive(p)]
+
+
+def _is_server(proc: psutil.Process) -> bool:
+    try:
+        return is_fork_server(proc.cmdline())
+    except psutil.Error:
+        return False
 
 
 def is_alive(proc: psutil.Process) -> bool:
@@ -143,7 +155,7 @@ async def wait_gone(procs: list[psutil.Process]) -> list[psutil.Process]:
 
 async def _check_leaks(tree: TestTree, before: set[int]) -> None:
     """Raise LeakError if anything of the tree is left; end what is."""
-    mine = [p for p in tree_processes(os.getpid()) if p.pid not in before]
+    mine = [p for p in _descendants(os.getpid()) if p.pid not in before]
     left = await wait_gone(mine)
     faults = [f"process {p.pid} {' '.join(p.cmdline()[:6])}" for p in left]
     for proc in left:
@@ -237,7 +249,8 @@ async def start_test_pikerd(tree: TestTree) -> None:
             stdin=subprocess.DEVNULL,
         )
     with trio.fail_after(20):
-        while await probe(tree.addr) is None:
+        # one that listens may be too busy to answer yet
+        while (found := await probe(tree.addr)) is None or found[0] != "pikerd":
             if tree.pikerd.poll() is not None:
                 text = (tree.folder / "pikerd.stderr").read_text()
                 raise AssertionError(f"pikerd exited {tree.pikerd.returncode}: {text}")

@@ -60,6 +60,23 @@ async def test_synthetic_markets_conform(conf, check):
         await check(BTC)
 
 
+async def test_bars_from_a_still_second_on_begin_with_it(conf):
+    """They are what a longer answer has from there on, flat bars too."""
+    with conf():
+        mkt, _ = await get_mkt_info(BTC.fqme)
+        async with open_history_client(mkt) as (get_bars, _):
+            stills = 0
+            for end_s in range(START_S, START_S + 18_000, 1800):
+                whole = await get_bars(1, end_s, end_s - 1800)
+                still = whole["time"][1:][whole["count"][1:] == 0]
+                for start_s in still.tolist():
+                    some = await get_bars(1, end_s, start_s)
+                    assert some["time"][0] == start_s
+                    assert some.tobytes() == whole[whole["time"] >= start_s].tobytes()
+                stills += len(still)
+            assert stills > 5
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_replays_conform(conf, check):
     with conf(replay_conf()):

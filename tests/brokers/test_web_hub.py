@@ -15,7 +15,7 @@ from piker.brokers._web import Page, _hub, _market, open_hub
 from piker.brokers._web._dialect import AHEAD, Doubt, Down, Failed, Up
 from piker.brokers._web._market import MarketStream
 from piker.brokers._web._ws import open_socket
-from piker.errors import MarketGone, VenueRefused, VenueUnreachable
+from piker.errors import MarketGone, RateLimited, VenueRefused, VenueUnreachable
 from piker.msgs import NS, Tick, boot_ns
 from tests.brokers._loopback import answer, open_server
 from tests.brokers._ws_venue import open_ws_venue
@@ -698,3 +698,19 @@ async def test_taps_see_frames_as_they_came():
         assert [parts[0].first for _, _, parts in seen] == [1, 2]
         assert seen[0][1] == b'{"k": "trade", "s": "A", "n": 1}'
         assert 0 < seen[0][0] <= seen[1][0]
+
+
+async def test_a_refusal_that_comes_as_a_hub_ends_is_no_fault(monkeypatch):
+    """It comes in a group with the end's own cancel."""
+
+    async def be_refused_at_the_end(hub):
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as end:
+            both = [end, RateLimited("too often")]
+            raise BaseExceptionGroup("at once", both) from None
+
+    monkeypatch.setattr(_hub.Hub, "_connect", be_refused_at_the_end)
+    async with open_ws_venue() as venue, open_hub(venue.dialect()) as hub:
+        async with hub.join("A"):
+            await trio.testing.wait_all_tasks_blocked()

@@ -388,6 +388,28 @@ async def test_a_first_trade_with_a_damaged_id_hides_none(
         assert len(warned) <= 1
 
 
+async def test_a_trade_told_during_the_last_look_is_not_the_one_given_up(
+    autojump_clock,
+):
+    """The look was begun before that trade was, so it says nothing of it."""
+    async with open_bench() as b:
+        await b.say(Up())
+        await trio.sleep(1)
+        await b.say([part(10**9, at_s=1)])
+        looks = 0
+        with trio.fail_after(20):
+            # looked at again and again, and given up by the first look after 13.07 s
+            while len(b.asked) == looks or trio.current_time() < 13.07:
+                looks = len(b.asked)
+                await trio.sleep(b.takes_s / 2)
+        b.newest = 1
+        await b.say([part(1)])
+        await trio.sleep(20)
+        tids, events = b.taken()
+        assert tids == [1]
+        assert not [event for event in events if isinstance(event, Warned)]
+
+
 async def test_a_first_trade_that_the_venue_lists_late_is_found_all_the_same(
     autojump_clock,
 ):
@@ -395,7 +417,8 @@ async def test_a_first_trade_that_the_venue_lists_late_is_found_all_the_same(
         await b.say(Up())
         await trio.sleep(1)
         await b.say([part(1)])
-        await trio.sleep(14)
+        # looks come when chance has them: it is given up by the first after 13.07 s
+        await trio.sleep(20)
         tids, events = b.taken()
         assert tids == []
         assert [type(e) for e in events] == [Disconnected, Warned, Reconnected]

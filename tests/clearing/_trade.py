@@ -31,12 +31,14 @@ class Trader:
         self.client, self.trades, self.positions, self.accounts, self.dialogs = opened
         self.heard: list = []
 
-    async def until(self, kind=Status, deadline_s=20, **fields):
+    async def until(self, kind=Status, deadline_s=20, resp_in=(), **fields):
         """Return the next message of a kind with these values."""
         with trio.fail_after(deadline_s):
             while True:
                 msg = await self.trades.receive()
                 self.heard.append(msg)
+                if resp_in and getattr(msg, "resp", "") not in resp_in:
+                    continue
                 if isinstance(msg, kind) and all(
                     getattr(msg, name) == value for name, value in fields.items()
                 ):

@@ -71,9 +71,9 @@ async def test_nothing_is_told_before_it_is_on_the_disk(journal, monkeypatch):
     ctx, ems = Ctx([]), ems_over(journal)
     sync = journal.sync
 
-    def noted_sync():
+    async def noted_sync():
         assert ems.fanout.clients, "what is told meanwhile goes to nobody"
-        sync()
+        await sync()
         ctx.said.append("synced")
 
     monkeypatch.setattr(journal, "sync", noted_sync)
@@ -137,18 +137,23 @@ async def test_an_emsd_that_ends_meanwhile_is_gone_and_nothing_else(
     async def run_and_end(func, *args):
         nonlocal calls
         calls += 1
+        result = func(*args)
         if after == "the past was read":
-            result = func(*args)
             end()
-            return result
-        if calls == 2:
-            end()
-        return func(*args)
+        return result
+
+    sync = journal.sync
+
+    async def end_and_sync():
+        end()
+        await sync()
 
     monkeypatch.setattr("piker.clearing._clients.trio.to_thread.run_sync", run_and_end)
+    if after != "the past was read":
+        monkeypatch.setattr(journal, "sync", end_and_sync)
     with pytest.raises(TransportClosed):
         await serve_client(Ctx([]), ems_over(journal), "", "paper", 0, is_back=False)
-    assert calls == (1 if after == "the past was read" else 2)
+    assert calls == 1
 
 
 async def test_what_is_asked_of_an_emsd_that_has_ended_goes_to_the_next_one(

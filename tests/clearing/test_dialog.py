@@ -72,8 +72,8 @@ TRUTH = {
         "cancel": "editing T:open", "expire": "editing T:open", "fire": "editing",
         "ack": "open T:open",
         "open": "open T:open", "fill": "editing T:fill", "closed": "filled T:closed",
-        "gone": "canceled T:canceled", "refused_order": "open R",
-        "refused_edit": "open R", "refused_cancel": "editing O",
+        "gone": "canceled T:canceled", "refused_order": "open R T:open",
+        "refused_edit": "open R T:open", "refused_cancel": "editing O",
         "found": "open T:open", "absent": "canceled T:canceled",
     },
     "canceling": {
@@ -82,7 +82,7 @@ TRUTH = {
         "ack": "canceling",
         "open": "canceling", "fill": "canceling T:fill", "closed": "filled T:closed",
         "gone": "canceled T:canceled", "refused_order": "rejected T:error",
-        "refused_edit": "canceling O", "refused_cancel": "open R",
+        "refused_edit": "canceling O", "refused_cancel": "open R T:open",
         "found": "canceling S:cancel", "absent": "canceled T:canceled",
     },
     "filled": {
@@ -270,7 +270,7 @@ def test_a_cancel_beats_an_edit_that_waits():
 def test_a_refused_edit_lets_the_next_one_go():
     waiting = step(dialog_in("editing"), happening("edit", edit_id="e2")).dialog
     after = step(waiting, happening("refused_edit"))
-    assert said(after) == "editing R S:edit"
+    assert said(after) == "editing R T:open S:edit"
     assert after.dialog.rev == 2
 
 
@@ -288,7 +288,7 @@ def test_a_smaller_size_that_is_filled_already_ends_it():
     partly = step(editing, happening("fill", fill=fill_of(2))).dialog
     assert partly.state == "editing"  # the broker may refuse the edit, and go on
     assert said(step(partly, happening("ack"))) == "filled T:open T:closed"
-    assert said(step(partly, happening("refused_edit"))) == "open R"
+    assert said(step(partly, happening("refused_edit"))) == "open R T:open"
 
 
 def test_a_market_order_that_never_came_there_is_not_sent_late():

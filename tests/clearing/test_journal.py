@@ -36,12 +36,12 @@ def status(seq, oid="o1", resp="dark_open") -> Status:
     return Status(seq=seq, time_ns=seq, oid=oid, resp=resp)
 
 
-def test_what_was_written_is_there(path):
+async def test_what_was_written_is_there(path):
     with open_journal(path) as journal:
         assert (journal.live(), journal.seq) == ([], 0)
         journal.write([dialog()], [status(1)], {"seen/x": 7})
         journal.write([dialog("o2", "canceled")], [status(2, "o2", "canceled")])
-        journal.sync()
+        await journal.sync()
     assert count_live(path) == 1
     with open_journal(path) as journal:
         assert journal.live() == [dialog()]

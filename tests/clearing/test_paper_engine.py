@@ -11,7 +11,7 @@ import trio
 
 from piker.accounting import AccountName, read_account, read_ledger
 from piker.brokers import sim
-from piker.clearing import PaperMarket, _paper_engine
+from piker.clearing import PaperMarket, _paper_desk, _paper_engine
 from piker.clearing._batches import each_of
 from piker.clearing._paper_engine import current_engine, open_engine
 from piker.errors import LedgerBusy, LedgerFull, ServiceError, TransportClosed
@@ -140,14 +140,14 @@ async def test_fills_wait_while_the_disk_is_full(monkeypatch):
     async with open_engine(sim) as engine:
         engine.nursery.start_soon(engine.run)
         desk = seat(engine, monkeypatch)
-        book, failures = engine._ledger.append, [LedgerFull("no room")] * 3
+        book, failures = engine._ledger.appending, [LedgerFull("no room")] * 3
 
-        def append(*txns):
-            if failures:
+        def appending(*txns):
+            if txns and failures:
                 raise failures.pop()
             return book(*txns)
 
-        monkeypatch.setattr(engine._ledger, "append", append)
+        monkeypatch.setattr(engine._ledger, "appending", appending)
         async with engine.open_dialog() as (dialog, _):
             dialog.stream = stream = Stream()
             engine.ask(dialog, Reconcile(account="paper", after_seq=0))
@@ -167,7 +167,7 @@ async def test_a_fill_that_was_not_booked_is_booked_by_the_next_engine(
     async with open_engine(sim) as engine:
         engine.nursery.start_soon(engine.run)
         desk = seat(engine, monkeypatch)
-        monkeypatch.setattr(engine, "_book", lambda fills: trio.sleep_forever())
+        monkeypatch.setattr(engine, "_append", lambda txns: trio.sleep_forever())
         engine.ask(None, order(price="101", size="0.5"))
         await serve(engine, desk)
         assert desk.live == 0
@@ -183,6 +183,7 @@ async def test_a_fill_that_was_not_booked_is_booked_by_the_next_engine(
 
 
 async def test_inputs_are_dropped_once_their_fills_are_booked(monkeypatch):
+    monkeypatch.setattr(_paper_desk, "_QUIET_S", 0)
     async with open_engine(sim) as engine:
         engine.nursery.start_soon(engine.run)
         desk = seat(engine, monkeypatch)

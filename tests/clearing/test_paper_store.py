@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from piker.clearing import PaperMarket, PaperRules
+from piker.clearing import PaperMarket, PaperRules, _paper_store
 from piker.clearing._paper_desk import Desk
 from piker.clearing._paper_store import VERSION, EndedOrder, PaperStore
 from piker.errors import StoreDamaged, StoreFull, StoreTooNew
@@ -170,13 +171,42 @@ def test_only_what_is_committed_counts(tmp_path):
     )
 
 
+def test_a_file_of_version_1_is_taken_over(tmp_path):
+    path = tmp_path / "state" / "sim.sqlite"
+    store = PaperStore(path)
+    store.note_ended(ended("a"))
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE ended DROP COLUMN time_ns")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    store = PaperStore(path)
+    assert store.ended("a") == ended("a")
+    store.note_ended(ended("b"))
+    store.close()
+
+
+def test_the_oldest_orders_that_are_over_are_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setattr(_paper_store, "ENDED_KEPT", 2)
+    path = tmp_path / "state" / "sim.sqlite"
+    store = PaperStore(path)
+    for i, oid in enumerate("dcba"):
+        over = ended(oid)
+        status = msgspec.structs.replace(over.status, time_ns=i)
+        store.note_ended(msgspec.structs.replace(over, status=status))
+    store.close()
+    store = PaperStore(path)
+    assert [oid for oid in "abcd" if store.ended(oid)] == ["a", "b"]
+    store.close()
+
+
 def test_a_file_of_a_later_version_is_left_alone(tmp_path):
     path = tmp_path / "state" / "sim.sqlite"
     PaperStore(path).close()
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {VERSION + 1}")
     db.close()
-    with pytest.raises(StoreTooNew, match="is of version 2, this piker knows 1"):
+    with pytest.raises(StoreTooNew, match="is of version 3, this piker knows 2"):
         PaperStore(path)
 
 
@@ -194,7 +224,9 @@ def test_a_damaged_file_is_named(tmp_path, content):
 def test_a_row_that_is_no_order_is_damage(tmp_path):
     path = tmp_path / "state" / "sim.sqlite"
     store = PaperStore(path)
-    store._db.execute("INSERT INTO ended VALUES ('a', 'f', x'00', x'00')")
+    store._db.execute("INSERT INTO ended VALUES ('a', 'f', x'00', x'00', 1)")
+    store.close()
+    store = PaperStore(path)
     with pytest.raises(StoreDamaged):
         store.ended("a")
     store.close()

@@ -98,7 +98,7 @@ def test_a_full_disk_loses_nothing_of_what_happened_together(journal, monkeypatc
     assert seqs == sorted({one.seq for one in told})
 
 
-def test_the_log_has_its_size_and_is_read_after_a_kill(journal, tmp_path):
+async def test_the_log_has_its_size_and_is_read_after_a_kill(journal, tmp_path):
     journal.lengthen_log()
     router = router_of(journal, [])
     log = journal.path.with_name(journal.path.name + "-wal")
@@ -107,7 +107,7 @@ def test_the_log_has_its_size_and_is_read_after_a_kill(journal, tmp_path):
     for i in range(50):
         send(router, f"o{i}")
     assert log.stat().st_size == size  # it was written over
-    journal.sync()
+    await journal.sync()
     shutil.copytree(journal.path.parent, tmp_path / "killed")
     with open_journal(tmp_path / "killed" / "journal.sqlite") as again:
         assert {one.oid for one in again.live()} == {f"o{i}" for i in range(50)}
@@ -145,7 +145,8 @@ def test_a_full_disk_ends_no_emsd_that_tidies_its_journal(journal, monkeypatch):
     send(router, "later")
 
 
-def test_inputs_are_kept_until_their_fills_are_booked(tmp_path):
+def test_inputs_are_kept_until_their_fills_are_booked(tmp_path, monkeypatch):
+    monkeypatch.setattr("piker.clearing._paper_desk._QUIET_S", 0)
     told: list = []
     store = PaperStore(tmp_path / "paper" / "sim.sqlite")
 

@@ -13,13 +13,12 @@ from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 import trio
 
 from piker.cli.quotes import closed
 from piker.msgs import Calendar, SessionClock, WallClock
-from piker.testing import TestTree, free_port, private_dirs
+from piker.testing import TestTree, free_port, private_dirs, tree_processes
 from tests._data import binance_session
 from tests.cli import _cli
 
@@ -164,7 +163,7 @@ def nothing_left(env):
     assert not list(Path(env["TMPDIR"]).iterdir())
     assert not list(Path(env["PIKER_STATE_DIR"]).iterdir())
     assert not list(Path(env["PIKER_CONFIG_DIR"]).iterdir())
-    mine = psutil.Process().children(recursive=True)
+    mine = tree_processes(os.getpid())
     assert not [p for p in mine if "piker" in " ".join(p.cmdline())]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from decimal import Decimal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from piker.accounting import (
@@ -17,7 +17,7 @@ from piker.accounting import (
     read_ledger,
 )
 from piker.cli._sync import compare
-from piker.testing import TestTree, free_port, private_dirs
+from piker.testing import TestTree, free_port, private_dirs, tree_processes
 from tests.cli import _cli
 
 FQME = "btcusdt.spot.sim"
@@ -71,12 +71,12 @@ async def test_sync_with_no_tree_leaves_nothing_but_the_account_file(tree):
     assert read_account(AccountName.of("sim", "paper"))["seq"] == 2
     assert not list(Path(tmp).iterdir())
     assert not list(Path(tree.env["PIKER_RUNTIME_DIR"]).iterdir())
-    mine = psutil.Process().children(recursive=True)
+    mine = tree_processes(os.getpid())
     assert not [each for each in mine if "piker" in " ".join(each.cmdline())]
     none = await _cli.run("ledger", "sync", "kraken.paper", env=tree.env)
     none.refused(1, "no ledger of kraken.paper")
     live = await _cli.run("ledger", "sync", "sim.ira", env=tree.env)
-    live.refused(2, "'sim.ira'")
+    live.refused(2, "'sim' takes no live orders", "no account but sim.paper")
 
 
 @pytest.mark.tree

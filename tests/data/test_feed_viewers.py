@@ -23,6 +23,7 @@ SPEED = 100
 CONF = f'[sim]\nstart = "2026-03-02T00:00:00Z"\nspeed = {SPEED}\n'
 MARKETS = [BTC, ETH, "btcusdt.perp.sim", "ethusdt.perp.sim"]
 VIEWERS = 20
+ENOUGH = 400
 
 
 class Delays:
@@ -39,7 +40,6 @@ class Delays:
 
 def p99(delays: list[Delays]) -> float:
     seen = sorted(at for one in delays for at in one.seen)
-    assert len(seen) > 200
     return seen[int(0.99 * len(seen))]
 
 
@@ -87,6 +87,10 @@ async def measure(delays: list[Delays], windows: int = 4) -> float:
         for one in delays:
             one.seen.clear()
         await trio.sleep(0.7)
+        # a busy machine tells fewer in that time: a p99 wants as many as ever
+        with trio.fail_after(20):
+            while sum(len(one.seen) for one in delays) < ENOUGH:
+                await trio.sleep(0.05)
         found.append(p99(delays))
     return min(found)
 

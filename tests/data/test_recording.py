@@ -287,6 +287,8 @@ def let_wait(n_bytes: int, folder, monkeypatch) -> None:
         f"from piker.data import _frames\n_frames.WAITING_MAX = {n_bytes}\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    # a fork server that was there before has no such site: have another one
+    monkeypatch.setattr("piker.service._tractor._fork._current", None)
 
 
 async def stop_and_look_on(recorder, feed) -> None:

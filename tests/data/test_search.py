@@ -99,6 +99,21 @@ async def test_who_fails_or_is_slow_is_named(brokers):
     assert isinstance(found.faults["two"], DeadlineExceeded)
 
 
+async def test_what_has_come_is_told_while_others_are_waited_for(brokers):
+    brokers["one"] = VenueUnreachable("no route")
+    brokers["two"] = None
+    parts = []
+    async with open_search() as search:
+        found = await search.find("btc", deadline_s=0.1, on_part=parts.append)
+    assert [set(part.waits_for) for part in parts] in (
+        [{"one", "two"}, {"two"}], [{"sim", "two"}, {"two"}],
+    )  # fmt: skip
+    assert [match.fqme for match in parts[-1].matches] == ["a.sim", "b.sim"]
+    assert list(parts[-1].faults) == ["one"]
+    assert found.waits_for == ()
+    assert list(found.faults) == ["one", "two"]
+
+
 async def test_if_none_answers_it_is_an_error(brokers):
     brokers["one"] = VenueUnreachable("no route")
     with pytest.raises(VenueUnreachable, match="^no route$"):

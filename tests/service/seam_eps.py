@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
+from contextlib import suppress
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
+import psutil
 import trio
 
 from piker.errors import SymbolNotFound
@@ -230,6 +235,53 @@ def sweep_at_each_send(channel_class, put=setattr):
         sweep_contexts()
 
     put(channel_class, "send", sweeping)
+
+
+@endpoint(started=dict[str, Any])
+async def surroundings(ctx: Context) -> None:
+    """Tell what a process has from whoever made it."""
+    await ctx.started(
+        {
+            "files": sorted(file_kinds()),
+            "env": dict(os.environ),
+            "cwd": os.getcwd(),
+            "path": sys.path,
+            "parent": os.getppid(),
+            "group": os.getpgid(0),
+            "ignored": [
+                str(s) for s in SIGNALS if signal.getsignal(s) is signal.SIG_IGN
+            ],
+            "title": " ".join(psutil.Process().cmdline()),
+            "main": sys.modules["__main__"].__spec__.name,
+        }
+    )
+
+
+SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)
+
+
+def file_kinds() -> list[str]:
+    """Return what this process has open, less what differs from run to run."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{fd}").partition(":")[0])
+    return found
+
+
+@endpoint()
+async def say(ctx: Context, text: str) -> None:
+    """Write to stderr."""
+    os.write(2, text.encode())
+    await ctx.started()
+
+
+@endpoint(started=int)
+async def be_parent_of(ctx: Context, modules: tuple[str, ...]) -> None:
+    """Have a child of its own until cancelled; tell its pid."""
+    async with open_child("leaf", enable_modules=modules) as child:
+        await ctx.started(child.pid)
+        await trio.sleep_forever()
 
 
 @endpoint()

@@ -54,8 +54,9 @@ def would_hang(seconds: float):
 
 
 @pytest.fixture
-def open_root(tmp_path):
+def open_root(tmp_path, forks):
     """A bare runtime of its own, with a cookie, within a deadline."""
+    servers = psutil.Process().children(recursive=True)
 
     @asynccontextmanager
     async def opened(deadline_s: float = 30):
@@ -68,7 +69,7 @@ def open_root(tmp_path):
             ):
                 t.piker_vars().update(cookie=str(cookie), embedded=True)
                 yield addr
-        assert not psutil.Process().children(recursive=True)
+        assert psutil.Process().children(recursive=True) == servers
 
     return opened
 
@@ -510,8 +511,7 @@ async def test_a_child_that_cannot_import_is_an_error_with_its_reason(
     bad = tmp_path / "piker_test_bad_module.py"
     bad.write_text(
         "import sys\n"
-        "if '__mp_main__' in sys.modules or sys.argv[0] == '-m' "
-        "or 'piker._child' in ' '.join(sys.orig_argv):\n"
+        "if '__mp_main__' in sys.modules or '--uid' in sys.argv:\n"
         "    raise ValueError('broken on purpose')\n"
     )
     import sys
@@ -609,7 +609,7 @@ async def left_of(procs: list[psutil.Process]) -> list[psutil.Process]:
 SLOW = """
 import os, sys, time
 
-if "piker.service" not in sys.modules:
+if "--uid" in sys.argv and "leaf" in sys.argv[2]:
     parent = os.getppid()
     with open("PLACE.new", "w") as file:
         file.write(str(os.getpid()))
@@ -744,6 +744,34 @@ async def test_names_match_whole(open_root):
         for name in ("datad", "sim", "datad.si"):
             async with t.find_actor(name) as portal:
                 assert portal is None
+
+
+async def test_all_of_a_name_are_found_but_for_the_dead_and_the_stuck(
+    open_root, monkeypatch
+):
+    monkeypatch.setattr(_discovery, "CONNECT_DEADLINE_S", 0.5)
+    async with (
+        open_root(),
+        t.open_child("kid", enable_modules=EPS) as one,
+        t.open_child("kid", enable_modules=EPS) as two,
+        t.open_child("kid", enable_modules=EPS) as dead,
+        t.open_child("kid", enable_modules=EPS) as stuck,
+    ):
+        with trio.fail_after(10):
+            while sum(uid[0] == "kid" for uid, _ in await t.registered()) < 4:
+                await trio.sleep(0.02)
+        async with t.find_actors("kid") as portals:
+            pids = [await t.call_endpoint(portal, eps.hold) for portal in portals]
+        assert set(pids) == {one.pid, two.pid, dead.pid, stuck.pid}
+        os.kill(dead.pid, signal.SIGKILL)
+        await dead.wait()
+        os.kill(stuck.pid, signal.SIGSTOP)
+        async with t.find_actors("kid") as portals:
+            left = [await t.call_endpoint(portal, eps.hold) for portal in portals]
+        assert set(left) == {one.pid, two.pid}
+        os.kill(stuck.pid, signal.SIGCONT)
+        async with t.find_actors("nobody") as portals:
+            assert portals == []
 
 
 async def test_lookups_leave_nothing_open(open_root):
@@ -914,12 +942,13 @@ async def test_a_tree_is_quiet_and_runs_main_once(tmp_path):
 
 
 async def test_a_child_that_dies_while_it_starts_is_an_error_at_once(open_root):
+    servers = set(psutil.Process().children())
     async with open_root():
         began = trio.current_time()
 
         async def kill_it():
             while True:
-                for proc in psutil.Process().children():
+                for proc in set(psutil.Process().children()) - servers:
                     proc.kill()
                     return
                 await trio.sleep(0.002)
@@ -932,6 +961,19 @@ async def test_a_child_that_dies_while_it_starts_is_an_error_at_once(open_root):
         assert trio.current_time() - began < 3
 
 
+async def test_a_child_may_call_home_before_it_is_waited_for(open_root, monkeypatch):
+    opened = _actors._open_child_process
+
+    async def open_slowly(*args):
+        proc = await opened(*args)
+        await trio.sleep(1)
+        return proc
+
+    monkeypatch.setattr(_actors, "_open_child_process", open_slowly)
+    async with open_root(), t.open_child("kid", enable_modules=EPS) as child:
+        assert await t.call_endpoint(child.portal, eps.hold) == child.pid
+
+
 # the last steps of a start, between which nothing waits: ours, the engine's
 @pytest.mark.parametrize("step", ["piker.service._tractor._actors._check_up", LAST])
 async def test_a_cancel_at_the_last_moment_of_a_start_holds(
@@ -940,11 +982,13 @@ async def test_a_cancel_at_the_last_moment_of_a_start_holds(
     module, _, name = step.rpartition(".")
     take = getattr(sys.modules[module], name)
     pids: list[int] = []
+    servers = set(psutil.Process().children())
     async with open_root():
         with trio.CancelScope() as scope:
 
             def cancel_meanwhile(*args):
-                pids.extend(p.pid for p in psutil.Process().children())
+                kids = set(psutil.Process().children()) - servers
+                pids.extend(p.pid for p in kids)
                 scope.cancel()
                 return take(*args)
 

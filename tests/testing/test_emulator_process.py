@@ -47,8 +47,10 @@ async def test_a_process_of_its_own(session):
             "spot_ws": spot.ws_url,
             "usdtm_rest": "http://127.0.0.1:9",
             "usdtm_ws": "ws://127.0.0.1:9",
+            "spot_ws_api": f"{spot.ws_url}/ws-api/v3",
             "clock": "data",
         }
+        assert conf["kraken"]["ws_auth"] == f"{kraken.ws_url}/auth"
         assert conf["kraken"]["ws"] == kraken.ws_url
         assert conf["kraken"]["clock"] == "wall"
         pids = [spot.process.pid, kraken.process.pid]

@@ -99,8 +99,21 @@ class Http:
         params: Mapping[str, str | int] | None = None,
         *,
         weight: float = 1.0,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
+        tries: int = _TRIES,
     ) -> Answer:
         """Return a JSON answer, and when it was asked for and came.
+
+        Args:
+          path: with a query of its own, if it is signed as it stands.
+          params: of the query.
+          weight: to be spent.
+          headers: besides the usual ones; they may hold a key.
+          method: of HTTP.
+          body: of the request, a form.
+          tries: how often it may be sent.
 
         Raises:
           VenueUnreachable: no answer within the deadline, or none that helps.
@@ -110,20 +123,21 @@ class Http:
         """
         backoff = Backoff(first_s=0.2, cap_s=2.0)
         last: VenueError | None = None
-        tries, is_sent = 0, False
+        failed, is_sent = 0, False
         with trio.move_on_after(self.deadline_s):
-            while tries < _TRIES:
+            while failed < tries:
                 if self.budget.paused_s >= self.deadline_s:
                     raise self._limited()
                 await self.budget.spend(weight)
                 is_sent = True
                 try:
-                    return await self._ask(path, params, weight)
+                    return await self._ask(path, params, weight, headers, method, body)
                 except RateLimited as err:
                     last = err  # the budget waits as long as was asked for
+                    failed += tries == 1
                 except (VenueUnreachable, BadPayload) as err:
-                    last, tries = err, tries + 1
-                    if tries < _TRIES:
+                    last, failed = err, failed + 1
+                    if failed < tries:
                         await trio.sleep(backoff.next_s())
         if last is None and not is_sent:
             raise RateLimited(
@@ -136,14 +150,22 @@ class Http:
         )
 
     async def _ask(
-        self, path: str, params: Mapping[str, str | int] | None, weight: float
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None,
+        weight: float,
+        headers: Mapping[str, str] | None,
+        method: str,
+        form: bytes | None,
     ) -> Answer:
         import httpx
 
         self.requests += 1
         url, sent_ns = self.base_url + path, boot_ns()
         try:
-            async with self._client.stream("GET", url, params=params) as answer:
+            async with self._client.stream(
+                method, url, params=params, headers=headers, content=form
+            ) as answer:
                 body = await self._read(answer)
         except httpx.InvalidURL as err:
             raise VenueRefused(f"{self.venue}: {url!r} is no URL: {err}") from err

@@ -176,10 +176,12 @@ class Hub:
         while True:
             await self._wanted.wait()
             self._up_at = inf
-            fault: Exception | None = None
+            fault: BaseException | None = None
             try:
                 await self._connect()
-            except Exception as err:  # noqa: BLE001 - whatever it is, markets are told
+            except (Exception, BaseExceptionGroup) as err:  # noqa: BLE001 - markets hear
+                # one that comes as the hub ends holds that end, too: it isn't a fault
+                await trio.lowlevel.checkpoint_if_cancelled()
                 fault = err
             # before anybody hears of it: who joins then isn't to be told that it is up
             self._asked, self._up, self._resting = set(), set(), {}
@@ -189,7 +191,7 @@ class Hub:
             held_s = max(0.0, trio.current_time() - self._up_at)
             await trio.sleep(backoff.next_s(held_s))
 
-    def _as_item(self, err: Exception) -> Down | Failed:
+    def _as_item(self, err: BaseException) -> Down | Failed:
         """Return what *err* means to the markets; a bug is logged in full.
 
         Where a connection was let in before, a refusal will pass.

@@ -262,7 +262,7 @@ class MarketStream:
         """
         backoff = Backoff(first_s=0.1, cap_s=2.0)
         behind_since: float | None = None
-        expected = -1
+        expected = lowest = -1
         while True:
             page = await self._next_page()
             first = page.parts[0].first if page.parts else None
@@ -277,8 +277,10 @@ class MarketStream:
                 await self._lose(*hole)  # what it lists goes on beyond them
                 continue
             now = trio.current_time()
-            if behind_since is None or found:
+            # a trade told just now, below what is held, is to be waited for as long
+            if behind_since is None or found or self.seq.lowest != lowest:
                 behind_since, expected = now, self.seq.expect
+                lowest = self.seq.lowest
             if now - behind_since > _BEHIND_S:
                 await self._give_up(is_moving=self.seq.expect > expected)
                 return

@@ -87,6 +87,11 @@ class VenueTime:
                 self._clock = self._kept() if told is None else self._measured(told)
             return self._clock
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it was never measured."""
+        return self._clock is None
+
     def now_ns(self) -> int:
         """Return the venue's time by the newest measure, ns since the epoch."""
         assert self._clock is not None

@@ -1,4 +1,4 @@
-"""Binance, spot and USD-M futures: market data, for which no key is needed."""
+"""Binance, spot and USD-M futures: market data; spot: live orders, with a key."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from ._feed import (
 )
 from ._fees import get_cost as get_cost
 from ._symbols import find_matches, open_symbol_search as open_symbol_search
+from ._trade import open_trade_dialog as open_trade_dialog
 
 _datad_mods: tuple[str, ...] = ("piker.brokers.binance._symbols",)
-_brokerd_mods: tuple[str, ...] = ()
+_brokerd_mods: tuple[str, ...] = ("piker.brokers.binance._trade",)
 
 
 @dataclass(frozen=True)

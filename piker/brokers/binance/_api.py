@@ -65,13 +65,18 @@ class BinanceConf(WebConf, frozen=True, kw_only=True):
     Attributes:
       spot_rest, spot_ws, usdtm_rest, usdtm_ws: base URLs; what a request or a stream
         goes by, as ``/market`` of USD-M's trades, is put behind.
+      spot_ws_api: URL of the websocket API, over which orders go.
+      spot_orders: orders that may be sent in ten seconds; the venue allows 100 an
+        account.
       spot_weight, usdtm_weight: request weight that may be used in a minute; the venue
         allows 6000 and 2400 an address, whatever else asks from there.
     """
 
     spot_rest: RestUrl = "https://api.binance.com"
     spot_ws: WsUrl = "wss://stream.binance.com:9443"
+    spot_ws_api: WsUrl = "wss://ws-api.binance.com:443/ws-api/v3"
     spot_weight: Weight = 4800
+    spot_orders: Annotated[int, Meta(ge=1, le=100_000)] = 90
     usdtm_rest: RestUrl = "https://fapi.binance.com"
     usdtm_ws: WsUrl = "wss://fstream.binance.com"
     usdtm_weight: Weight = 1900

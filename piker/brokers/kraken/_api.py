@@ -59,13 +59,21 @@ class KrakenConf(WebConf, frozen=True, kw_only=True):
 
     Attributes:
       rest, ws: base URLs.
+      ws_auth: base URL of the websocket for orders.
+      private_requests: REST requests about an account within any 45 seconds: calls
+        for trades count twice. The venue lets 15 to 20 come at once, by the account's
+        tier, and one more in three seconds to one.
+      orders: orders and changes of them within any ten seconds.
       requests: REST requests within any ten seconds; the venue wants about one a
         second of an address, whatever else asks from there.
     """
 
     rest: RestUrl = "https://api.kraken.com"
     ws: WsUrl = "wss://ws.kraken.com"
+    ws_auth: WsUrl = "wss://ws-auth.kraken.com"
     requests: Annotated[int, Meta(ge=1, le=10_000)] = 10
+    private_requests: Annotated[int, Meta(ge=2, le=10_000)] = 15
+    orders: Annotated[int, Meta(ge=1, le=10_000)] = 20
 
 
 def load_conf() -> KrakenConf:

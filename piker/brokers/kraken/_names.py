@@ -22,7 +22,8 @@ FIAT: Final = frozenset(
     {"AED", "ARS", "AUD", "BRL", "CAD", "CHF", "COP", "EUR", "GBP", "JPY", "MXN", "USD"}
 )
 
-_OWN: Final = {common: own for own, common in COMMON.items()}
+#: The other way round.
+OWN: Final = {common: own for own, common in COMMON.items()}
 
 
 def split(name: str) -> tuple[str, str]:
@@ -40,4 +41,4 @@ def to_websocket(wsname: str) -> str:
 
 def from_websocket(symbol: str) -> str:
     """Return the wsname of a websocket's name: ``XBT/USD`` of ``BTC/USD``."""
-    return "/".join(_OWN.get(part, part) for part in split(symbol))
+    return "/".join(OWN.get(part, part) for part in split(symbol))

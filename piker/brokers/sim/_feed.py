@@ -35,6 +35,8 @@ from ._worlds import (
 )
 
 _BARS_MAX: Final = 1800
+#: Bars back in which the trade before a time is looked for.
+_REACHES: Final = (8, 128, _BARS_MAX)
 _LOOK_AHEAD: Final = (
     4000  # frames in which a recorded market's first trade is looked for
 )
@@ -86,7 +88,23 @@ def _bars(
     bars = world.synthetic.bars(start_s * NS, end_s * NS, period_s)
     if not len(bars):
         raise NoData(f"{world.mkt.fqme!r} has no bars from {start_s} to {end_s} s")
-    return fill_gaps(bars, period_s, world.calendar, until_s=end_s)
+    if bars["time"][0] > start_s:
+        bars = np.concatenate((_newest_before(world, period_s, start_s), bars))
+    filled = fill_gaps(bars, period_s, world.calendar, until_s=end_s)
+    return filled[np.searchsorted(filled["time"], start_s) :]
+
+
+def _newest_before(world: World, period_s: int, start_s: int) -> npt.NDArray[np.void]:
+    """Return the newest bar with a trade in it before a time; none if none is near.
+
+    A flat bar at the start of what is asked for has its close.
+    """
+    for reach in _REACHES:
+        at_s = max(start_s - reach * period_s, 0)
+        bars = world.synthetic.bars(at_s * NS, start_s * NS, period_s)
+        if len(bars):
+            return bars[-1:]
+    return bars
 
 
 async def stream_quotes(

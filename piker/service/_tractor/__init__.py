@@ -28,6 +28,7 @@ from ._discovery import (
     Address as Address,
     evict as evict,
     find_actor as find_actor,
+    find_actors as find_actors,
     open_portal_to as open_portal_to,
     probe as probe,
     query_actor as query_actor,
@@ -42,7 +43,8 @@ from ._errors import (
     remote_traceback as remote_traceback,
     unbox as unbox,
 )
-from ._guard import arm_when_child, exit_by as exit_by, in_child as in_child
+from ._fork import open_fork_server as open_fork_server
+from ._guard import exit_by as exit_by, in_child as in_child
 from ._payload import decode as decode, encode as encode
 from ._peers import abort as abort, is_gone as is_gone, wait_gone as wait_gone
 from ._trionics import (
@@ -61,5 +63,3 @@ local_registry = _engine.local_registry
 own_addr = _engine.own_addr
 registry_addr = _engine.registry_addr
 uid_of = _engine.uid_of
-
-arm_when_child()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import struct
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -16,13 +17,15 @@ from tractor._ipc import Channel, MsgpackTCPStream
 from tractor._portal import open_portal
 
 from ._calls import note_calls
-from ._spawn import handed_over, hard_kill
+from ._spawn import found_at_once, handed_over, hard_kill
 from ._strangers import guarded_invoke, next_message, served_alone
 from ._whole import sends_whole
 
 Addr = tuple[str, int]
 Uid = tuple[str, str]
 
+#: Of a connection: by call, where the messages of its stream go.
+_SINKS = "piker_sinks"
 _reading: ContextVar[bool] = ContextVar("piker_reading", default=False)
 
 
@@ -50,9 +53,18 @@ def prepare(guard_rpc: Any, buffer_size: int) -> None:
     _actor.Actor.accept_addr = property(lambda self: full(self)[:2])
     _spawn.do_hard_kill = hard_kill
     _spawn.new_proc = handed_over(_spawn.new_proc)
+    actor.wait_for_peer = found_at_once(actor.wait_for_peer)
     _discovery._connect_chan = _root._connect_chan = _connected  # noqa: SLF001
     # a child would run its parent's __main__ again, whatever that imports
     _mp_fixup_main._mp_figure_out_main = dict  # noqa: SLF001
+
+
+_their_packets = MsgpackTCPStream._iter_packets  # noqa: SLF001
+
+
+def be_bare() -> None:
+    """Read connections as tractor does: for a floor to be measured against."""
+    MsgpackTCPStream._iter_packets = _their_packets  # noqa: SLF001
 
 
 def _noted(process: Any) -> Any:
@@ -97,10 +109,61 @@ def _stream_addrs(stream: trio.SocketStream) -> tuple[Any, Any]:
 
 
 async def _packets(transport: Any) -> AsyncIterator[Any]:
-    """Yield a connection's messages; TransportClosed however it ends."""
-    receive = transport.recv_stream.receive_exactly
+    """Yield a connection's messages; TransportClosed however it ends.
+
+    What belongs to a stream that takes its messages itself isn't yielded: on the way
+    that the others go tractor writes each of them out, three times, for a log that
+    nobody keeps.
+    """
+    stream = transport.recv_stream
+    sinks = transport.__dict__.setdefault(_SINKS, {})
     while True:
-        yield await next_message(receive, transport.decode, TransportClosed)
+        msg = await next_message(stream, transport.decode, TransportClosed)
+        sink = sinks.get(msg.get("cid")) if sinks and type(msg) is dict else None
+        if sink is None or "yield" not in msg or not _has_taken(sink, msg):
+            yield msg
+
+
+def _has_taken(sink: trio.MemorySendChannel[Any], msg: dict[str, Any]) -> bool:
+    try:
+        sink.send_nowait(msg)
+    except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+        return False  # tractor knows what to do about it
+    return True
+
+
+@contextmanager
+def direct(ctx: Any) -> Iterator[None]:
+    """Have the messages of an open stream go to it directly, while the block runs."""
+    sinks = ctx.chan.msgstream.__dict__.setdefault(_SINKS, {})
+    sinks[ctx.cid] = ctx._send_chan  # noqa: SLF001
+    try:
+        yield
+    finally:
+        del sinks[ctx.cid]
+
+
+async def send_over(stream: Any, raw: bytes) -> None:
+    """Send *raw* over a stream, as ``stream.send()`` does, but at once where it can.
+
+    tractor's own lets all other tasks run before it takes a lock that is free.
+    """
+    ctx = stream._ctx  # noqa: SLF001
+    if ctx._error:  # noqa: SLF001
+        raise ctx._error  # noqa: SLF001
+    if stream._closed:  # noqa: SLF001
+        raise trio.ClosedResourceError("this stream was closed")
+    transport = ctx.chan.msgstream
+    lock = transport._send_lock  # noqa: SLF001
+    try:
+        lock.acquire_nowait()
+    except trio.WouldBlock:
+        await lock.acquire()
+    try:
+        data = transport.encode({"yield": raw, "cid": ctx.cid})
+        await transport.stream.send_all(struct.pack("<I", len(data)) + data)
+    finally:
+        lock.release()
 
 
 async def _unregister(registry: Any, uid: Uid) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import tractor
 import trio
@@ -32,6 +32,7 @@ from ._errors import (
     remote_traceback,
     unbox,
 )
+from ._fork import fork_server
 from ._guard import PARENT_ENV
 from ._trionics import collapse_eg, leaves
 from ._vars import piker_vars
@@ -40,6 +41,8 @@ SPAWN_DEADLINE_S = 20.0
 END_DEADLINE_S = 3.0
 REGISTER_DEADLINE_S = 5.0
 _SWEEP_EVERY_S = 30.0
+#: What a child imports first within its run, to tie its life to its parent's.
+ARMED = f"{__package__}._armed"
 _NOT_UP: tuple[type[Exception], ...] = (OSError, *TRANSPORT_ERRORS)
 
 # -- the root -----------------------------------------------------------------
@@ -183,20 +186,27 @@ async def _open_noted_process(*args: Any, **kwargs: Any) -> trio.Process:
     nobody its pid until then. And tell the process whose it is.
     """
     child = _spawned.get()
-    if child is not None:
-        args = (_with_our_start(*args[0]), *args[1:])
-    kwargs["env"] = {**(kwargs.get("env") or os.environ), PARENT_ENV: str(os.getpid())}
-    if child is not None and not _has_cwd():  # it was removed: imports need one
-        kwargs["cwd"] = "/"
-    if child is not None and child.stderr is not None:
-        with child.stderr.open("ab") as sink:
-            proc = await _open_process(*args, stderr=sink, **kwargs)
-    else:
-        proc = await _open_process(*args, **kwargs)
-    if child is not None:
-        child.proc = proc
-        child.has_process.set()
-    return proc
+    env = {**(kwargs.pop("env", None) or os.environ), PARENT_ENV: str(os.getpid())}
+    if child is None:
+        return await _open_process(*args, env=env, **kwargs)
+    command = _with_our_start(*args[0])
+    with child.stderr.open("ab") if child.stderr else nullcontext() as stderr:
+        child.proc = await _open_child_process(child, command, env, stderr)
+    child.has_process.set()
+    return child.proc
+
+
+async def _open_child_process(
+    child: Child, command: list[str], env: dict[str, str], stderr: IO[bytes] | None
+) -> trio.Process:
+    cwd = _cwd()
+    if server := fork_server():
+        proc = await server.open_process(
+            child.name, command, env=env, cwd=cwd, stderr=stderr, spawns=child.spawns
+        )
+        if proc is not None:
+            return proc
+    return await _open_process(command, env=env, cwd=cwd, stderr=stderr)
 
 
 def _with_our_start(*command: str) -> list[str]:
@@ -204,12 +214,11 @@ def _with_our_start(*command: str) -> list[str]:
     return ["piker._child" if word == TRACTORS_OWN else word for word in command]
 
 
-def _has_cwd() -> bool:
+def _cwd() -> str:
     try:
-        os.getcwd()
-    except FileNotFoundError:
-        return False
-    return True
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed: imports need one
+        return "/"
 
 
 trio.lowlevel.open_process = _open_noted_process
@@ -229,6 +238,7 @@ class Child:
     end: trio.Event = field(default_factory=trio.Event)
     spawn_scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     end_deadline_s: float = END_DEADLINE_S
+    spawns: bool = False
 
     @property
     def pid(self) -> int:
@@ -261,17 +271,20 @@ async def open_child(
     spawn_deadline_s: float = SPAWN_DEADLINE_S,
     end_deadline_s: float = END_DEADLINE_S,
     stderr: Path | None = None,
+    spawns: bool = False,
 ) -> AsyncIterator[Child]:
     """Start a child actor; the block's end ends it, gracefully or by SIGKILL.
 
     Its death during the block raises nothing: wait for ``child.wait()`` beside it. What
     it writes to stderr, before it has a log and where it crashes, goes to the file
-    *stderr*, or to this process's.
+    *stderr*, or to this process's. One that *spawns* has children of its own, and is
+    given a fork server for them if this process has one.
 
     Raises:
       ServiceError: it died, failed an import, or took too long, before it was up.
     """
-    child = Child(name, end_deadline_s=end_deadline_s, stderr=stderr)
+    child = Child(name, end_deadline_s=end_deadline_s, stderr=stderr, spawns=spawns)
+    enable_modules = (ARMED, *enable_modules)
     async with collapse_eg(), trio.open_nursery() as host:
         with trio.move_on_after(spawn_deadline_s):
             await host.start(_host, child, enable_modules, infect_asyncio)

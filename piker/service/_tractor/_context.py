@@ -73,7 +73,7 @@ class MsgStream(Generic[T]):
     async def send_encoded(self, raw: bytes) -> None:
         """Send what :func:`encode` made, e.g. once for many streams."""
         try:
-            await self._stream.send(raw)
+            await engine.send_over(self._stream, raw)
         except tractor.RemoteActorError as err:
             why = unbox(err, self._peer)
             raise TransportClosed(f"{self._peer!r} ended the call: {why}") from None
@@ -138,7 +138,8 @@ class Context:
         try:
             async with engine.open_stream(self._ctx, BUFFER_SIZE) as stream:
                 try:
-                    yield MsgStream(stream, kind, self)
+                    with engine.direct(self._ctx):
+                        yield MsgStream(stream, kind, self)
                 finally:
                     engine.forget_stream(self._ctx, stream)
                     self._guards.start_soon(

@@ -215,6 +215,26 @@ async def find_actor(
     yield None
 
 
+@asynccontextmanager
+async def find_actors(
+    name: str, registry_addr: Addr | None = None
+) -> AsyncIterator[list[tractor.Portal]]:
+    """Yield portals to all living actors called *name*, oldest first.
+
+    One that doesn't answer is left out; else as :func:`find_actor`.
+    """
+    portals: list[tractor.Portal] = []
+    async with AsyncExitStack() as stack:
+        for uid, addr in await registered(registry_addr):
+            if uid[0] != name:
+                continue
+            with suppress(DeadlineExceeded):
+                chan = await _try_entry(uid, addr, registry_addr)
+                if chan is not None:
+                    portals.append(await stack.enter_async_context(_portal_over(chan)))
+        yield portals
+
+
 async def _try_entry(uid: Uid, addr: Addr, registry_addr: Addr | None) -> Any:
     """Return a channel to *uid* at *addr*, None if it isn't (there)."""
     try:

@@ -36,6 +36,24 @@ def handed_over(spawn: Callable[..., Awaitable[None]]) -> Callable[..., Any]:
     return spawn_noted
 
 
+def found_at_once(wait: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+    """Return tractor's *wait* for a peer so that one that is there already is found.
+
+    It waited for the next to connect, for ever: a forked child may be sooner than who
+    forked it.
+    """
+
+    async def wait_for_peer(server: Any, uid: tuple[str, str]) -> tuple[Any, Any]:
+        if channels := server._peers.get(uid):  # noqa: SLF001
+            connected = trio.Event()
+            connected.set()
+            return connected, channels[-1]
+        event, channel = await wait(server, uid)
+        return event, channel
+
+    return wait_for_peer
+
+
 async def hard_kill(proc: trio.Process, *_: Any, **__: Any) -> None:
     """End a child that never came up.
 

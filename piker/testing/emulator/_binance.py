@@ -20,8 +20,9 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import trio
 
+from ._binance_private import WS_API, BinancePrivate
 from ._binance_rest import BinanceRest
-from ._core import Core, Frame, Reply
+from ._core import Core, Frame, Private, Reply
 from ._listing import Listed, decimals, listings
 from ._tape import LOTS, Book, Item, Market, Print
 from ._ws import Connection, text_frame
@@ -100,6 +101,9 @@ class Binance:
         listed = [Symbol(one, kind) for one in listings(core.tape, made_up)]
         self._symbols = {one.market: one for one in listed if one.listed.market}
         self.rest = BinanceRest(core, kind, listed, budget)
+        names = {one.name: one.listed for one in listed}
+        self._orders = BinancePrivate(core, names) if kind == "spot" else None
+        self.private: Private | None = self._orders
         self._ping_s = ping_s or _PING_S[kind]
         self._pong_s = 3 * ping_s if ping_s else _PONG_S[kind]
         self._heard_s: dict[Connection, list[float]] = {}
@@ -119,6 +123,8 @@ class Binance:
         """Yield an aggregate and its trades, or a best bid and ask."""
         symbol = self._symbols[item.market]
         listeners = self.core.listeners
+        if self._orders is not None:
+            self._orders.accounts.follow(symbol.name, item)
         ready = self._ready.pop(id(item), None) if self._ready else None
         if isinstance(item, Book):
             stream = symbol.book
@@ -187,6 +193,8 @@ class Binance:
             return 414
         _, path = self._route(urlsplit(url).path)
         is_known = path.rstrip("/") in {"/ws", "/stream"} or path.startswith("/ws/")
+        if self._orders is not None:
+            is_known |= path == WS_API
         return 0 if is_known else 404
 
     def _route(self, path: str) -> tuple[str, str]:
@@ -197,6 +205,8 @@ class Binance:
     def opened(self, conn: Connection) -> None:
         """Subscribe what the path says."""
         parts = urlsplit(conn.path)
+        if parts.path == WS_API:
+            return
         conn.route, path = self._route(parts.path)
         conn.combined = path.startswith("/stream")
         asked = dict(parse_qsl(parts.query)).get("streams", "")
@@ -206,6 +216,8 @@ class Binance:
 
     def counted(self, conn: Connection) -> bool:
         """Count a frame; False if there were too many in a second."""
+        if conn.path.startswith(WS_API):
+            return True  # orders are counted there, not frames
         now = trio.current_time()
         heard = [at for at in self._heard_s.get(conn, []) if now - at < 1]
         self._heard_s[conn] = [*heard, now]
@@ -213,6 +225,8 @@ class Binance:
 
     def heard(self, conn: Connection, payload: bytes) -> None:
         """Answer a request; one that is too long never."""
+        if self._orders is not None and conn.path.startswith(WS_API):
+            return self._orders.heard(conn, payload)
         if len(payload) > _MESSAGE_MAX:
             return None
         try:
@@ -296,6 +310,16 @@ class Binance:
         _say(conn, {"code": code, "msg": text, "id": req_id})
 
     async def keep(self, conn: Connection) -> None:
+        """Be there for what is asked on it; ping it now and then."""
+        if self._orders is None or not conn.path.startswith(WS_API):
+            await self._ping(conn)
+            return
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(self._orders.keep, conn)
+            await self._ping(conn)
+            tasks.cancel_scope.cancel()
+
+    async def _ping(self, conn: Connection) -> None:
         """Ping it now and then; end it if it doesn't answer."""
         try:
             while True:

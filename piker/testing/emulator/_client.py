@@ -23,6 +23,7 @@ VENUES: Final = ("binance.spot", "binance.usdtm", "kraken.spot")
 #: Where nobody listens: what isn't emulated must not be looked for in the world.
 _NOWHERE: Final = "127.0.0.1:9"
 _READY_S: Final = 20.0
+_REFUSED_S: Final = 5.0  # for a venue that refuses connections for a while
 _END_S: Final = 5.0
 
 
@@ -95,6 +96,37 @@ class Emulator:
             raise ValueError(response.json()["error"])
         return msgspec.json.decode(response.content, type=list[Trade])
 
+    async def open_account(
+        self, name: str, key: str, secret: str, *, may_trade: bool = True,
+        may_withdraw: bool = False, **money: str,
+    ) -> None:  # fmt: skip
+        """Open an account with a key, and some money by asset; or give it more."""
+        told = {
+            "name": name, "key": key, "secret": secret, "may_trade": may_trade,
+            "may_withdraw": may_withdraw, "money": money,
+        }  # fmt: skip
+        await self.control("account", told)
+
+    async def account(self, name: str) -> dict[str, Any]:
+        """Return an account's money, orders and trades, as the venue has them."""
+        return await self.control(f"account?name={name}")
+
+    async def outside(
+        self, symbol: str, side: str, price: str, size: str, *, rests: bool = False
+    ) -> None:
+        """Have somebody else take what there is, or be the best of a side."""
+        told = {"symbol": symbol, "side": side, "price": price, "size": size,
+                "rests": rests}  # fmt: skip
+        await self.control("outside", told)
+
+    async def control(self, path: str, body: Any = None) -> Any:
+        """Ask a control path of the accounts; ValueError if it is refused."""
+        method = "GET" if body is None else "POST"
+        response = await self._ask(method, path, body)
+        if response.status_code != 200:
+            raise ValueError(response.json()["error"])
+        return response.json()
+
     async def wait_done(self, deadline_s: float = 30) -> dict[str, Any]:
         """Wait until the tape has played; return the counters then."""
         with trio.fail_after(deadline_s):
@@ -112,7 +144,14 @@ class Emulator:
             verify=False,  # noqa: S501
         ) as client:
             url = f"{self.http_url}/_emulator/{path}"
-            return await client.request(method, url, json=body)
+            until = trio.current_time() + _REFUSED_S
+            while True:
+                try:
+                    return await client.request(method, url, json=body)
+                except httpx.ConnectError:  # it refuses to listen, as it was told to
+                    if trio.current_time() >= until:
+                        raise
+                await trio.sleep(0.05)
 
 
 def conf_of(*emulators: Emulator) -> str:
@@ -131,6 +170,10 @@ def conf_of(*emulators: Emulator) -> str:
         )
         prefix = f"{kind}_" if broker == "binance" else ""
         table |= {f"{prefix}rest": one.http_url, f"{prefix}ws": one.ws_url}
+        if one.venue == "binance.spot":
+            table["spot_ws_api"] = f"{one.ws_url}/ws-api/v3"
+        if one.venue == "kraken.spot":
+            table["ws_auth"] = f"{one.ws_url}/auth"
         table["clock"] = "data" if one.is_replay else "wall"
     return "\n".join(
         f"[brokers.{broker}]\n" + "".join(f'{k} = "{v}"\n' for k, v in table.items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
@@ -16,6 +16,9 @@ from ._faults import Faults
 from ._stats import Stats
 from ._tape import Item, Tape
 from ._ws import Connection, payload_of, text_frame
+
+if TYPE_CHECKING:
+    from ._accounts import Accounts
 
 
 class Reply(NamedTuple):
@@ -64,8 +67,39 @@ class Frame(NamedTuple):
                 conn.push(bare)
 
 
+class Private(Protocol):
+    """A venue's private side: orders and accounts.
+
+    Attributes:
+      accounts: behind it.
+    """
+
+    accounts: Accounts
+
+    def takes(self, method: str, path: str) -> bool:
+        """Tell whether a request of REST is one of these."""
+        ...
+
+    async def rest(
+        self, method: str, path: str, query: str, body: bytes, headers: dict[str, str]
+    ) -> Reply | None:
+        """Answer a request of REST; None: the connection is to break.
+
+        Args:
+          query: as it came, still encoded.
+          headers: by their names in lower case.
+        """
+        ...
+
+
 class Venue(Protocol):
-    """What makes an emulated venue this one and no other."""
+    """What makes an emulated venue this one and no other.
+
+    Attributes:
+      private: its private side, None where that isn't emulated.
+    """
+
+    private: Private | None
 
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield the messages that *item*, which has just passed, makes."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -178,9 +178,59 @@ class Latency(_Fault, frozen=True):
     ms: Seconds = 0
 
 
+class Asked(_Fault, frozen=True):
+    """Do something wrong with the next private request of a kind, once.
+
+    Attributes:
+      on: ``place``, ``amend``, ``cancel``, ``status``, ``open``, ``trades``,
+        ``account``, ``token``, ``subscribe``; any if empty.
+      how: ``unheard``: the connection breaks and nothing is done; ``unanswered``: it
+        is done, and then the connection breaks; ``unsure``: it is done, and the answer
+        says that nobody knows; ``refused``: nothing is done, the venue is out of
+        order; ``half``: of an amend that cancels and places, the connection breaks
+        in between; ``late``: it is done *seconds* later; ``slow``: it is done, and
+        answered *seconds* later; ``stale``: answered as things were *seconds* ago;
+        ``page``: with a web page; ``odd``: with a number where a text belongs;
+        ``silent``: it is done and never answered.
+      seconds: see *how*.
+    """
+
+    on: str = ""
+    how: Literal[
+        "unheard", "unanswered", "unsure", "refused", "half", "late", "slow", "stale",
+        "page", "odd", "silent",
+    ] = "unanswered"  # fmt: skip
+    seconds: Seconds = 0.5
+
+    @property
+    def strikes(self) -> str:
+        """Which kind of request, any if empty."""
+        return self.on
+
+
+class Told(_Fault, frozen=True):
+    """Do something wrong with the next event of an account, once.
+
+    Attributes:
+      what: ``accepted``, ``triggered``, ``amended``, ``traded``, ``ended``; any if
+        empty.
+      how: it is lost; told twice; after the next one; or *seconds* late.
+      seconds: see *how*.
+    """
+
+    what: str = ""
+    how: Literal["lost", "twice", "swapped", "late"] = "lost"
+    seconds: Seconds = 0.5
+
+    @property
+    def strikes(self) -> str:
+        """Which kind of event, any if empty."""
+        return self.what
+
+
 AnyFault = (
     Disconnect | Silence | Garbage | Flood | Truncate | Duplicate | Reorder | Http
-    | Bars | Upgrade | Slow | Refuse | Skew | Latency
+    | Bars | Upgrade | Slow | Refuse | Skew | Latency | Asked | Told
 )  # fmt: skip
 #: Those that strike at frames.
 FrameFault = Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder
@@ -197,6 +247,7 @@ GARBAGE: tuple[str | bytes, ...] = (
 )
 
 _Counted = TypeVar("_Counted", Upgrade, Bars)
+_Private = TypeVar("_Private", Asked, Told)
 
 _DECODER = msgspec.json.Decoder(AnyFault)
 
@@ -252,30 +303,35 @@ class Faults:
         self._http: list[tuple[Http, int]] = []
         self._bars: list[tuple[Bars, int]] = []
         self._upgrade: list[tuple[Upgrade, int]] = []
+        self._privates: list[Asked | Told] = []
         self._garbage = 0
 
     def set(self, fault: AnyFault) -> None:
-        """Put *fault* in force; `Refuse` and `Flood` are the server's."""
+        """Put *fault* in force; some are the server's."""
         match fault:
-            case Http():
-                self._http.append((fault, fault.count))
-            case Bars():
-                self._bars.append((fault, fault.count))
-            case Upgrade():
-                self._upgrade.append((fault, fault.count))
+            case Http() | Bars() | Upgrade():
+                self._waiting(type(fault)).append((fault, fault.count))
             case Slow():
                 self.slow = fault
             case Skew():
                 self.skew_ms = fault.ms
             case Latency():
                 self.latency_s = fault.ms / 1000
+            case Asked() | Told():
+                self._privates.append(fault)
             case Refuse() | Flood():
-                pass
+                pass  # the server's
             case _ if fault.at:
                 for number in fault.at:
                     self.at.setdefault(number, []).append(fault)
             case _:
                 self.next.append(fault)
+
+    def _waiting(self, kind: type[Http | Bars | Upgrade]) -> list[Any]:
+        lists: dict[type, list[Any]] = {
+            Http: self._http, Bars: self._bars, Upgrade: self._upgrade,
+        }  # fmt: skip
+        return lists[kind]
 
     def note(self, fault: AnyFault) -> None:
         """Count that *fault* struck."""
@@ -297,6 +353,15 @@ class Faults:
                     del self._http[at]
                 elif left:
                     self._http[at] = (fault, left - 1)
+                self.note(fault)
+                return fault
+        return None
+
+    def private(self, kind: type[_Private], what: str) -> _Private | None:
+        """Return what strikes a private request, or event, of that name, once."""
+        for fault in self._privates:
+            if isinstance(fault, kind) and fault.strikes in ("", what):
+                self._privates.remove(fault)
                 self.note(fault)
                 return fault
         return None

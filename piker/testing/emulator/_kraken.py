@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from itertools import count
 from typing import Any, Final
@@ -20,8 +21,9 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
-from ._core import Core, Frame, Reply
+from ._core import Core, Frame, Private, Reply
 from ._kraken_names import Pair
+from ._kraken_private import AUTH, KrakenPrivate
 from ._kraken_rest import KrakenRest, stamp_us
 from ._listing import listings
 from ._tape import LOTS, Item, Market, Print
@@ -31,6 +33,8 @@ _SNAPSHOT_TRADES: Final = 50
 _HEARTBEAT_S: Final = 1.0
 _CHANNELS: Final = ("trade", "ticker")
 _TRIGGERS: Final = ("bbo", "trades")
+#: Numbers as they stand there.
+_REQUEST: Final = msgspec.json.Decoder(float_hook=Decimal)
 
 
 class Kraken:
@@ -50,6 +54,8 @@ class Kraken:
         self._pairs = {pair.symbol: pair for pair in pairs}
         self._by_market = {one.listed.market: one for one in pairs}
         self.rest = KrakenRest(core, pairs, budget)
+        self._orders = KrakenPrivate(core, pairs, budget)
+        self.private: Private | None = self._orders
         self._numbers = count(13834774380200032777)
         self._ready: dict[int, bytes] = {}  # by id of the item
         self._days: dict[Pair, tuple[int, str]] = {}
@@ -68,6 +74,7 @@ class Kraken:
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield the trades of a print, or a best bid and ask."""
         pair = self._by_market[item.market]
+        self._orders.accounts.follow(pair.symbol, item)
         listeners = self.core.listeners
         trigger = "bbo"
         if isinstance(item, Print):
@@ -133,8 +140,8 @@ class Kraken:
     # -- requests of clients -------------------------------------------------------
 
     def refusal(self, url: str) -> int:
-        """Return 0 for the path of version 2."""
-        return 0 if urlsplit(url).path.rstrip("/") == "/v2" else 404
+        """Return 0 for the paths of version 2."""
+        return 0 if urlsplit(url).path.rstrip("/") in ("/v2", AUTH) else 404
 
     def opened(self, conn: Connection) -> None:
         """Tell the state of the venue."""
@@ -152,21 +159,31 @@ class Kraken:
 
     def heard(self, conn: Connection, payload: bytes) -> None:
         """Answer a request."""
-        time_in = self._now()
         try:
-            request = msgspec.json.decode(payload)
+            request = _REQUEST.decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             request = None
-        method = request.get("method") if isinstance(request, dict) else None
-        params = request.get("params") if isinstance(request, dict) else None
-        reply: dict[str, Any] = {"method": method, "time_in": time_in}
-        if isinstance(request, dict) and isinstance(request.get("req_id"), int):
+        request = request if isinstance(request, dict) else {}
+        method = request.get("method")
+        reply: dict[str, Any] = {"method": method, "time_in": self._now()}
+        if isinstance(request.get("req_id"), int):
             reply["req_id"] = request["req_id"]
+        if _is_private(conn) and self._orders.take(conn, request, reply):
+            return
         if method == "ping":
-            return _say(conn, {**reply, "method": "pong", "time_out": self._now()})
-        if method not in {"subscribe", "unsubscribe"} or not isinstance(params, dict):
+            _say(conn, {**reply, "method": "pong", "time_out": self._now()})
+        elif method not in {"subscribe", "unsubscribe"} or not isinstance(
+            request.get("params"), dict
+        ):
             text = f"Unsupported method {method}" if method else "Malformed request"
-            return self._refuse(conn, {**reply, "method": "error"}, text)
+            self._refuse(conn, {**reply, "method": "error"}, text)
+        else:
+            self._take(conn, reply, request["params"])
+
+    def _take(
+        self, conn: Connection, reply: dict[str, Any], params: dict[str, Any]
+    ) -> None:
+        """Answer a subscription, or the end of one."""
         channel, symbols = params.get("channel"), params.get("symbol")
         if channel not in _CHANNELS:
             return self._refuse(conn, reply, f"Unsupported channel {channel}")
@@ -211,6 +228,15 @@ class Kraken:
         _say(conn, reply | {"error": text, "success": False, "time_out": self._now()})
 
     async def keep(self, conn: Connection) -> None:
+        """Be there for what is asked on it; send heartbeats."""
+        if not _is_private(conn):
+            await self._beat(conn)
+            return
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(self._orders.keep, conn)
+            await self._beat(conn)
+
+    async def _beat(self, conn: Connection) -> None:
         """Send a heartbeat for each second in which nothing else was sent."""
         while True:
             wait_s = conn.last_sent + _HEARTBEAT_S - trio.current_time()
@@ -236,6 +262,10 @@ def _trades(pair: Pair, item: Print, skip: int) -> str:
         f',"trade_id":{item.first_id + nth},"timestamp":"{at}"}}'
         for nth in range(skip, len(item.lots))
     )
+
+
+def _is_private(conn: Connection) -> bool:
+    return conn.path.startswith(AUTH)
 
 
 def _message(channel: str, kind: str, rows: str) -> bytes:

@@ -8,6 +8,7 @@ accept --head--> Upgrade: websocket --> ServerProtocol --> Connection
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,8 +20,18 @@ from websockets.http11 import Request
 
 from piker.errors import UsageError
 
+from ._accounts import Accounts
 from ._core import Core, Reply, Venue
-from ._faults import AnyFault, Flood, Refuse, frames_of, parse_fault
+from ._exchange import Refused
+from ._faults import (
+    AnyFault,
+    Asked,
+    Flood,
+    Refuse,
+    Told,
+    frames_of,
+    parse_fault,
+)
 from ._player import Player
 from ._tape import to_trades
 from ._ws import HIGH_BYTES, Connection, is_message, text_frame
@@ -68,6 +79,8 @@ class Server:
         with self._keeper:
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(self.player.run)
+                if self.venue.private is not None:
+                    tasks.start_soon(self.venue.private.accounts.run)
                 while True:
                     self._refusing = trio.Event()
                     await self._accept_until_refusing(sock, tasks)
@@ -183,13 +196,11 @@ class Server:
         core = self.core
         match path.removeprefix(CONTROL):
             case "fault":
-                try:
-                    await self.set_fault(parse_fault(body))
-                except UsageError as error:
-                    return _json({"error": str(error)}, 400)
-                return _json({})
+                return await self._fault(body)
             case "clear":
                 core.faults.clear()
+                if self.venue.private is not None:
+                    self.venue.private.accounts.release()
                 for conn in core.websockets:
                     conn.lose, conn.silent_until = 0, trio.current_time()
                 return _json({})
@@ -197,7 +208,16 @@ class Server:
                 return _json(self.stats())
             case "trades":
                 return self._trades(query)
+            case what if self.venue.private is not None:
+                return _control(self.venue.private.accounts, what, query, body)
         return _json({"error": f"no control path {path!r}"}, 404)
+
+    async def _fault(self, body: bytes) -> Reply:
+        try:
+            await self.set_fault(parse_fault(body))
+        except UsageError as error:
+            return _json({"error": str(error)}, 400)
+        return _json({})
 
     async def set_fault(self, fault: AnyFault) -> None:
         """Put *fault* in force."""
@@ -205,6 +225,8 @@ class Server:
             self.core.faults.note(fault)
             self._refuse_s = fault.seconds
             self._refusing.set()
+        elif isinstance(fault, Asked | Told) and self.venue.private is None:
+            raise UsageError("this venue's private side isn't emulated")
         elif isinstance(fault, Flood):
             self.core.faults.note(fault)
             for frame in frames_of(fault.path):
@@ -282,7 +304,13 @@ class _Http:
         if parts.path.startswith(CONTROL):
             reply = await self.server.control(parts.path, query, body)
         else:
-            reply = self._answer(parts.path, query, request.method)
+            answer = await self._answer(parts.path, query, request, body)
+            if answer is None:
+                self.stream.socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+                raise trio.BrokenResourceError
+            reply = answer
             faults = self.core.faults
             await trio.sleep(faults.slow.response_s + faults.latency_s)
         headers = [
@@ -298,7 +326,10 @@ class _Http:
         data += send(h11.EndOfMessage()) or b""
         await self.stream.send_all(data)
 
-    def _answer(self, path: str, query: dict[str, str], method: bytes) -> Reply:
+    async def _answer(
+        self, path: str, query: dict[str, str], request: h11.Request, body: bytes
+    ) -> Reply | None:
+        """Return the answer to a request, None where there is none."""
         stats = self.core.stats
         stats.requests[path] += 1
         fault = self.core.faults.http(path)
@@ -310,12 +341,34 @@ class _Http:
             else:
                 said = {"code": -1000, "msg": "emulated"}
                 reply = _json(said, fault.status, headers)
-        elif method != b"GET":
+        elif (private := self.server.venue.private) is not None and private.takes(
+            request.method.decode(), path
+        ):
+            raw = urlsplit(request.target.decode("latin-1")).query
+            told = {name.decode(): value.decode() for name, value in request.headers}
+            found = await private.rest(request.method.decode(), path, raw, body, told)
+            if found is None:
+                return None
+            reply = found
+        elif request.method != b"GET":
             reply = _json({"code": -1000, "msg": "only GET is emulated"}, 405)
         else:
             reply = self.server.venue.answer(path, query)
         stats.statuses[str(reply.status)] += 1
         return reply
+
+
+def _control(
+    accounts: Accounts, what: str, query: dict[str, str], body: bytes
+) -> Reply:
+    """Do what a control path of the accounts asks for."""
+    try:
+        found = accounts.control(what, query, body)
+    except (msgspec.MsgspecError, Refused, KeyError) as error:
+        return _json({"error": f"{what}: {error}"}, 400)
+    if found is None:
+        return _json({"error": f"no control path {what!r}"}, 404)
+    return _json(found)
 
 
 def _json(

@@ -1,0 +1,113 @@
+"""Accounts looked at: their trades into the ledger, their keys as they are."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from piker.errors import AccountNotFound, PikerError, UsageError
+from piker.log import get_logger
+from piker.msgs import NS, AccountCheck, MktPair, SyncDone, SyncProgress
+
+from ._dialog import current_host, keys_of
+from ._secrets import Keys
+from ._venue import Session
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LiveBackend:
+    """What a backend with live accounts brings: ``BACKEND`` of its ``_orders``.
+
+    Attributes:
+      open_session: opens an account's session.
+      get_mkt: finds a market by its full name.
+    """
+
+    open_session: Callable[[str, Keys], AbstractAsyncContextManager[Session]]
+    get_mkt: Callable[[str], Awaitable[MktPair]]
+
+
+def backend_of(broker: str) -> LiveBackend:
+    """Return what a backend brings for live accounts; UsageError if nothing."""
+    try:
+        module: Any = importlib.import_module(f"piker.brokers.{broker}._orders")
+    except ImportError:
+        raise UsageError(f"{broker!r} has no live accounts") from None
+    backend: LiveBackend = module.BACKEND
+    return backend
+
+
+async def sync_trades(
+    account: str, fqmes: list[str], *, whole: bool
+) -> AsyncIterator[SyncProgress | SyncDone]:
+    """Yield how far trades are fetched, then what they come to.
+
+    Raises: AccountNotFound; what the venue, or the ledger, refuses with.
+    """
+    host = current_host()
+    backend = backend_of(host.broker)
+    await host.open_desks(backend.open_session, backend.get_mkt)
+    desk = host.desks.get(account)
+    if desk is None:
+        raise AccountNotFound(
+            f"no account {account!r} in brokers.toml: it has {', '.join(host.desks)}"
+        )
+    seen = booked = 0
+    mkts = await desk.mkts_of(fqmes)
+    for nth, mkt in enumerate(mkts, 1):
+        seen_here = booked_here = 0
+        async for page, new in desk.fetch(mkt, whole=whole):
+            seen_here, booked_here = seen_here + len(page), booked_here + new
+            yield SyncProgress(
+                fqme=mkt.fqme,
+                seen=seen_here,
+                booked=booked_here,
+                time_ns=page[-1].time_ns,
+                nth=nth,
+                markets=len(mkts),
+            )
+        seen, booked = seen + seen_here, booked + booked_here
+    desk.write_account()
+    yield SyncDone(
+        seen=seen,
+        booked=booked,
+        trades=len(desk.ledger),
+        positions=desk.positions(),
+        balances=await desk.session.balances(),
+    )
+
+
+async def check_all() -> list[AccountCheck]:
+    """Return what becomes of looking at each account there is a key for."""
+    broker = current_host().broker
+    keys = await keys_of(broker)
+    backend = backend_of(broker)
+    return [
+        await _check(f"{broker}.{label}", each, backend) for label, each in keys.items()
+    ]
+
+
+async def _check(account: str, keys: Keys, backend: LiveBackend) -> AccountCheck:
+    try:
+        async with backend.open_session(account, keys) as session:
+            told = await session.permissions()
+            balances = await session.balances()
+            off_s = (session.now_ns() - time.time_ns()) / NS
+    except PikerError as err:
+        return AccountCheck(account=account, fault=str(err), balances={})
+    fault = "" if told.may_trade else "its key may not trade"
+    return AccountCheck(
+        account=account,
+        fault=fault,
+        warnings=told.warnings,
+        may_trade=told.may_trade,
+        may_withdraw=told.may_withdraw,
+        clock_off_s=off_s,
+        balances=balances,
+    )

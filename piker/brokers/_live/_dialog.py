@@ -1,0 +1,282 @@
+"""A backend's live orders as emsd talks with them: its accounts, one dialog at a time.
+
+    brokerd: open_host() --> desks, one an account, opened with the first dialog
+    emsd --open_trade_dialog--> serve_trade_dialog() --requests--> desk of the account
+
+Desks live as long as brokerd does: fills are booked while nobody is connected, too.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    suppress,
+)
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import trio
+
+from piker.accounting import open_ledger
+from piker.errors import (
+    AccountNotFound,
+    ConfigError,
+    ServiceError,
+    TransportClosed,
+    VenueError,
+)
+from piker.log import get_logger
+from piker.msgs import (
+    BrokerdError,
+    BrokerdMsg,
+    BrokerdOrder,
+    BrokerdRequest,
+    DialogInit,
+    MktPair,
+    Reconcile,
+)
+from piker.service import Context, MsgStream, collapse_eg
+
+from ._desk import LiveDesk, Tell
+from ._secrets import Keys, read_keys
+from ._venue import Session
+
+log = get_logger(__name__)
+
+_CHECK_S: Final = 5.0
+_SEND_S: Final = 10.0
+
+OpenSession = Callable[[str, Keys], AbstractAsyncContextManager[Session]]
+
+
+@dataclass(eq=False)
+class _Dialog:
+    """Who asks now."""
+
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    gone: trio.Event = field(default_factory=trio.Event)
+
+
+@dataclass(eq=False)
+class Host:
+    """The accounts of a broker in this process.
+
+    Attributes:
+      broker: its name.
+      desks: by account.
+    """
+
+    broker: str
+    tasks: trio.Nursery
+    desks: dict[str, LiveDesk] = field(default_factory=dict)
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+    _dialog: _Dialog | None = None
+
+    def doing(self) -> str:
+        """Return one sentence on what it is doing."""
+        return "; ".join(filter(None, (desk.doing() for desk in self.desks.values())))
+
+    async def open_desks(
+        self, open_session: OpenSession, get_mkt: Callable[[str], Awaitable[MktPair]]
+    ) -> None:
+        """Open the desks of all accounts that there are keys for, once.
+
+        Raises: ConfigError: there are none, or what is told of them is wrong.
+          LedgerBusy, LedgerDamaged.
+        """
+        async with self._turn:
+            if self.desks:
+                return
+            keys = await keys_of(self.broker)
+            opened: dict[str, LiveDesk] = {}
+            scopes = list[trio.CancelScope]()
+            try:
+                for label, each in keys.items():
+                    account = f"{self.broker}.{label}"
+                    opening = partial(open_session, account, each)
+                    opened[account] = await self.tasks.start(
+                        self._run_desk, scopes, account, opening, get_mkt
+                    )
+            except BaseException:
+                for scope in scopes:
+                    scope.cancel()
+                raise
+            self.desks = opened
+
+    async def _run_desk(
+        self,
+        scopes: list[trio.CancelScope],
+        account: str,
+        opening: Callable[[], AbstractAsyncContextManager[Session]],
+        get_mkt: Callable[[str], Awaitable[MktPair]],
+        task_status: Any,
+    ) -> None:
+        """Open an account's desk, and serve it for ever."""
+        with trio.CancelScope() as scope:
+            scopes.append(scope)
+            async with opening() as session:
+                await _check(session)
+                with open_ledger(self.broker, account) as ledger:
+                    desk = LiveDesk(self.broker, session, ledger, get_mkt)
+                    task_status.started(desk)
+                    await desk.run()
+
+    def ask(self, request: BrokerdRequest, tell: Tell) -> None:
+        """Take a request of an account; one that isn't there is refused."""
+        desk = self.desks.get(request.account)
+        if desk is not None:
+            desk.ask(request, tell)
+        else:
+            tell(_unknown(request))
+
+    @asynccontextmanager
+    async def open_dialog(self) -> AsyncIterator[DialogInit]:
+        """Be the one who asks, for the length of the block, or until the next comes."""
+        while self._dialog is not None:
+            self._dialog.scope.cancel()
+            await self._dialog.gone.wait()
+        self._dialog = dialog = _Dialog()
+        try:
+            with dialog.scope:
+                yield DialogInit(
+                    accounts=tuple(self.desks),
+                    positions=tuple(
+                        position
+                        for desk in self.desks.values()
+                        for position in desk.positions()
+                    ),
+                    instance=self.instance,
+                    seqs={name: desk.ledger.seq for name, desk in self.desks.items()},
+                )
+        finally:
+            for desk in self.desks.values():
+                desk.let_go()
+                desk.write_account()
+            self._dialog = None
+            dialog.gone.set()
+
+
+async def keys_of(broker: str) -> dict[str, Keys]:
+    """Return the keys of a broker's accounts, by label; ConfigError if it has none."""
+    keys = await trio.to_thread.run_sync(read_keys, broker)
+    if not keys:
+        raise ConfigError(
+            f"brokers.toml has no account of {broker}: a table "
+            f"[{broker}.accounts.LABEL] with key and secret; `piker init` writes one "
+            "to fill in"
+        )
+    return keys
+
+
+async def _check(session: Session) -> None:
+    """Refuse a key that may not trade; say what is unsafe about one that may."""
+    try:
+        with trio.fail_after(_CHECK_S):
+            told = await session.permissions()
+    except (VenueError, trio.TooSlowError) as err:
+        log.warning("%s: its key isn't checked: %s", session.account, err)
+        return
+    for warning in told.warnings:
+        log.warning("%s: its key is unsafe: %s", session.account, warning)
+    if not told.may_trade:
+        raise AccountNotFound(
+            f"the key of {session.account} may not trade: make one at the venue that "
+            "may"
+        )
+
+
+_host: Host | None = None
+
+
+@asynccontextmanager
+async def open_host(broker: str) -> AsyncIterator[Host]:
+    """Be where a broker's accounts live, for the length of the block."""
+    global _host  # noqa: PLW0603 - one per actor
+    async with collapse_eg(), trio.open_nursery() as tasks:
+        _host = Host(broker, tasks)
+        try:
+            yield _host
+        finally:
+            for desk in _host.desks.values():
+                desk.write_account()
+            _host = None
+            tasks.cancel_scope.cancel()
+
+
+def current_host() -> Host:
+    """Return this actor's accounts; ServiceError where none live."""
+    if _host is None:
+        raise ServiceError("this process is no order daemon, or it is ending")
+    return _host
+
+
+async def serve_trade_dialog(
+    ctx: Context,
+    open_session: OpenSession,
+    get_mkt: Callable[[str], Awaitable[MktPair]],
+) -> None:
+    """Be a backend's ``open_trade_dialog``.
+
+    Started: accounts, positions, and which process this is.
+    Sends: of each account nothing before its Reconcile is answered; then what happens.
+    Receives: orders, changes, cancels; Reconcile.
+    Ends: when the next dialog is opened, which takes over; or if nothing is taken for
+      ten seconds.
+    """
+    host = current_host()
+    await host.open_desks(open_session, get_mkt)
+    async with host.open_dialog() as init:
+        await ctx.started(init)
+        put, out = trio.open_memory_channel[list[BrokerdMsg]](math.inf)
+        async with (
+            ctx.open_stream() as stream,
+            collapse_eg(),
+            trio.open_nursery() as tasks,
+        ):
+            tasks.start_soon(_send_all, stream, out, tasks.cancel_scope.cancel)
+            async for request in stream:
+                host.ask(request, put.send_nowait)
+            tasks.cancel_scope.cancel()
+
+
+async def _send_all(
+    stream: MsgStream[BrokerdRequest],
+    out: trio.MemoryReceiveChannel[list[BrokerdMsg]],
+    let_go: Callable[[], None],
+) -> None:
+    """Send what is told, all that there is at once."""
+    async for first in out:
+        msgs = list(first)
+        while out.statistics().current_buffer_used:
+            msgs += out.receive_nowait()
+        if not msgs:
+            continue
+        with trio.move_on_after(_SEND_S) as patience, suppress(TransportClosed):
+            await stream.send(msgs if len(msgs) > 1 else msgs[0])
+        if patience.cancelled_caught:
+            log.warning("emsd takes nothing any more: it is let go")
+            let_go()
+
+
+def _unknown(request: BrokerdRequest) -> list[BrokerdMsg]:
+    """Refuse what is asked of an account that isn't there."""
+    reason = f"there is no account {request.account!r} here"
+    if isinstance(request, Reconcile):
+        log.error("%s", reason)
+        return []
+    if isinstance(request, BrokerdOrder):
+        return [
+            BrokerdError(
+                reason=reason,
+                request="edit" if request.rev else "order",
+                oid=request.oid,
+                rev=request.rev,
+            )
+        ]
+    return [BrokerdError(reason=reason, request="cancel", oid=request.oid)]

@@ -1,0 +1,37 @@
+"""What an order daemon lets others call besides orders. Endpoints only."""
+
+from __future__ import annotations
+
+from piker.msgs import AccountCheck, SyncDone, SyncProgress
+from piker.service import Context, endpoint
+
+from ._accounts import check_all, sync_trades
+
+
+@endpoint(started=None, sends=SyncProgress | SyncDone)
+async def sync_ledger(
+    ctx: Context, account: str, fqmes: list[str], whole: bool
+) -> None:
+    """Fetch the trades of an account since the last that is booked.
+
+    Args:
+      account: full name.
+      fqmes: markets, besides those of its ledger.
+      whole: from the first trade on.
+
+    Sends: how far it is, then that it is done.
+    Raises: AccountNotFound; ConfigError; LedgerBusy; what the venue refuses.
+    """
+    await ctx.started()
+    async with ctx.open_stream() as stream:
+        async for told in sync_trades(account, fqmes, whole=whole):
+            await stream.send(told)
+
+
+@endpoint(started=list[AccountCheck])
+async def check_accounts(ctx: Context) -> None:
+    """Started: what becomes of looking at each account that there is a key for.
+
+    Raises: ConfigError: there is none, or what is told of them is wrong.
+    """
+    await ctx.started(await check_all())

@@ -1,0 +1,209 @@
+"""An emulated venue's private side: what all venues have in common.
+
+a request --> whose is it? --> [a fault of its kind] --> done, late, half, not at all
+--> an answer, an error, or what is in its place
+an account's events --> who listens
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import trio
+
+from ._accounts import Account, Accounts, Hear
+from ._core import Core, Reply
+from ._exchange import Order
+from ._faults import Asked
+from ._ws import Connection
+
+PAGE: Final = b"<!DOCTYPE html><html><head><title>502</title></head></html>"
+
+Do = Callable[[], Any]
+_Request = tuple[Any, ...]
+_Inbox = tuple[
+    trio.MemorySendChannel[_Request], trio.MemoryReceiveChannel[_Request]
+]  # fmt: skip
+
+
+class Refusal(Exception):
+    """An answer that is an error; how it is said, each venue's own says."""
+
+
+class Broken(Exception):
+    """The connection is to break instead of an answer."""
+
+
+class Never(Exception):
+    """There is to be no answer at all."""
+
+
+class PrivateSide:
+    """See the module; each venue's own says what requests and answers are.
+
+    Attributes:
+      accounts: behind it.
+    """
+
+    def __init__(self, core: Core, accounts: Accounts) -> None:
+        self.core, self.accounts = core, accounts
+        self._inboxes: dict[Connection, _Inbox] = {}
+        self._hearing: dict[Connection, list[tuple[str, Hear]]] = {}
+
+    # -- the venue's own ----------------------------------------------------------
+
+    def refused(self) -> Refusal:
+        """Return what it says when it is out of order."""
+        raise NotImplementedError
+
+    def unsure(self) -> Refusal:
+        """Return what it says when it doesn't know."""
+        raise NotImplementedError
+
+    def odd(self, result: Any) -> Any:
+        """Return a result that has a number where a text belongs."""
+        raise NotImplementedError
+
+    def half(self, account: Account, params: dict[str, Any]) -> None:
+        """Do the first half of an amend, where it has one."""
+
+    def list_open(self, orders: list[Order]) -> Any:
+        """Return the answer to a question for open orders."""
+        raise NotImplementedError
+
+    # -- answers ------------------------------------------------------------------
+
+    async def answer(  # noqa: C901 - a table
+        self, kind: str, account: Account, params: dict[str, Any], do: Do
+    ) -> Any:
+        """Do what is asked for, and whatever is to go wrong with it; return its result.
+
+        Raises: Broken, Never, Refusal.
+        """
+        fault = self.core.faults.private(Asked, kind)
+        match fault.how if fault else "":
+            case "unheard":
+                raise Broken
+            case "refused":
+                raise self.refused()
+            case "late" if fault:
+                self.accounts.start(_do_late, fault.seconds, do)
+                raise Broken
+            case "half":
+                self.half(account, params)
+                raise Broken
+            case "stale" if fault and kind == "open":
+                then_ms = self.accounts.now_ms() - int(fault.seconds * 1000)
+                exchange = self.accounts.exchange
+                return self.list_open(exchange.open_at(account.name, then_ms))
+            case "page":
+                return PAGE
+        result = do()
+        match fault.how if fault else "":
+            case "unanswered":
+                raise Broken
+            case "silent":
+                raise Never
+            case "unsure":
+                raise self.unsure()
+            case "slow" if fault:
+                await trio.sleep(fault.seconds)
+            case "odd":
+                return self.odd(result)
+        return result
+
+    async def reply_rest(
+        self, result: Awaitable[Any], say: Callable[[Any], Reply]
+    ) -> Reply | None:
+        """Return the answer to a request of REST; None: the connection is to break.
+
+        Args:
+          result: of the request.
+          say: makes an answer of the result, or of a Refusal.
+        """
+        try:
+            told = await result
+        except Refusal as refusal:
+            return say(refusal)
+        except Broken:
+            return None
+        except Never:
+            await trio.sleep_forever()
+        return Reply(502, PAGE, kind="text/html") if told is PAGE else say(told)
+
+    async def reply_ws(
+        self, conn: Connection, result: Awaitable[Any], say: Callable[[Any], None]
+    ) -> bool:
+        """Answer a request of a websocket; tell whether it was done.
+
+        Args:
+          conn: whose it is.
+          result: of the request.
+          say: says the result, or a Refusal.
+        """
+        try:
+            told = await result
+        except Refusal as refusal:
+            say(refusal)
+        except Broken:
+            self.core.drop(conn)
+            conn.break_off()
+        except Never:
+            pass
+        else:
+            if told is not PAGE:
+                say(told)
+                return True
+            conn.say(PAGE)
+        return False
+
+    # -- websockets ---------------------------------------------------------------
+
+    async def serve(
+        self, conn: Connection, reply: Callable[..., Awaitable[None]]
+    ) -> None:
+        """Have each request of a connection be replied to, all at once, for ever."""
+        _, asked = self._inbox(conn)
+        try:
+            async with trio.open_nursery() as tasks:
+                async for request in asked:
+                    tasks.start_soon(reply, conn, *request)
+        finally:
+            del self._inboxes[conn]
+            self.leave(conn)
+
+    def put(self, conn: Connection, *request: Any) -> None:
+        """Take a request."""
+        self._inbox(conn)[0].send_nowait(request)
+
+    def _inbox(self, conn: Connection) -> _Inbox:
+        """Return where requests of a connection wait, whoever comes there first."""
+        if conn not in self._inboxes:
+            self._inboxes[conn] = trio.open_memory_channel[_Request](math.inf)
+        return self._inboxes[conn]
+
+    def hears(self, conn: Connection, account: str = "") -> bool:
+        """Tell whether a connection is told of an account, or of any."""
+        return any(
+            account in ("", name) for name, _ in self._hearing.get(conn, ())
+        )  # fmt: skip
+
+    def listen(self, conn: Connection, account: str, hear: Hear) -> None:
+        """Have a connection be told of an account's events."""
+        self._hearing.setdefault(conn, []).append((account, hear))
+        self.accounts.hears.setdefault(account, []).append(hear)
+
+    def leave(self, conn: Connection) -> None:
+        """Have a connection be told of nothing any more."""
+        for account, hear in self._hearing.pop(conn, ()):
+            self.accounts.hears[account].remove(hear)
+
+
+async def _do_late(seconds: float, do: Do) -> None:
+    await trio.sleep(seconds)
+    try:
+        do()
+    except Refusal:
+        return

@@ -1,0 +1,175 @@
+"""An emulated venue with an account, a tree that is led there, and who trades."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import trio
+
+from piker import config
+from piker.accounting import read_ledger
+from piker.clearing import Order
+from piker.testing.emulator import Emulator, open_emulator
+from tests.clearing._trade import Trader, trading
+
+FQME, SYMBOL = "btcusdt.spot.binance", "BTCUSDT"
+ACCOUNT = "binance.main"
+BID, ASK = Decimal(59_000), Decimal(60_000)
+
+
+@dataclass(frozen=True)
+class At:
+    """A venue with orders, and what is traded there.
+
+    Attributes:
+      fqme: the market.
+      symbol: as the emulator's exchange knows it.
+      account: full name.
+      venue: as `open_emulator` knows it.
+      conf: more lines of its table.
+      fast: options of the emulator.
+    """
+
+    fqme: str
+    symbol: str
+    account: str
+    venue: str
+    conf: str = ""
+    fast: dict = field(default_factory=dict, compare=False)
+
+    @property
+    def broker(self) -> str:
+        return self.account.partition(".")[0]
+
+    def tid(self, told: dict) -> str:
+        """Return a trade's id as the ledger has it."""
+        if self.broker == "kraken":
+            return f"T{told['tid']:05d}-P0000-KRAKEN"
+        return f"{told['symbol']}-{told['tid']}"
+
+
+BINANCE = At(FQME, SYMBOL, ACCOUNT, "binance.spot")
+#: What the venue allows is far less than a test asks for in a minute.
+KRAKEN = At(
+    "xbtusdt.spot.kraken", "BTC/USDT", "kraken.main", "kraken.spot",
+    "requests = 10000\nprivate_requests = 10000\norders = 10000\n", {"budget": 100_000},
+)  # fmt: skip
+AT = {one.broker: one for one in (BINANCE, KRAKEN)}
+
+
+class Live:
+    """What a test has in its hands.
+
+    Attributes:
+      venue: the emulator.
+      tree: the running tree.
+      key, secret: of the account, made up anew each time.
+      at: which venue it is.
+    """
+
+    def __init__(self, venue: Emulator, tree, key: str, secret: str, at: At) -> None:
+        self.venue, self.tree, self.key, self.secret = venue, tree, key, secret
+        self.at = at
+
+    async def orders(self) -> dict[str, dict]:
+        """Return the account's orders as the venue has them, by their ids there."""
+        told = await self.venue.account("main")
+        return {one["cl_id"]: one for one in told["orders"]}
+
+    async def check(self, me: Trader, oids: list[str]) -> None:
+        """See that venue, ledger, positions and what was told agree."""
+        told = await self.venue.account("main")
+        ledger = read_ledger(self.at.broker, self.at.account)
+        theirs = {self.at.tid(one): one for one in told["trades"]}
+        ours = {txn.tid: txn for txn in ledger.txns}
+        assert ours.keys() == theirs.keys()
+        for tid, txn in ours.items():
+            assert abs(txn.size) == Decimal(theirs[tid]["size"])
+            assert txn.price == Decimal(theirs[tid]["price"])
+        sizes = [
+            Decimal(one["size"]) * (1 if one["side"] == "buy" else -1)
+            for one in told["trades"]
+        ]
+        held = sum(sizes, Decimal(0))
+        position = ledger.positions().get(self.at.fqme)
+        assert (position.size if position else 0) == held
+        fills = [one.fill for one in me.heard if getattr(one, "resp", "") == "fill"]
+        tids = [fill.tid for fill in fills if fill.oid in oids]
+        assert len(tids) == len(set(tids)), "each fill is told once"
+        resting = [one for one in told["orders"] if one["state"] == "open"]
+        assert len(resting) == len(me.dialogs), (resting, me.dialogs)
+
+
+def order(price, size="0.01", action="buy", at=BINANCE, **more) -> Order:
+    return Order(
+        oid=more.pop("oid", secrets.token_hex(6)), action=action, symbol=at.fqme,
+        size=Decimal(size), price=None if price is None else Decimal(price),
+        account=at.account, **more,
+    )  # fmt: skip
+
+
+def write_secrets(text: str) -> Path:
+    path = config.config_dir() / "brokers.toml"
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+@asynccontextmanager
+async def open_venue(at=BINANCE, **options):
+    """Yield an emulated venue with an account, where nothing moves; key and secret."""
+    key, secret = secrets.token_hex(16), secrets.token_hex(32)
+    async with open_emulator(
+        at.venue, sim=["btcusdt.spot.sim"], streams=0, **{**at.fast, **options}
+    ) as venue:
+        await venue.control("still")
+        for side, price in (("sell", ASK), ("buy", BID)):
+            await venue.outside(at.symbol, side, str(price), "50", rests=True)
+        await venue.open_account("main", key, secret, USDT="1000000", BTC="100")
+        yield venue, key, secret
+
+
+def secrets_of(at: At, key: str, secret: str) -> str:
+    return f'[{at.broker}.accounts.main]\nkey = "{key}"\nsecret = "{secret}"\n'
+
+
+@asynccontextmanager
+async def open_live_at(open_test_pikerd, *places: At, conf: str = "", **options):
+    """Yield a tree with an account at each of several emulated venues: a Live each."""
+    async with AsyncExitStack() as stack:
+        venues = [await stack.enter_async_context(open_venue(at)) for at in places]
+        told = "".join(
+            f"{venue.conf}deadline_s = 2.0\n{at.conf}"
+            for at, (venue, *_) in zip(places, venues, strict=True)
+        )
+        tree = await stack.enter_async_context(
+            open_test_pikerd(
+                conf=f"{told}[risk]\nprice_band_pct = 0\n{conf}",
+                **{"deadline_s": 90, **options},
+            )
+        )
+        lives = [
+            Live(venue, tree, key, secret, at)
+            for at, (venue, key, secret) in zip(places, venues, strict=True)
+        ]
+        write_secrets("".join(secrets_of(one.at, one.key, one.secret) for one in lives))
+        yield lives
+
+
+@asynccontextmanager
+async def open_live(open_test_pikerd, *, at=BINANCE, **options):
+    """Yield a tree with an account at an emulated venue, where nothing moves."""
+    async with open_live_at(open_test_pikerd, at, **options) as (live,):
+        yield live
+
+
+@asynccontextmanager
+async def live_trading(at=BINANCE, **more):
+    """Yield who trades live at a venue."""
+    with trio.fail_after(60):
+        async with trading(at.fqme, mode="live", **more) as me:
+            yield me
