@@ -16,7 +16,7 @@ from piker.msgs import NS
 from ._lines import KEYS
 from ._transaction import Transaction, fault_of
 
-_NUMBERS: Final = frozenset(("size", "price", "cost", "multiplier"))
+_NUMBERS: Final = frozenset(("size", "price", "cost", "fee", "multiplier"))
 _REQUIRED: Final = ("fqme", "size", "price", "dt")
 _TIME: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)",

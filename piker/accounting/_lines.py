@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from sys import intern
 from typing import Any, Final
 
 from piker.msgs import NS
@@ -30,7 +31,8 @@ from ._transaction import MAX_CHARS, Transaction, fault_of, show_ns
 #: where they aren't the default.
 KEYS: Final = (
     "fqme", "size", "price", "cost",
-    "bs_mktid", "etype", "expiry", "multiplier", "ratio", "oid", "reqid", "taker",
+    "bs_mktid", "etype", "expiry", "multiplier", "ratio", "oid", "reqid",
+    "fee", "fee_asset", "taker",
     "dt",
 )  # fmt: skip
 _ALWAYS: Final = frozenset(("fqme", "size", "price", "cost", "dt"))
@@ -45,7 +47,7 @@ _DT: Final = (
 )
 _FORMS: Final = {
     "size": _NUMBER, "price": _NUMBER, "cost": _NUMBER, "multiplier": _NUMBER,
-    "taker": "(true)", "dt": _DT,
+    "fee": _NUMBER, "taker": "(true)", "dt": _DT,
 }  # fmt: skip
 #: Blank lines and comments.
 _BETWEEN: Final = r"(?:[ \t]*+(?:#[^\x00-\x08\x0a-\x1f\x7f]*+)?\n)*+"
@@ -83,6 +85,10 @@ def table_text(txn: Transaction) -> str:
         for key in ("ratio", "oid", "reqid")
         if (text := getattr(txn, key))
     ]
+    if txn.fee:
+        lines.append(f"fee = {plain(txn.fee)}")
+    if txn.fee_asset:
+        lines.append(f"fee_asset = {quoted(txn.fee_asset)}")
     if txn.taker:
         lines.append("taker = true")
     lines.append(f'dt = "{show_ns(txn.time_ns)}"\n\n')
@@ -154,9 +160,8 @@ def _reader(
 
     def read(parts: tuple[Any, ...]) -> Transaction | None:
         tid, fqme, size, price, cost, bs_mktid, etype, expiry = parts[:8]
-        multiplier, ratio, oid, reqid, taker, day, hours, minutes, secs, rest = parts[
-            8:
-        ]
+        multiplier, ratio, oid, reqid, fee, fee_asset, taker = parts[8:15]
+        day, hours, minutes, secs, rest = parts[15:]
         if fqme not in names:
             if not is_fqme(fqme):
                 return None
@@ -181,10 +186,12 @@ def _reader(
             ratio=ratio or "",
             oid=oid or "",
             reqid=reqid or "",
+            fee=Decimal(fee) if fee else ZERO,
+            fee_asset=intern(fee_asset) if fee_asset else "",
             taker=bool(taker),
         )
         # Of the usual kind the pattern has seen all but this.
-        if etype or expiry or multiplier or ratio or not tid or not txn.size:
+        if etype or expiry or multiplier or ratio or fee or not tid or not txn.size:
             return None if fault_of(txn) else txn
         return txn
 

@@ -47,6 +47,9 @@ class Transaction(
       ratio: of a split, ``NEW:OLD``: ``2:1`` doubles the units.
       oid: the order's id.
       reqid: the broker's id of the order.
+      fee: what was paid in *fee_asset*, where that isn't what is quoted in: *cost* is
+        what that was worth, 0 if nobody knew.
+      fee_asset: lower case, empty if *cost* was paid as it is.
       taker: whether it took what rested.
     """
 
@@ -63,6 +66,8 @@ class Transaction(
     ratio: str = ""
     oid: str = ""
     reqid: str = ""
+    fee: Decimal = ZERO
+    fee_asset: str = ""
     taker: bool = False
 
     @property
@@ -73,7 +78,7 @@ class Transaction(
 
 def fault_of(txn: Transaction) -> tuple[str, str] | None:
     """Return (key, what is wrong with it) of the first wrong value, None if none is."""
-    for key in ("tid", "bs_mktid", "oid", "reqid"):
+    for key in ("tid", "bs_mktid", "oid", "reqid", "fee_asset"):
         text = getattr(txn, key)
         if (
             len(text) > MAX_CHARS
@@ -84,7 +89,7 @@ def fault_of(txn: Transaction) -> tuple[str, str] | None:
             return key, f"wanted {least} to {MAX_CHARS} printable characters"
     if fault := fqme_fault(txn.fqme):
         return "fqme", fault
-    for key in ("size", "price", "cost", "multiplier"):
+    for key in ("size", "price", "cost", "fee", "multiplier"):
         if not is_number(getattr(txn, key)):
             return key, (
                 f"wanted a number with up to {MAX_DIGITS} digits before and after its "
@@ -102,6 +107,8 @@ def _fault_of_kind(  # noqa: PLR0911 - a list of checks
         return "size", f"a {txn.etype} of size 0 changes nothing"
     if txn.multiplier <= 0:
         return "multiplier", f"wanted a number > 0, got {txn.multiplier}"
+    if txn.fee and not txn.fee_asset:
+        return "fee_asset", f"a fee of {txn.fee} is of an asset"
     if txn.etype == "split" and not _RATIO.fullmatch(txn.ratio):
         return "ratio", f"wanted NEW:OLD, e.g. '2:1', got {txn.ratio!r}"
     if txn.etype != "split" and txn.ratio:
@@ -151,6 +158,8 @@ def of_fill(
         multiplier=multiplier,
         oid=fill.oid,
         reqid=fill.reqid,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
         taker=fill.taker,
     )
 
@@ -175,6 +184,8 @@ def to_fill(txn: Transaction, seq: int, account: str, time_ns: int) -> BrokerdFi
         size=txn.size.copy_abs(),
         price=txn.price,
         cost=txn.cost,
+        fee=txn.fee,
+        fee_asset=txn.fee_asset,
         time_ns=time_ns,
         broker_time_ns=txn.time_ns,
         taker=txn.taker,

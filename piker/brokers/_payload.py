@@ -29,6 +29,14 @@ def decode(decoder: msgspec.json.Decoder[_T], venue: str, payload: bytes) -> _T:
         raise bad_payload(venue, payload, error) from error
 
 
+def convert(record: object, kind: type[_T], venue: str) -> _T:
+    """Return a decoded *record* as a wire type; raises BadPayload in its place."""
+    try:
+        return msgspec.convert(record, kind, strict=False)
+    except FOREIGN as error:
+        raise bad_payload(venue, repr(record).encode(), error) from error
+
+
 def bad_payload(venue: str, payload: bytes, error: object) -> BadPayload:
     """Return what *error* about *payload* means, in one line.
 

@@ -32,12 +32,12 @@ from piker.msgs import (
     Reconcile,
     Reconciled,
     Status,
+    each_of,
     stranger_oid,
 )
 from piker.service import MsgStream, collapse_eg
 from piker.types import Struct
 
-from ._batches import each_of
 from ._dialog import Dialog
 from ._fates import Fate, dest_of, happening_of, open_order_of, request_of
 from ._router import Router
@@ -180,6 +180,7 @@ class BrokerLine:
         if self.accounts != init.accounts:
             log.error("%s claims the accounts %s", self.dest, init.accounts)
         self._out.clear()
+        self._note_shut(init)
         for key in [key for key in self.positions if key[0] in self.accounts]:
             del self.positions[key]
             self.router.held.pop(key, None)
@@ -191,6 +192,13 @@ class BrokerLine:
             self._ask(account, init.seqs.get(account, 0))
         log.info("%s is up accounts=%s", self.dest, ",".join(init.accounts))
         self._settle()
+
+    def _note_shut(self, init: DialogInit) -> None:
+        """Keep why accounts can't be used, for who sends an order there."""
+        shut = self.router.shut
+        for account in [name for name in shut if self._may_have(name)]:
+            del shut[account]
+        shut |= {name: why for name, why in init.shut.items() if self._may_have(name)}
 
     def _note_down(self, err: PikerError) -> None:
         passes = isinstance(err, _PASSING)

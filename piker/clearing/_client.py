@@ -40,11 +40,11 @@ from piker.msgs import (
     Error,
     Order,
     Status,
+    each_of,
 )
 from piker.service import MsgStream, call_endpoint, collapse_eg, open_context
 from piker.types import Struct
 
-from ._batches import each_of
 from ._daemon import maybe_spawn_emsd
 from ._rpc import halt_trading, open_order_dialog, resume_trading
 

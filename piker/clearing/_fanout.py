@@ -15,10 +15,9 @@ import msgspec
 import trio
 
 from piker.errors import Overrun
-from piker.msgs import EmsMsg, Status
+from piker.msgs import BATCH_MAX, EmsMsg, Status
 from piker.service import MsgStream, encode
 
-from ._batches import BATCH_MAX
 from ._journal import Journal
 
 #: Messages that wait for a client before it is let go; it comes back and asks anew.

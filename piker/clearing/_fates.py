@@ -129,7 +129,6 @@ def open_order_of(dialog: Dialog) -> OpenOrder:
         action=order.action,
         price=dialog.price_to_send,
         size=order.size,
-        filled=dialog.filled,
         reqid=dialog.reqid or "",
         tif="ioc" if is_ioc else "gtc",
         post_only=order.post_only,

@@ -23,10 +23,11 @@ from piker.msgs import (
     BrokerdOrderAck,
     MktPair,
     Tick,
+    refusal,
 )
 
 from ._grid import Grid
-from ._paper_order import PaperOrder, refusal, reqid_of, status_of
+from ._paper_order import PaperOrder, reqid_of, status_of
 from ._paper_rules import PaperRules
 from ._paper_state import PaperState
 

@@ -53,6 +53,7 @@ class Known:
       calendar: its hours.
       prices: the newest.
       accounts: names that orders may be sent for.
+      shut: why the account can't be used, empty if nothing is known to be wrong.
       position: of the account in the market, base units, negative of a short; None if
         it isn't known.
       filled: of the order itself so far, base units.
@@ -66,6 +67,7 @@ class Known:
     calendar: Calendar = field(default_factory=Calendar)
     prices: Prices = field(default_factory=Prices)
     accounts: frozenset[str] = frozenset()
+    shut: str = ""
     position: Decimal | None = Decimal(0)
     filled: Decimal = Decimal(0)
     open_orders: int = 0
@@ -232,6 +234,8 @@ def account(order: Order, known: Known, _conf: RiskConf) -> str:
     """Refuse an account that isn't there."""
     if order.account in known.accounts:
         return _of_another_broker(order, known)
+    if known.shut:
+        return f"{order.account} can't be used: {known.shut}"
     there = ", ".join(sorted(known.accounts)) or "none"
     return f"no account {_cut(order.account)!r}; there is: {there}"
 

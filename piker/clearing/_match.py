@@ -17,11 +17,19 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from piker.errors import UsageError
-from piker.msgs import PAPER, BrokerdMsg, BrokerdOrder, BrokerdStatus, MktPair, Tick
+from piker.msgs import (
+    PAPER,
+    BrokerdMsg,
+    BrokerdOrder,
+    BrokerdStatus,
+    MktPair,
+    Tick,
+    is_same,
+)
 
 from ._floor import Floor
 from ._grid import Grid
-from ._paper_order import PaperOrder, is_same, status_of
+from ._paper_order import PaperOrder, status_of
 from ._paper_rules import PaperRules
 from ._paper_state import Coming, PaperState
 

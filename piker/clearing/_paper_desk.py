@@ -35,12 +35,12 @@ from piker.msgs import (
     MktPair,
     Quote,
     Reconnected,
+    refusal,
 )
 from piker.service import collapse_eg
 
 from ._match import PaperMarket
 from ._paper_clock import PaperClock
-from ._paper_order import refusal
 from ._paper_rules import PaperRules
 from ._paper_store import EndedOrder, PaperStore, Saved
 

@@ -17,10 +17,12 @@ from piker.msgs import (
     BrokerdOrderAck,
     BrokerdRequest,
     BrokerdStatus,
+    is_same,
+    refusal,
 )
 from piker.service import MsgStream
 
-from ._paper_order import PaperOrder, is_same, refusal, reqid_of
+from ._paper_order import PaperOrder, reqid_of
 from ._paper_store import EndedOrder
 
 _Timed = TypeVar("_Timed", BrokerdStatus, BrokerdFill)

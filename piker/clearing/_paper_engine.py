@@ -53,14 +53,14 @@ from piker.msgs import (
     DialogInit,
     Reconcile,
     Reconciled,
+    in_batches,
+    refusal,
 )
 from piker.service import collapse_eg
 
-from ._batches import in_batches
 from ._datasync import datasync
 from ._paper_desk import Desk
 from ._paper_dialog import Dialog, at_wall, of_ended, pending, unknown
-from ._paper_order import refusal
 from ._paper_rules import paper_rules
 from ._paper_store import Batch, PaperStore
 

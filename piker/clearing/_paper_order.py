@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from piker.msgs import PAPER, BrokerdError, BrokerdOrder, BrokerdStatus, Side
+from piker.msgs import PAPER, BrokerdOrder, BrokerdStatus, Side
 
 from ._grid import Grid
 
@@ -117,20 +117,3 @@ def status_of(order: PaperOrder, grid: Grid, time_ns: int) -> BrokerdStatus:
         remaining=grid.size(order.remaining if order.is_live else 0),
         reason=order.reason,
     )
-
-
-def refusal(asked: BrokerdOrder, reason: str) -> BrokerdError:
-    """Return the refusal of an order or an edit."""
-    return BrokerdError(
-        reason=reason,
-        request="edit" if asked.rev else "order",
-        oid=asked.oid,
-        rev=asked.rev,
-        reqid=asked.reqid or "",
-        symbol=asked.symbol,
-    )
-
-
-def is_same(one: BrokerdOrder, other: BrokerdOrder) -> bool:
-    """Tell whether two are one, sent twice: all but the time is equal."""
-    return msgspec.structs.replace(one, time_ns=other.time_ns) == other

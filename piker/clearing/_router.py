@@ -102,6 +102,7 @@ class Router:
       markets: by full name, those that are watched.
       held: of (account, market), base units.
       settled: order daemons whose positions are known.
+      shut: accounts that can't be used, and why.
       halted: why trading is halted by command, empty if it isn't.
       unjudged: by market, darks that were cancelled or edited, and when, before it was
         known whether they had been reached while nobody looked.
@@ -115,6 +116,7 @@ class Router:
     markets: dict[str, MarketState] = field(default_factory=dict)
     held: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
+    shut: dict[str, str] = field(default_factory=dict)
     halted: str = ""
     unjudged: dict[str, list[_Late]] = field(default_factory=dict)
     _at_broker: dict[str, set[str]] = field(default_factory=dict)
@@ -264,6 +266,7 @@ class Router:
             calendar=state.calendar if state else Calendar(),
             prices=state.prices if state else Prices(),
             accounts=origin.accounts if origin else frozenset({order.account}),
+            shut=self.shut.get(order.account, ""),
             position=self._position(order),
             filled=dialog.filled if dialog else Decimal(0),
             open_orders=len(open_oids)

@@ -18,6 +18,11 @@ from ._annots import (
     Redraw as Redraw,
     RemoveRects as RemoveRects,
 )
+from ._batches import (
+    BATCH_MAX as BATCH_MAX,
+    each_of as each_of,
+    in_batches as in_batches,
+)
 from ._calendar import Calendar as Calendar
 from ._clock import (
     NS as NS,
@@ -78,6 +83,8 @@ from ._orders import (
     Side as Side,
     Status as Status,
     Tif as Tif,
+    is_same as is_same,
+    refusal as refusal,
     stranger_oid as stranger_oid,
 )
 from ._record import FrameBatch as FrameBatch, FramePoint as FramePoint

@@ -13,11 +13,11 @@ class SyncProgress(Struct, frozen=True, kw_only=True, tag="sync_progress"):
     """How far an account's trades are fetched.
 
     Attributes:
-      fqme: the market.
+      fqme: the market; the account, where the venue lists all markets' trades together.
       seen: trades of it that the venue told so far.
       booked: of them, those that weren't in the ledger.
       time_ns: of the newest, by the venue.
-      nth: number of the market, from 1.
+      nth: number of the list, from 1.
       markets: how many there are.
     """
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Literal
 
 from msgspec import field
+from msgspec.structs import replace
 
 from piker.types import Struct
 
@@ -159,6 +160,25 @@ class BrokerdCancel(Struct, frozen=True, kw_only=True, tag="brokerd_cancel"):
     reqid: str | None = None
 
 
+def is_same(one: BrokerdOrder, other: BrokerdOrder) -> bool:
+    """Tell whether two requests are one that was sent twice: they ask for the same."""
+    return replace(one, time_ns=0, reqid=None) == replace(other, time_ns=0, reqid=None)
+
+
+def refusal(asked: BrokerdOrder | BrokerdCancel, reason: str) -> BrokerdError:
+    """Return the refusal of an order, an edit or a cancel."""
+    if isinstance(asked, BrokerdCancel):
+        return BrokerdError(reason=reason, request="cancel", oid=asked.oid)
+    return BrokerdError(
+        reason=reason,
+        request="edit" if asked.rev else "order",
+        oid=asked.oid,
+        rev=asked.rev,
+        reqid=asked.reqid or "",
+        symbol=asked.symbol,
+    )
+
+
 def stranger_oid(account: str, reqid: str) -> str:
     """Return the id by which an order from elsewhere is known here.
 
@@ -178,7 +198,6 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
       action: which way.
       price: limit of what was sent last, quote units.
       size: whole size of it, base units.
-      filled: base units, as far as it is known.
       reqid: the broker's id, empty if it never gave one.
       tif: as it was sent.
       post_only: as it was sent.
@@ -189,7 +208,6 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
     action: Side
     price: Decimal
     size: Decimal
-    filled: Decimal = Decimal(0)
     reqid: str = ""
     tif: Literal["gtc", "ioc"] = "gtc"
     post_only: bool = False
@@ -287,6 +305,8 @@ class BrokerdFill(Struct, frozen=True, kw_only=True, tag="fill"):
       time_ns: wall clock at the daemon.
       broker_time_ns: of the execution, by the market's clock.
       taker: whether it took what rested.
+      fee: what was paid in *fee_asset*, where that isn't what is quoted in.
+      fee_asset: lower case, empty if *cost* was paid as it is.
     """
 
     oid: str
@@ -302,6 +322,8 @@ class BrokerdFill(Struct, frozen=True, kw_only=True, tag="fill"):
     time_ns: int
     broker_time_ns: int
     taker: bool = False
+    fee: Decimal = Decimal(0)
+    fee_asset: str = ""
 
 
 class BrokerdError(Struct, frozen=True, kw_only=True, tag="brokerd_error"):
@@ -382,12 +404,14 @@ class DialogInit(Struct, frozen=True, kw_only=True, tag="dialog_init"):
       positions: of all of them, those that aren't flat.
       instance: of the process, so that a restart is told from a lost connection.
       seqs: serial of the last fill in each account's ledger, 0 of an empty one.
+      shut: accounts that can't be used, and why.
     """
 
     accounts: tuple[str, ...]
     positions: tuple[BrokerdPosition, ...]
     instance: str
     seqs: dict[str, int]
+    shut: dict[str, str] = field(default_factory=dict)
 
 
 # -- emsd -> client ------------------------------------------------------------------

@@ -450,6 +450,8 @@ ANY = st.builds(
     ratio=st.sampled_from(["", "2:1"]),
     oid=WORDS,
     reqid=WORDS,
+    fee=NUMBERS | st.just(D(0)),
+    fee_asset=WORDS,
     taker=st.booleans(),
 ).filter(lambda txn: fault_of(txn) is None)
 

@@ -269,6 +269,7 @@ def test_it_is_shown_with_34_digits():
 def test_a_fill_and_its_transaction_are_the_same():
     fill = BrokerdFill(
         oid="o", reqid="r", tid="t", seq=7, account="paper", symbol=FQME, action="sell",
+        fee=D("0.1"), fee_asset="bnb",
         size=D("1.50"), price=D(3), cost=D("0.1"), time_ns=5, broker_time_ns=6,
         taker=True,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from piker.accounting import Transaction
 from piker.brokers._live._venue import (
     NotSent,
     OrderGone,
@@ -15,6 +16,9 @@ from piker.brokers._live._venue import (
     Unsure,
     VenueTrade,
 )
+from piker.brokers.kraken import norm_trade
+from piker.brokers.kraken._listing import make_mkt
+from piker.brokers.kraken._names import rest_names
 from piker.brokers.kraken._order_decode import (
     error_of,
     own_asset,
@@ -38,6 +42,7 @@ from tests._data import data_dir
 from tests.brokers._mutate import count_refused
 
 D = Decimal
+XBTUSDT = make_mkt("XBT/USDT", D("0.1"), D("0.00000001"))
 
 
 def sample(name: str) -> bytes:
@@ -70,13 +75,36 @@ def test_orders_that_are_over():
 def test_trades_of_an_account():
     rows, count = parse_history(sample("http_trades_history.json"))
     assert count == 2
-    first, second = to_trades(rows.items(), "BTC/USDT", "usdt")
+    first, second = to_trades(rows, {"XBTUSDT": XBTUSDT})
     assert first == VenueTrade(
         tid="TCCCTY-WJ6EO-4FP4VZ", reqid="O26VBY-ISGAE-JP5TLU", bs_mktid="BTC/USDT",
         side="buy", price=D("29500.5"), size=D("0.5"), fee=D("23.6"),
         fee_asset="usdt", time_ns=1688585840_892100000, taker=False,
     )  # fmt: skip
     assert (second.tid, second.taker) == ("TDCVFQ-TPEG4-6X7LSZ", True)
+
+
+def test_a_record_of_a_trade_is_a_row_of_the_ledger():
+    record = msgspec.json.decode(sample("http_trades_history.json"))
+    tid, told = next(iter(record["result"]["trades"].items()))
+    row = norm_trade(tid, told, XBTUSDT)
+    assert row == Transaction(
+        tid=tid, fqme="xbtusdt.spot.kraken", size=D("0.5"), price=D("29500.5"),
+        time_ns=1688585840_892100000, cost=D("23.6"), bs_mktid="BTC/USDT",
+        reqid="O26VBY-ISGAE-JP5TLU",
+    )  # fmt: skip
+    assert norm_trade(tid, {**told, "type": "sell"}, XBTUSDT).size == D("-0.5")
+    for wrong in ({"pair": "ETHUSDT"}, {"vol": "-1"}, {"time": "soon"}, {"type": ""}):
+        with pytest.raises(BadPayload):
+            norm_trade(tid, {**told, **wrong}, XBTUSDT)
+    with pytest.raises(BadPayload):
+        norm_trade(tid, {}, XBTUSDT)
+
+
+def test_names_of_rest():
+    assert {"XBTUSD", "XXBTZUSD"} <= rest_names("BTC/USD")
+    assert "ETHXXBT" not in rest_names("ETH/USD")
+    assert {"ETHXBT", "XETHXXBT"} <= rest_names("ETH/BTC")
 
 
 def test_what_an_account_has():
@@ -231,7 +259,7 @@ def orders(raw: bytes) -> None:
 
 
 def history(raw: bytes) -> None:
-    to_trades(parse_history(raw)[0].items(), "BTC/USDT", "usdt")
+    to_trades(parse_history(raw)[0], {"XBTUSDT": XBTUSDT})
 
 
 @pytest.mark.parametrize("name", ["executions", "orders", "history", "balance"])

@@ -6,17 +6,31 @@ from decimal import Decimal
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from piker import log as piker_log
 from piker.accounting import Transaction, open_ledger, read_ledger
+from piker.brokers._live._live_order import LiveOrder
 from piker.brokers._live._reconcile import Known
 from piker.brokers._live._secrets import Secret
 from piker.brokers._live._sync import LATE_S, Looker
-from piker.brokers._live._venue import OrderGone
+from piker.brokers._live._venue import OrderGone, OrderRejected, OrderState
+from piker.brokers._live._work import OrderWork
 from piker.brokers.binance import _orders as binance_orders
-from piker.errors import UsageError, VenueUnreachable
+from piker.brokers.kraken._listing import make_mkt
+from piker.errors import OrderRefused, UsageError, VenueUnreachable
 from piker.log import redact
-from tests.brokers._live import BINANCE, KRAKEN, live_trading, open_live, order
+from piker.msgs import BrokerdOrder
+from tests.brokers._live import (
+    BINANCE,
+    KRAKEN,
+    live_trading,
+    open_live,
+    order,
+    secrets_of,
+    write_secrets,
+)  # fmt: skip
+from tests.cli import _cli
 
 GONE = {"binance": "dogeeur.spot.binance", "kraken": "xdgeur.spot.kraken"}
 
@@ -45,6 +59,90 @@ async def test_a_market_of_the_ledger_that_is_gone_is_in_nobodys_way(
         held = read_ledger(at.broker, at.account).positions()
         assert held[at.fqme].size == Decimal("0.5")
         assert held[GONE[at.broker]].size == 5
+
+
+@pytest.mark.tree
+async def test_an_account_that_is_shut_is_felt_by_no_other(open_test_pikerd):
+    async with open_live(open_test_pikerd) as live:
+        await live.venue.open_account("cold", "key-2", "secret-2", may_trade=False)
+        write_secrets(
+            secrets_of(BINANCE, live.key, live.secret)
+            + '[binance.accounts.cold]\nkey = "key-2"\nsecret = "secret-2"\n'
+            + '[binance.accounts.held]\nkey = "key-3"\nsecret = "secret-3"\n'
+        )
+        with open_ledger("binance", "binance.held"):  # as another process would
+            async with live_trading() as me:
+                for label, words in (("cold", "may not trade"), ("held", "ledger")):
+                    asked = replace(order(58_000), account=f"binance.{label}")
+                    with pytest.raises(OrderRefused, match=words):
+                        await me.client.send(asked)
+                rests = order(58_000, "0.5")
+                await me.client.send(rests)
+                await me.until(resp="open", oid=rests.oid)
+                await me.client.cancel(rests.oid)
+                await me.until(resp="canceled", oid=rests.oid)
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("at", [BINANCE, KRAKEN], ids=["binance", "kraken"])
+async def test_trades_are_listed_behind_rows_that_the_venue_never_had(
+    open_test_pikerd, at
+):
+    """An import wrote them; and what is listed by account needs no market named."""
+    async with open_live(open_test_pikerd, at=at, embedded=False) as live:
+        await live.venue.control(f"history?name=main&symbol={at.symbol}&count=120")
+        told = (await live.venue.account("main"))["trades"]
+        with open_ledger(at.broker, at.account) as ledger:
+            ledger.append(
+                Transaction(
+                    tid="by-hand", fqme=at.fqme, size=Decimal(1), price=Decimal(5),
+                    time_ns=1_500_000_000_000_000_000,
+                )
+            )  # fmt: skip
+        synced = await _cli.run(
+            "ledger", "sync", at.account, "--json", env=live.tree.env
+        )
+        assert synced.code == 0, synced.err
+        assert (synced.json["seen"], synced.json["booked"]) == (len(told), len(told))
+        view = read_ledger(at.broker, at.account)
+        assert {txn.tid for txn in view.txns} == {"by-hand", *map(at.tid, told)}
+
+
+async def test_an_order_that_its_venue_has_forgotten_is_not_asked_for_for_ever(
+    autojump_clock,
+):
+    forgetful = Forgetful()
+    live = LiveOrder(
+        BrokerdOrder(
+            oid="a", rev=0, account="binance.main", time_ns=0, symbol="btcusdt.spot",
+            action="buy", price=Decimal(1), size=Decimal(1),
+        ),
+        make_mkt("XBT/USDT", Decimal("0.1"), Decimal("0.1")),
+    )  # fmt: skip
+    with pytest.raises(OrderRejected, match="doesn't know the order any more.*7"):
+        await OrderWork(forgetful).cancel(live, STATE)
+    assert 20 < forgetful.asked < 120
+
+
+class Forgetful:
+    """A session of a venue that knows no order."""
+
+    amends_in_place, asked = False, 0
+
+    def now_ns(self) -> int:
+        return 0
+
+    async def cancel(self, _state):
+        raise OrderGone("there is none")
+
+    async def find(self, _mkt, _cl_id, _reqid=""):
+        self.asked += 1
+
+
+STATE = OrderState(
+    cl_id="a-0", reqid="7", bs_mktid="BTC/USDT", side="buy", price=Decimal(1),
+    size=Decimal(1), filled=Decimal(0), state="open", time_ns=0,
+)  # fmt: skip
 
 
 async def test_a_perpetual_is_no_spot_market_of_the_same_id(monkeypatch):

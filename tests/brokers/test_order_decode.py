@@ -7,6 +7,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from piker.accounting import Transaction
 from piker.brokers._live._venue import (
     FilledMeanwhile,
     NotSent,
@@ -16,6 +17,7 @@ from piker.brokers._live._venue import (
     Unsure,
     VenueTrade,
 )
+from piker.brokers.binance import norm_trade
 from piker.brokers.binance._order_decode import (
     error_of,
     parse_answer,
@@ -30,6 +32,7 @@ from piker.brokers.binance._order_decode import (
 )
 from piker.brokers.binance._order_schemas import ApiError
 from piker.errors import BadPayload
+from piker.msgs import Asset, MktPair
 from tests._data import data_dir
 from tests.brokers._mutate import count_refused
 
@@ -73,6 +76,34 @@ def test_trades_of_an_account():
         price=D("4.000001"), size=D(12), fee=D("10.1"), fee_asset="bnb",
         time_ns=1499865549590 * MS, taker=True,
     )  # fmt: skip
+
+
+BNBBTC = MktPair(
+    dst=Asset(name="bnb", atype="crypto", tx_tick=D("0.01")),
+    src=Asset(name="btc", atype="crypto"), price_tick=D("0.00000001"),
+    size_tick=D("0.01"), bs_mktid="BNBBTC", broker="binance", venue="spot",
+    atype="crypto",
+)  # fmt: skip
+
+
+def test_a_record_of_a_trade_is_a_row_of_the_ledger():
+    raw = sample("http_json", "account_trades_response.json")
+    (record,) = msgspec.json.decode(raw)
+    row = norm_trade("28457", record, BNBBTC)
+    assert row == Transaction(
+        tid="BNBBTC-28457", fqme="bnbbtc.spot.binance", size=D(12),
+        price=D("4.000001"), time_ns=1499865549590 * MS, bs_mktid="BNBBTC",
+        cost=D("10.1") * D("4.000001"), fee=D("10.1"), fee_asset="bnb",
+        reqid="100234", taker=True,
+    )  # fmt: skip
+    other = norm_trade("", {**record, "commissionAsset": "DOGE"}, BNBBTC)
+    assert (other.cost, other.fee, other.fee_asset) == (0, D("10.1"), "doge")
+    quoted = norm_trade("", {**record, "commissionAsset": "BTC"}, BNBBTC)
+    assert (quoted.cost, quoted.fee, quoted.fee_asset) == (D("10.1"), 0, "")
+    assert norm_trade("", {**record, "isBuyer": False}, BNBBTC).size == -12
+    for wrong in ({"symbol": "BTCUSDT"}, {"qty": "0"}, {"price": "x"}, {"id": -1}):
+        with pytest.raises(BadPayload):
+            norm_trade("", {**record, **wrong}, BNBBTC)
 
 
 def test_what_an_account_has():

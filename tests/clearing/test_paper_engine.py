@@ -12,7 +12,6 @@ import trio
 from piker.accounting import AccountName, read_account, read_ledger
 from piker.brokers import sim
 from piker.clearing import PaperMarket, _paper_desk, _paper_engine
-from piker.clearing._batches import each_of
 from piker.clearing._paper_engine import current_engine, open_engine
 from piker.errors import LedgerBusy, LedgerFull, ServiceError, TransportClosed
 from piker.msgs import (
@@ -24,6 +23,7 @@ from piker.msgs import (
     BrokerdStatus,
     Reconcile,
     Reconciled,
+    each_of,
 )
 from piker.testing import private_dirs
 from tests.clearing._paper import AT_ONCE, MKT, order, quote

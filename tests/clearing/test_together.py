@@ -10,7 +10,6 @@ from decimal import Decimal
 import pytest
 
 from piker.clearing import PaperMarket, _journal
-from piker.clearing._batches import BATCH_MAX, each_of, in_batches
 from piker.clearing._dialog import Happening
 from piker.clearing._journal import open_journal
 from piker.clearing._market_state import MarketState
@@ -18,7 +17,7 @@ from piker.clearing._paper_desk import Desk
 from piker.clearing._paper_store import PaperStore
 from piker.clearing._router import Origin, Outlets, Router
 from piker.errors import JournalFull
-from piker.msgs import BrokerdFill, Order, Tick
+from piker.msgs import BATCH_MAX, BrokerdFill, Order, Tick, each_of, in_batches
 from tests.clearing import _paper
 from tests.clearing._broker import FQME
 from tests.clearing._orders import MKT

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from piker.errors import AccountNotFound, PikerError, UsageError
+from piker.errors import PikerError, UsageError
 from piker.log import get_logger
 from piker.msgs import NS, AccountCheck, MktPair, SyncDone, SyncProgress
 
@@ -35,9 +35,12 @@ class LiveBackend:
 
 def backend_of(broker: str) -> LiveBackend:
     """Return what a backend brings for live accounts; UsageError if nothing."""
+    name = f"piker.brokers.{broker}._orders"
     try:
-        module: Any = importlib.import_module(f"piker.brokers.{broker}._orders")
-    except ImportError:
+        module: Any = importlib.import_module(name)
+    except ModuleNotFoundError as err:
+        if err.name != name:  # a fault of ours, or of the installation
+            raise
         raise UsageError(f"{broker!r} has no live accounts") from None
     backend: LiveBackend = module.BACKEND
     return backend
@@ -52,28 +55,24 @@ async def sync_trades(
     """
     host = current_host()
     backend = backend_of(host.broker)
-    await host.open_desks(backend.open_session, backend.get_mkt)
-    desk = host.desks.get(account)
-    if desk is None:
-        raise AccountNotFound(
-            f"no account {account!r} in brokers.toml: it has {', '.join(host.desks)}"
-        )
+    await host.open_desks(backend.open_session, backend.get_mkt, account)
+    desk = host.desks[account]
     seen = booked = 0
-    mkts = await desk.mkts_of(fqmes)
-    for nth, mkt in enumerate(mkts, 1):
+    lists = await desk.lists_of(fqmes)
+    for nth, mkt in enumerate(lists, 1):
         seen_here = booked_here = 0
         async for page, new in desk.fetch(mkt, whole=whole):
             seen_here, booked_here = seen_here + len(page), booked_here + new
             yield SyncProgress(
-                fqme=mkt.fqme,
+                fqme=mkt.fqme if mkt is not None else account,
                 seen=seen_here,
                 booked=booked_here,
                 time_ns=page[-1].time_ns,
                 nth=nth,
-                markets=len(mkts),
+                markets=len(lists),
             )
         seen, booked = seen + seen_here, booked + booked_here
-    desk.write_account()
+    await desk.write_account()
     yield SyncDone(
         seen=seen,
         booked=booked,

@@ -33,7 +33,6 @@ from piker.errors import LedgerError, LedgerFull, PikerError, SymbolNotFound
 from piker.log import get_logger
 from piker.msgs import (
     BrokerdCancel,
-    BrokerdError,
     BrokerdFill,
     BrokerdMsg,
     BrokerdOrder,
@@ -44,13 +43,18 @@ from piker.msgs import (
     MktPair,
     Reconcile,
     Reconciled,
+    is_same,
+    refusal,
 )
 
 from ._client_ids import client_id
-from ._live_order import ZERO, LiveOrder, is_same, of_open_order, of_stranger
+from ._live_order import ZERO, LiveOrder, of_open_order, of_stranger
 from ._reconcile import fresh, oid_of
 from ._sync import Looker
+from ._trades import cost_of, other_fee
 from ._venue import (
+    START,
+    Cursor,
     LineDown,
     LineUp,
     NotSent,
@@ -72,14 +76,18 @@ _LOOK_S: Final = 120.0
 #: A fill that the venue counts and hasn't told of is asked for after so long.
 _UNTOLD_S: Final = 0.5
 _FULL_S: Final = 1.0
+_FILE_S: Final = 2.0
 #: Orders that are over and still known, the newest.
 _OVER_KEPT: Final = 10_000
 #: A fee in another asset is counted by a price that is so old at most.
 _RATE_S: Final = 60.0
-#: A trade of nobody that is older is told to nobody.
+#: A trade of nobody that is older is told to nobody, and a fee in a third asset isn't
+#: worth what that is now.
 _NEWS_NS: Final = 3600 * 10**9
-#: Trades of a market that are listed again after a restart.
+#: Trades of a list that are listed again after a restart.
 _OVERLAP: Final = 50
+#: The list of all markets' trades, among names of markets.
+_ALL: Final = ""
 
 GetMkt = Callable[[str], Awaitable[MktPair]]
 Tell = Callable[[list[BrokerdMsg]], None]
@@ -115,7 +123,7 @@ class LiveDesk:
         self._positions: dict[str, Position] = ledger.positions()
         self._booked: dict[str, Decimal] = {}
         # from where trades are listed: events may have come with holes between them
-        self._listed: dict[str, str] = {}
+        self._listed: dict[str, Cursor] = {}
         self._note_ledger()
         self._rates: dict[tuple[str, str], tuple[Decimal, float]] = {}
         self._asked = trio.Event()
@@ -148,6 +156,8 @@ class LiveDesk:
     def doing(self) -> str:
         """Return one sentence on what it is doing."""
         words = [f"{len(self._orders)} orders"] if self._orders else []
+        if odd := self.session.odd_messages:
+            words.append(f"{odd} messages couldn't be read")
         if self.down:
             words.append(f"no line: {self.down}")
         elif self._looker.trouble:
@@ -236,21 +246,7 @@ class LiveDesk:
                 raise NotSent(f"{self.account} isn't reconciled yet: {why}")
             await act(request)
         except PikerError as err:
-            self._refuse(request, str(err))
-
-    def _refuse(self, request: _Request, reason: str) -> None:
-        if isinstance(request, BrokerdCancel):
-            error = BrokerdError(reason=reason, request="cancel", oid=request.oid)
-        else:
-            error = BrokerdError(
-                reason=reason,
-                request="edit" if request.rev else "order",
-                oid=request.oid,
-                rev=request.rev,
-                reqid=request.reqid or "",
-                symbol=request.symbol,
-            )
-        self._tell(error)
+            self._tell(refusal(request, str(err)))
 
     async def _do_order(self, asked: BrokerdOrder) -> None:
         order = self._orders.get(asked.oid) or self._over.get(asked.oid)
@@ -326,8 +322,7 @@ class LiveDesk:
         if done.new is not None:
             self._begun(order, asked, done.new)
         else:
-            why = f"its change took it off, and then: {done.reason}"
-            order.end_because(why)
+            order.why_over = f"its change took it off, and then: {done.reason}"
             self._say(order)
 
     async def _do_cancel(self, asked: BrokerdCancel) -> None:
@@ -476,17 +471,10 @@ class LiveDesk:
         """Ask for fills that the venue counts and hasn't told of."""
         await trio.sleep(_UNTOLD_S)
         for state in order.unbooked:
-            pages = partial(self._fills_of, order.mkt, state.reqid)
-            await self._book(await self._looker.look(pages))
+            trades = partial(self.session.trades_of, order.mkt, state.reqid)
+            await self._book(await self._looker.look(trades))
         order.is_asked_for = False
         self._say(order)
-
-    async def _fills_of(self, mkt: MktPair, reqid: str) -> list[VenueTrade]:
-        return [
-            trade
-            async for page in self.session.trades(mkt, reqid=reqid)
-            for trade in page
-        ]
 
     async def _book(
         self, trades: Iterable[VenueTrade], *, is_news: bool = True
@@ -502,20 +490,24 @@ class LiveDesk:
             if not fills:
                 return
             await self._append([txn for _, txn in fills])
-            for fill, txn in fills:
+            for _, txn in fills:
                 self._count(txn)
                 self._positions.setdefault(txn.fqme, Position(txn.fqme)).add(
                     txn, self._serial(txn.tid)
                 )
-                if is_news:
-                    self._tell_fill(fill)
+            if is_news:
+                self._tell_fills([fill for fill, _ in fills])
         for oid in dict.fromkeys(fill.oid for fill, _ in fills):
             if order := self._orders.get(oid):
                 self._say(order)
 
-    def _tell_fill(self, fill: BrokerdFill) -> None:
-        now = replace(fill, seq=self._serial(fill.tid), time_ns=time.time_ns())
-        self._tell(now, self._position(fill.symbol))
+    def _tell_fills(self, fills: list[BrokerdFill]) -> None:
+        now_ns = time.time_ns()
+        told = [
+            replace(fill, seq=self._serial(fill.tid), time_ns=now_ns) for fill in fills
+        ]
+        moved = dict.fromkeys(fill.symbol for fill in fills)
+        self._tell(*told, *(self._position(fqme) for fqme in moved))
 
     def _serial(self, tid: str) -> int:
         seq = self.ledger.seq_of(tid)
@@ -534,12 +526,16 @@ class LiveDesk:
 
     def _note_ledger(self) -> None:
         """Note what is booked, and from where trades are to be listed."""
-        recent: dict[str, deque[str]] = {}
+        recent: dict[str, deque[Transaction]] = {}
         for txn in self.ledger.txns:
             self._count(txn)
             if txn.etype == "clear":
-                recent.setdefault(txn.fqme, deque(maxlen=_OVERLAP)).append(txn.tid)
-        self._listed = {fqme: tids[0] for fqme, tids in recent.items()}
+                name = _ALL if self.session.lists_together else txn.fqme
+                recent.setdefault(name, deque(maxlen=_OVERLAP)).append(txn)
+        self._listed = {
+            name: Cursor(tid=txns[0].tid, time_ns=txns[0].time_ns)
+            for name, txns in recent.items()
+        }
 
     def _count(self, txn: Transaction) -> None:
         """Count a trade that is in the ledger."""
@@ -568,16 +564,18 @@ class LiveDesk:
             time_ns=time.time_ns(),
             broker_time_ns=trade.time_ns,
             taker=trade.taker,
+            **other_fee(trade, mkt),
         )
         return fill, of_fill(fill, mkt.multiplier, mkt.bs_mktid)
 
     async def _cost_of(self, trade: VenueTrade, mkt: MktPair) -> Decimal:
         """Return what a trade cost, in quote units."""
+        known = cost_of(trade, mkt)
+        if known is not None:
+            return known
         quote = mkt.src.name if mkt.src is not None else ""
-        if not trade.fee or trade.fee_asset in ("", quote):
-            return trade.fee
-        if trade.fee_asset == mkt.dst.name:
-            return trade.fee * trade.price
+        if time.time_ns() - trade.time_ns > _NEWS_NS:
+            return ZERO  # what it was worth then nobody tells
         return trade.fee * await self._rate_of(trade.fee_asset, quote)
 
     async def _rate_of(self, asset: str, quote: str) -> Decimal:
@@ -609,34 +607,42 @@ class LiveDesk:
             if not position.is_flat
         )
 
-    def write_account(self) -> None:
-        """Write the account file anew."""
-        with suppress(LedgerError):  # it can be made from the ledger at any time
-            write_account(self.ledger)
+    async def write_account(self) -> None:
+        """Write the account file anew, if that can be done within two seconds."""
+        # it can be made from the ledger at any time
+        with trio.move_on_after(_FILE_S) as scope, suppress(LedgerError):
+            scope.shield = True
+            async with self._book_turn:
+                await trio.to_thread.run_sync(write_account, self.ledger)
 
     # -- fetching trades ----------------------------------------------------------
 
-    async def mkts_of(self, fqmes: Iterable[str]) -> list[MktPair]:
-        """Return markets by name, and those of the ledger; raises as *get_mkt*."""
+    async def lists_of(self, fqmes: Iterable[str]) -> list[MktPair | None]:
+        """Return whose lists have the trades of markets, and of those of the ledger.
+
+        Raises: as *get_mkt*.
+        """
         named = [await self._mkt(fqme) for fqme in fqmes]
+        if self.session.lists_together:
+            return [None]
         held = [await self._mkt(fqme) for fqme in self._positions]
         return list({mkt.fqme: mkt for mkt in (*named, *held)}.values())
 
     async def fetch(
-        self, mkt: MktPair, *, whole: bool
+        self, mkt: MktPair | None, *, whole: bool
     ) -> AsyncIterator[tuple[list[VenueTrade], int]]:
-        """Book the trades of a market, page by page; yield each, and how many were new.
+        """Book the trades of a list, page by page; yield each, and how many were new.
 
         Args:
-          mkt: the market.
+          mkt: whose list, see `lists_of`.
           whole: from the first on; else since the last that was listed.
         """
-        cursor = "" if whole else self._listed.get(mkt.fqme, "")
+        cursor = START if whole else self._listed.get(_name_of(mkt), START)
         async for page in self.session.trades(mkt, cursor):
             before = self.ledger.seq
             # what is long past is no news to emsd
             await self._book(page, is_news=False)
-            self._listed[mkt.fqme] = page[-1].tid
+            self._listed[_name_of(mkt)] = page[-1].cursor
             yield page, self.ledger.seq - before
         self._tell(*self.positions())
 
@@ -683,17 +689,22 @@ class LiveDesk:
 
     async def _book_missed(self) -> None:
         """Book all trades since the last that is booked, of markets that are ours."""
-        fqmes = {*self._listed, *(one.mkt.fqme for one in self._orders.values())}
-        asked = [await self._find_mkt(fqme) for fqme in fqmes]
-        mkts = [mkt for mkt in asked if mkt is not None]
-        for mkt in mkts:
-            if mkt.fqme not in self._listed:  # what was before us isn't news
-                newest = partial(self.session.newest_tid, mkt)
-                self._listed[mkt.fqme] = await self._looker.look(newest)
-        pages = self._looker.trades(mkts, lambda mkt: self._listed[mkt.fqme])
+        lists = await self._our_lists()
+        for mkt in lists:
+            if _name_of(mkt) not in self._listed:  # what was before us isn't news
+                newest = partial(self.session.newest, mkt)
+                self._listed[_name_of(mkt)] = await self._looker.look(newest)
+        pages = self._looker.trades(lists, lambda mkt: self._listed[_name_of(mkt)])
         async for mkt, page in pages:
             await self._book(page)
-            self._listed[mkt.fqme] = page[-1].tid
+            self._listed[_name_of(mkt)] = page[-1].cursor
+
+    async def _our_lists(self) -> list[MktPair | None]:
+        if self.session.lists_together:
+            return [None]
+        fqmes = {*self._listed, *(one.mkt.fqme for one in self._orders.values())}
+        asked = [await self._find_mkt(fqme) for fqme in fqmes]
+        return [mkt for mkt in asked if mkt is not None]
 
     async def _answer(self, asked: Reconcile, tell: Tell) -> None:
         """Answer a Reconcile: fills, states of orders, then that it is all."""
@@ -750,6 +761,11 @@ class LiveDesk:
             return None  # told once all of its fills are
         order.acked, order.is_told_open = max(order.acked, order.rev), True
         return self._status(order)
+
+
+def _name_of(mkt: MktPair | None) -> str:
+    """Return under which name a list of trades is known."""
+    return mkt.fqme if mkt is not None else _ALL
 
 
 _Request = BrokerdOrder | BrokerdCancel

@@ -26,19 +26,20 @@ from piker.accounting import open_ledger
 from piker.errors import (
     AccountNotFound,
     ConfigError,
+    PikerError,
     ServiceError,
     TransportClosed,
     VenueError,
 )
 from piker.log import get_logger
 from piker.msgs import (
-    BrokerdError,
     BrokerdMsg,
-    BrokerdOrder,
     BrokerdRequest,
     DialogInit,
     MktPair,
     Reconcile,
+    in_batches,
+    refusal,
 )
 from piker.service import Context, MsgStream, collapse_eg
 
@@ -69,63 +70,92 @@ class Host:
     Attributes:
       broker: its name.
       desks: by account.
+      shut: why accounts can't be used.
     """
 
     broker: str
     tasks: trio.Nursery
     desks: dict[str, LiveDesk] = field(default_factory=dict)
+    shut: dict[str, PikerError] = field(default_factory=dict)
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _dialog: _Dialog | None = None
 
     def doing(self) -> str:
         """Return one sentence on what it is doing."""
-        return "; ".join(filter(None, (desk.doing() for desk in self.desks.values())))
+        words = [desk.doing() for desk in self.desks.values()]
+        words += [f"{account} is shut: {err}" for account, err in self.shut.items()]
+        return "; ".join(filter(None, words))
 
     async def open_desks(
-        self, open_session: OpenSession, get_mkt: Callable[[str], Awaitable[MktPair]]
+        self,
+        open_session: OpenSession,
+        get_mkt: Callable[[str], Awaitable[MktPair]],
+        account: str = "",
     ) -> None:
-        """Open the desks of all accounts that there are keys for, once.
+        """Open the desks that aren't, of accounts that there are keys for.
 
-        Raises: ConfigError: there are none, or what is told of them is wrong.
-          LedgerBusy, LedgerDamaged.
+        Args:
+          open_session: opens one at the venue.
+          get_mkt: finds a market.
+          account: the only one that is wanted; all if empty.
+
+        Raises: ConfigError: there are no keys, or what is told of them is wrong.
+          AccountNotFound, LedgerBusy, LedgerDamaged: no account that is wanted can be
+          used; one of several is shut, and the others are served.
         """
         async with self._turn:
-            if self.desks:
-                return
-            keys = await keys_of(self.broker)
-            opened: dict[str, LiveDesk] = {}
-            scopes = list[trio.CancelScope]()
-            try:
-                for label, each in keys.items():
-                    account = f"{self.broker}.{label}"
-                    opening = partial(open_session, account, each)
-                    opened[account] = await self.tasks.start(
-                        self._run_desk, scopes, account, opening, get_mkt
+            wanted = await self._wanted(account)
+            for name, keys in wanted.items():
+                opening = partial(open_session, name, keys)
+                try:
+                    self.desks[name] = await self.tasks.start(
+                        self._run_desk, name, opening, get_mkt
                     )
-            except BaseException:
-                for scope in scopes:
-                    scope.cancel()
+                except PikerError as err:
+                    log.error("%s is shut: %s", name, err)  # noqa: TRY400
+                    self.shut[name] = err
+                else:
+                    self.shut.pop(name, None)
+            if wanted.keys() - self.shut.keys():
+                return
+            if account in self.shut or not self.desks:
+                raise next(self.shut[name] for name in wanted)
+
+    async def _wanted(self, account: str) -> dict[str, Keys]:
+        """Return the keys of accounts that are to be opened."""
+        try:
+            told = await keys_of(self.broker)
+        except ConfigError as err:
+            if not self.desks or (account and account not in self.desks):
                 raise
-            self.desks = opened
+            # orders rest there, which a slip in a file doesn't end
+            log.error("served is what is open: %s", err)  # noqa: TRY400
+            return {}
+        keys = {f"{self.broker}.{label}": each for label, each in told.items()}
+        if account and account not in keys:
+            raise AccountNotFound(
+                f"no account {account!r} in brokers.toml: it has {', '.join(keys)}"
+            )
+        names = [account] if account else list(keys)
+        return {name: keys[name] for name in names if name not in self.desks}
 
     async def _run_desk(
         self,
-        scopes: list[trio.CancelScope],
         account: str,
         opening: Callable[[], AbstractAsyncContextManager[Session]],
         get_mkt: Callable[[str], Awaitable[MktPair]],
         task_status: Any,
     ) -> None:
         """Open an account's desk, and serve it for ever."""
-        with trio.CancelScope() as scope:
-            scopes.append(scope)
-            async with opening() as session:
-                await _check(session)
-                with open_ledger(self.broker, account) as ledger:
-                    desk = LiveDesk(self.broker, session, ledger, get_mkt)
-                    task_status.started(desk)
-                    await desk.run()
+        async with opening() as session:
+            await _check(session)
+            with await trio.to_thread.run_sync(
+                open_ledger, self.broker, account
+            ) as ledger:
+                desk = LiveDesk(self.broker, session, ledger, get_mkt)
+                task_status.started(desk)
+                await desk.run()
 
     def ask(self, request: BrokerdRequest, tell: Tell) -> None:
         """Take a request of an account; one that isn't there is refused."""
@@ -133,7 +163,7 @@ class Host:
         if desk is not None:
             desk.ask(request, tell)
         else:
-            tell(_unknown(request))
+            tell(_refused(request, self.shut.get(request.account)))
 
     @asynccontextmanager
     async def open_dialog(self) -> AsyncIterator[DialogInit]:
@@ -153,11 +183,12 @@ class Host:
                     ),
                     instance=self.instance,
                     seqs={name: desk.ledger.seq for name, desk in self.desks.items()},
+                    shut={name: str(err) for name, err in self.shut.items()},
                 )
         finally:
             for desk in self.desks.values():
                 desk.let_go()
-                desk.write_account()
+                await desk.write_account()
             self._dialog = None
             dialog.gone.set()
 
@@ -204,7 +235,7 @@ async def open_host(broker: str) -> AsyncIterator[Host]:
             yield _host
         finally:
             for desk in _host.desks.values():
-                desk.write_account()
+                await desk.write_account()
             _host = None
             tasks.cancel_scope.cancel()
 
@@ -255,28 +286,18 @@ async def _send_all(
         msgs = list(first)
         while out.statistics().current_buffer_used:
             msgs += out.receive_nowait()
-        if not msgs:
-            continue
         with trio.move_on_after(_SEND_S) as patience, suppress(TransportClosed):
-            await stream.send(msgs if len(msgs) > 1 else msgs[0])
+            for told in in_batches(msgs):
+                await stream.send(told)
         if patience.cancelled_caught:
             log.warning("emsd takes nothing any more: it is let go")
             let_go()
 
 
-def _unknown(request: BrokerdRequest) -> list[BrokerdMsg]:
-    """Refuse what is asked of an account that isn't there."""
-    reason = f"there is no account {request.account!r} here"
+def _refused(request: BrokerdRequest, shut: PikerError | None) -> list[BrokerdMsg]:
+    """Refuse what is asked of an account that isn't there, or is shut."""
+    reason = str(shut or f"there is no account {request.account!r} here")
     if isinstance(request, Reconcile):
         log.error("%s", reason)
         return []
-    if isinstance(request, BrokerdOrder):
-        return [
-            BrokerdError(
-                reason=reason,
-                request="edit" if request.rev else "order",
-                oid=request.oid,
-                rev=request.rev,
-            )
-        ]
-    return [BrokerdError(reason=reason, request="cancel", oid=request.oid)]
+    return [refusal(request, reason)]

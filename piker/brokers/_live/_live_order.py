@@ -106,12 +106,9 @@ class LiveOrder:
         asked = asked or self.asked
         return (state.price, state.size) == (asked.price, asked.size)
 
-    def take(self, state: OrderState) -> bool:
-        """Note how a revision is; return whether that is news."""
-        now = self.states.get(state.reqid)
-        best = later(now, state)
-        self.states[state.reqid] = best
-        return best != now
+    def take(self, state: OrderState) -> None:
+        """Note how a revision is, if that is later than what is known."""
+        self.states[state.reqid] = later(self.states.get(state.reqid), state)
 
     def begin_rev(self, state: OrderState) -> None:
         """Have a revision be the one in force."""
@@ -119,10 +116,6 @@ class LiveOrder:
         rev = self.rev_of(state)
         if rev >= self.rev:
             self.rev, self.reqid = max(rev, 0), state.reqid
-
-    def end_because(self, why: str) -> None:
-        """Note why an order is over that a change has taken off."""
-        self.why_over = why
 
     def to_place(self, asked: BrokerdOrder) -> NewOrder:
         """Return what is placed for a request: of an edit what isn't filled."""
@@ -185,8 +178,3 @@ def of_stranger(state: OrderState, account: str, mkt: MktPair) -> LiveOrder:
     order.take(state)
     order.rev, order.reqid, order.acked = 0, state.reqid, 0
     return order
-
-
-def is_same(one: BrokerdOrder, other: BrokerdOrder) -> bool:
-    """Tell whether two requests ask for the same."""
-    return replace(one, time_ns=0, reqid=None) == replace(other, time_ns=0, reqid=None)

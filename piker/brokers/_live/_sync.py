@@ -13,12 +13,13 @@ from typing import Final, TypeVar
 
 import trio
 
+from piker.brokers._web import Backoff
 from piker.errors import SymbolNotFound, VenueError
 from piker.log import get_logger
 from piker.msgs import MktPair
 
 from ._reconcile import Known, Plan, reconcile
-from ._venue import OrderRejected, OrderState, Session, VenueTrade
+from ._venue import Cursor, OrderRejected, OrderState, Session, VenueTrade
 
 log = get_logger(__name__)
 
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 #: A request that was sent before a death can be done so long after it, at any venue.
 LATE_S: Final = 6.0
-_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+_PAUSE_S: Final = 0.5
 
 
 @dataclass(eq=False)
@@ -46,7 +47,7 @@ class Looker:
 
         Raises: OrderRejected: that is an answer, too; SymbolNotFound.
         """
-        tries = 0
+        pauses = Backoff(first_s=0.3, cap_s=5.0)
         while True:
             try:
                 answer = await ask()
@@ -59,8 +60,7 @@ class Looker:
             else:
                 self.trouble = ""
                 return answer
-            await trio.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
-            tries += 1
+            await trio.sleep(pauses.next_s())
 
     async def plan(
         self, known: Callable[[], list[Known]], mkts: Callable[[str], MktPair]
@@ -97,23 +97,25 @@ class Looker:
         return trio.current_time() >= self._began + LATE_S
 
     async def trades(
-        self, mkts: Iterable[MktPair], after_tid: Callable[[MktPair], str]
-    ) -> AsyncIterator[tuple[MktPair, list[VenueTrade]]]:
-        """Yield markets and pages of their trades since the last one listed."""
-        for mkt in mkts:
+        self,
+        lists: Iterable[MktPair | None],
+        after: Callable[[MktPair | None], Cursor],
+    ) -> AsyncIterator[tuple[MktPair | None, list[VenueTrade]]]:
+        """Yield lists of trades, and pages of them since the last one listed."""
+        for mkt in lists:
             while True:
                 # a page that is yielded is booked: a failure goes on behind it
-                pages = self.session.trades(mkt, after_tid(mkt))
+                pages = self.session.trades(mkt, after(mkt))
                 try:
                     async for page in pages:
                         yield mkt, page
                 except SymbolNotFound as err:
-                    log.warning("trades of %s aren't listed: %s", mkt.fqme, err)
+                    log.warning("trades aren't listed: %s", err)
                     break
                 except VenueError as err:
                     self.trouble = str(err)
-                    log.warning("trades of %s aren't told: %s", mkt.fqme, err)
-                    await trio.sleep(_PAUSES_S[1])
+                    log.warning("trades aren't told: %s", err)
+                    await trio.sleep(_PAUSE_S)
                 else:
                     self.trouble = ""
                     break

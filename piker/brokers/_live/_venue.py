@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from piker.errors import VenueError
 from piker.msgs import MktPair
@@ -112,6 +112,27 @@ class VenueTrade(Struct, frozen=True, kw_only=True):
     time_ns: int
     taker: bool = False
 
+    @property
+    def cursor(self) -> Cursor:
+        """The place right after it."""
+        return Cursor(tid=self.tid, time_ns=self.time_ns)
+
+
+class Cursor(Struct, frozen=True, kw_only=True):
+    """Up to where a list of trades was read.
+
+    Attributes:
+      tid: the venue's id of the newest; of a ledger's row maybe one that it never gave.
+      time_ns: of it, by the venue.
+    """
+
+    tid: str = ""
+    time_ns: int = 0
+
+
+#: Nothing of it was read.
+START: Final = Cursor()
+
 
 @dataclass(frozen=True)
 class LineUp:
@@ -182,10 +203,14 @@ class Session(Protocol):
     Attributes:
       account: full name, ``<broker>.<label>``.
       amends_in_place: an amend changes the order; else it ends, and another begins.
+      lists_together: trades of all markets are one list; else each market has its own.
+      odd_messages: how many came that couldn't be read.
     """
 
     account: str
+    odd_messages: int
     amends_in_place: bool
+    lists_together: bool
 
     async def run(self, tell: Callable[[VenueEvent], None]) -> None:
         """Tell what happens, for ever; LineUp and LineDown too."""
@@ -208,18 +233,20 @@ class Session(Protocol):
         """Return all that are open."""
 
     def trades(
-        self, mkt: MktPair, after_tid: str = "", reqid: str = ""
+        self, mkt: MktPair | None, after: Cursor = START
     ) -> AsyncIterator[list[VenueTrade]]:
-        """Yield trades of a market, the oldest first, a page at a time.
+        """Yield trades of a list, the oldest first, a page at a time.
 
         Args:
-          mkt: the market.
-          after_tid: id of one that is known; from the first on if empty.
-          reqid: of one order only.
+          mkt: whose list; None of that of all markets, see *lists_together*.
+          after: up to where they are known; some of them may come again.
         """
 
-    async def newest_tid(self, mkt: MktPair) -> str:
-        """Return the id of the newest trade in a market, empty if there is none."""
+    async def trades_of(self, mkt: MktPair, reqid: str) -> list[VenueTrade]:
+        """Return the trades of one order."""
+
+    async def newest(self, mkt: MktPair | None) -> Cursor:
+        """Return the end of a list of trades."""
 
     async def balances(self) -> dict[str, Decimal]:
         """Return what the account has of each asset, what orders hold included."""

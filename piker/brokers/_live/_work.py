@@ -8,10 +8,12 @@ Nothing is sent again that may have arrived, but a cancel, which ends an order o
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import trio
 
+from piker.brokers._web import Backoff
 from piker.errors import VenueError
 from piker.log import get_logger
 from piker.msgs import BrokerdOrder
@@ -32,7 +34,8 @@ from ._venue import (
 
 log = get_logger(__name__)
 
-_ASK_S: Final = (0.1, 0.2, 0.4, 0.8, 1.0)
+#: An order that was there, and isn't to be found for so long, is lost.
+_LOST_S: Final = 30.0
 #: Of a request whose end nobody knows and that doesn't say until when it may come.
 _LATE_NS: Final = 5_000_000_000
 _CANCELS: Final = 5
@@ -68,7 +71,7 @@ class OrderWork:
         """Return what became of an order that may have arrived; None: it never will."""
         log.warning("order %s: %s; asking for it", order.oid, unsure)
         until_ns = unsure.until_ns or self._session.now_ns() + _LATE_NS
-        tries = 0
+        pauses = _pauses()
         while True:
             told = [each for each in order.states.values() if each.cl_id == cl_id]
             if told:  # by an event
@@ -82,8 +85,7 @@ class OrderWork:
             else:
                 if found is not None or is_late:
                     return found
-            await trio.sleep(_ASK_S[min(tries, len(_ASK_S) - 1)])
-            tries += 1
+            await trio.sleep(pauses.next_s())
 
     # -- changing -----------------------------------------------------------------
 
@@ -149,7 +151,7 @@ class OrderWork:
         """Return what became of a change of the order where it is."""
         log.warning("change of order %s: %s; asking for it", order.oid, unsure)
         until_ns = unsure.until_ns or self._session.now_ns() + _LATE_NS
-        tries = 0
+        pauses = _pauses()
         while True:
             is_late = self._session.now_ns() >= until_ns
             now = await self._look(order, state)
@@ -162,12 +164,14 @@ class OrderWork:
                 raise NotSent(
                     "the change never came to the venue, whose connection broke"
                 )
-            await trio.sleep(_ASK_S[min(tries, len(_ASK_S) - 1)])
-            tries += 1
+            await trio.sleep(pauses.next_s())
 
     async def _look(self, order: LiveOrder, state: OrderState) -> OrderState:
-        """Return how a revision is now; asks until the venue answers."""
-        tries = 0
+        """Return how a revision is now; asks until the venue answers.
+
+        Raises: OrderRejected: the venue, which had it, doesn't know it any more.
+        """
+        pauses, gone_at = _pauses(), math.inf
         while True:
             told = order.states.get(state.reqid)
             if told is not None and told.is_over:  # by an event
@@ -180,8 +184,13 @@ class OrderWork:
                 if found is not None:
                     return found
                 log.warning("order %s isn't to be found", order.oid)
-            await trio.sleep(_ASK_S[min(tries, len(_ASK_S) - 1)])
-            tries += 1
+                gone_at = min(gone_at, trio.current_time() + _LOST_S)
+            if trio.current_time() >= gone_at:
+                raise OrderRejected(
+                    f"the venue doesn't know the order any more, which it had as "
+                    f"{state.reqid}: look there"
+                )
+            await trio.sleep(pauses.next_s())
 
     # -- ending -------------------------------------------------------------------
 
@@ -218,3 +227,8 @@ class OrderWork:
         until_ns = unsure.until_ns or self._session.now_ns() + _LATE_NS
         while self._session.now_ns() < until_ns:  # noqa: ASYNC110 - the venue's clock
             await trio.sleep(0.1)
+
+
+def _pauses() -> Backoff:
+    """Return the waits between two questions about one order."""
+    return Backoff(first_s=0.15, cap_s=1.0)

@@ -6,13 +6,14 @@ error --> what it means: rejected, gone, not sent, nobody knows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from piker.brokers._live._numbers import positive, sane
+from piker.brokers._live._trades import not_of
 from piker.brokers._live._venue import (
     FilledMeanwhile,
     NotSent,
@@ -26,8 +27,9 @@ from piker.brokers._live._venue import (
     Unsure,
     VenueTrade,
 )
-from piker.brokers._payload import bad_payload, decode, one_line
+from piker.brokers._payload import bad_payload, convert, decode, one_line
 from piker.errors import VenueError
+from piker.msgs import MktPair
 
 from ._order_schemas import (
     AccountRow,
@@ -93,21 +95,30 @@ def parse_orders(body: bytes) -> list[OrderState]:
 
 def parse_trades(body: bytes) -> list[VenueTrade]:
     """Return the trades of a list, as they stand there."""
-    return [
-        VenueTrade(
-            tid=f"{row.symbol}-{row.id}",
-            reqid=str(row.order_id),
-            bs_mktid=row.symbol,
-            side="buy" if row.is_buyer else "sell",
-            price=_positive(row.price, body),
-            size=_positive(row.qty, body),
-            fee=_sane(row.commission, body),
-            fee_asset=row.commission_asset.lower(),
-            time_ns=row.time * _NS_PER_MS,
-            taker=not row.is_maker,
-        )
-        for row in decode(_TRADES, "binance", body)
-    ]
+    return [_trade(row, body) for row in decode(_TRADES, "binance", body)]
+
+
+def read_trade(_tid: str, record: Mapping[str, Any], mkt: MktPair) -> VenueTrade:
+    """Return a trade of a record of such a list; BadPayload."""
+    row = convert(record, TradeRow, "binance")
+    if row.symbol != mkt.bs_mktid:
+        raise not_of(mkt, row.symbol, "binance")
+    return _trade(row, msgspec.json.encode(row))
+
+
+def _trade(row: TradeRow, raw: bytes) -> VenueTrade:
+    return VenueTrade(
+        tid=f"{row.symbol}-{row.id}",
+        reqid=str(row.order_id),
+        bs_mktid=row.symbol,
+        side="buy" if row.is_buyer else "sell",
+        price=_positive(row.price, raw),
+        size=_positive(row.qty, raw),
+        fee=_sane(row.commission, raw),
+        fee_asset=row.commission_asset.lower(),
+        time_ns=row.time * _NS_PER_MS,
+        taker=not row.is_maker,
+    )
 
 
 def parse_balances(body: bytes) -> dict[str, Decimal]:
@@ -209,17 +220,9 @@ def _replaced(told: Replacement, raw: bytes) -> Replaced:
     if old is None or old.code or told.cancel_result != "SUCCESS":
         raise bad_payload("binance", raw, "a replacement without what was canceled")
     if told.new_order_result == "SUCCESS" and new is not None and not new.code:
-        return Replaced(old=_half(old, raw), new=_half(new, raw))
+        return Replaced(old=_order(old, raw), new=_order(new, raw))
     words = one_line(new.msg) if new is not None else "it was not attempted"
-    return Replaced(old=_half(old, raw), new=None, reason=words)
-
-
-def _half(half: Half, raw: bytes) -> OrderState:
-    row = OrderRow(
-        **{name: getattr(half, name) for name in OrderRow.__struct_fields__
-           if name != "update_time"}
-    )  # fmt: skip
-    return _order(row, raw)
+    return Replaced(old=_order(old, raw), new=None, reason=words)
 
 
 def error_of(code: int, words: str, status: int) -> VenueError:
@@ -234,7 +237,7 @@ def error_of(code: int, words: str, status: int) -> VenueError:
     return OrderRejected(text)
 
 
-def _order(row: OrderRow, raw: bytes) -> OrderState:
+def _order(row: OrderRow | Half, raw: bytes) -> OrderState:
     return OrderState(
         cl_id=row.orig_client_order_id or row.client_order_id,
         reqid=str(row.order_id),

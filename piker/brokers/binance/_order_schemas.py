@@ -15,8 +15,6 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from ._schemas import Millis, Serial, Symbol
 
-#: A decimal of sane size: 20 digits before its point and 18 after it.
-Exact = Annotated[Decimal, Meta()]
 BuySell = Literal["BUY", "SELL"]
 #: https://developers.binance.com/docs/binance-spot-api-docs/enums
 Status = Literal[
@@ -42,9 +40,9 @@ class OrderRow(Struct, frozen=True, rename="camel"):
     symbol: Symbol
     order_id: Serial
     client_order_id: str
-    price: Exact
-    orig_qty: Exact
-    executed_qty: Exact
+    price: Decimal
+    orig_qty: Decimal
+    executed_qty: Decimal
     status: Status
     side: BuySell
     orig_client_order_id: str = ""
@@ -61,12 +59,13 @@ class Half(Struct, frozen=True, rename="camel"):
     order_id: Serial = 0
     client_order_id: str = ""
     orig_client_order_id: str = ""
-    price: Exact = Decimal(0)
-    orig_qty: Exact = Decimal(0)
-    executed_qty: Exact = Decimal(0)
+    price: Decimal = Decimal(0)
+    orig_qty: Decimal = Decimal(0)
+    executed_qty: Decimal = Decimal(0)
     status: Status = "NEW"
     side: BuySell = "BUY"
     transact_time: Millis = 0
+    update_time: Millis = 0
 
 
 class Replacement(Struct, frozen=True, rename="camel"):
@@ -93,9 +92,9 @@ class TradeRow(Struct, frozen=True, rename="camel"):
     symbol: Symbol
     id: Serial
     order_id: Serial
-    price: Exact
-    qty: Exact
-    commission: Exact
+    price: Decimal
+    qty: Decimal
+    commission: Decimal
     commission_asset: str
     time: Millis
     is_buyer: bool
@@ -106,21 +105,20 @@ class BalanceRow(Struct, frozen=True):
     """``{"asset": "BTC", "free": "4723846.89208129", "locked": "0.00000000"}``."""
 
     asset: str
-    free: Exact
-    locked: Exact
+    free: Decimal
+    locked: Decimal
 
 
 class AccountRow(Struct, frozen=True, rename="camel"):
     """``{"canTrade": true, "canWithdraw": true, "balances": [...], ...}``."""
 
-    can_trade: bool
     balances: list[BalanceRow]
 
 
 class PriceRow(Struct, frozen=True):
     """``{"symbol": "BNBUSDT", "price": "612.30000000"}``."""
 
-    price: Exact
+    price: Decimal
 
 
 class RestrictionsRow(Struct, frozen=True, rename="camel"):
@@ -130,7 +128,6 @@ class RestrictionsRow(Struct, frozen=True, rename="camel"):
     "enableSpotAndMarginTrading": true, ...}``
     """
 
-    enable_reading: bool = False
     enable_withdrawals: bool = False
     enable_spot_and_margin_trading: bool = False
     ip_restrict: bool = False
@@ -199,15 +196,15 @@ class ExecutionReport(Struct, frozen=True):
     s: Symbol
     c: str
     S: BuySell
-    q: Exact
-    p: Exact
+    q: Decimal
+    p: Decimal
     x: str
     X: Status
     i: Serial
-    l: Exact  # noqa: E741 - the venue's name
-    z: Exact
-    L: Exact
-    n: Exact
+    l: Decimal  # noqa: E741 - the venue's name
+    z: Decimal
+    L: Decimal
+    n: Decimal
     T: Millis
     t: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     N: str | None = None

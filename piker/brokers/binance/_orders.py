@@ -23,6 +23,8 @@ from piker.brokers._live._accounts import LiveBackend
 from piker.brokers._live._line import Line, LineSession, Tell
 from piker.brokers._live._secrets import Keys
 from piker.brokers._live._venue import (
+    START,
+    Cursor,
     NewOrder,
     OrderState,
     Permissions,
@@ -82,6 +84,7 @@ class BinanceSession(LineSession):
     """
 
     amends_in_place: bool = False
+    lists_together: bool = False
 
     def __init__(
         self, account: str, keys: Keys, api: Api, conf: BinanceConf, time: VenueTime
@@ -249,28 +252,34 @@ class BinanceSession(LineSession):
         return parse_orders(await self._look("openOrders", {}))
 
     async def trades(
-        self, mkt: MktPair, after_tid: str = "", reqid: str = ""
+        self, mkt: MktPair | None, after: Cursor = START
     ) -> AsyncIterator[list[VenueTrade]]:
         """Yield trades of a market, the oldest first, a page at a time."""
-        first = _number_of(after_tid) + 1 if after_tid else 0
+        first = _number_of(after.tid) + 1
         while True:
-            params: dict[str, Any] = {"symbol": mkt.bs_mktid, "limit": _PAGE}
-            # the two can't be asked for together
-            params |= {"orderId": reqid} if reqid else {"fromId": first}
-            page = parse_trades(await self._look("myTrades", params))
-            page.sort(key=lambda trade: _number_of(trade.tid))
+            page = await self._my_trades(mkt, limit=_PAGE, fromId=first)
             page = [trade for trade in page if _number_of(trade.tid) >= first]
             if page:
                 yield page
-            if len(page) < _PAGE or reqid:
+            if len(page) < _PAGE:
                 return
             first = _number_of(page[-1].tid) + 1
 
-    async def newest_tid(self, mkt: MktPair) -> str:
-        """Return the id of the newest trade in a market, empty if there is none."""
-        params = {"symbol": mkt.bs_mktid, "limit": 1}
-        found = parse_trades(await self._look("myTrades", params))
-        return max((trade.tid for trade in found), key=_number_of, default="")
+    async def trades_of(self, mkt: MktPair, reqid: str) -> list[VenueTrade]:
+        """Return the trades of one order."""
+        return await self._my_trades(mkt, limit=_PAGE, orderId=reqid)
+
+    async def newest(self, mkt: MktPair | None) -> Cursor:
+        """Return the end of a market's list of trades."""
+        newest = await self._my_trades(mkt, limit=1)
+        return newest[-1].cursor if newest else START
+
+    async def _my_trades(self, mkt: MktPair | None, **asked: Any) -> list[VenueTrade]:
+        """Return trades of a market by their numbers."""
+        assert mkt is not None, "each market has its own list"
+        params = {"symbol": mkt.bs_mktid, **asked}
+        page = parse_trades(await self._look("myTrades", params))
+        return sorted(page, key=lambda trade: _number_of(trade.tid))
 
     async def mkt_of(self, bs_mktid: str) -> MktPair:
         """Return a market by the venue's name of it; SymbolNotFound, VenueError."""
@@ -295,8 +304,12 @@ class BinanceSession(LineSession):
 
 
 def _number_of(tid: str) -> int:
-    """Return the venue's number of a trade: of ``BTCUSDT-4211`` 4211."""
-    return int(tid.rpartition("-")[2])
+    """Return the venue's number of a trade: of ``BTCUSDT-4211`` 4211.
+
+    -1 of an id that isn't the venue's: a ledger's rows may be from elsewhere.
+    """
+    number = tid.rpartition("-")[2]
+    return int(number) if number.isascii() and number.isdecimal() else -1
 
 
 def _params_of(order: NewOrder) -> dict[str, Any]:

@@ -42,3 +42,10 @@ def to_websocket(wsname: str) -> str:
 def from_websocket(symbol: str) -> str:
     """Return the wsname of a websocket's name: ``XBT/USD`` of ``BTC/USD``."""
     return "/".join(OWN.get(part, part) for part in split(symbol))
+
+
+def rest_names(symbol: str) -> frozenset[str]:
+    """Return what REST may call a market of the websocket: ``XBTUSD``, ``XXBTZUSD``."""
+    base, quote = split(from_websocket(symbol))
+    bases, quotes = (base, f"X{base}"), (quote, f"Z{quote}", f"X{quote}")
+    return frozenset(one + other for one in bases for other in quotes)

@@ -6,14 +6,15 @@ of its order --> OrderState, a VenueTrade      words --> what an error means
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from piker.brokers._live._numbers import positive, sane
+from piker.brokers._live._trades import not_of
 from piker.brokers._live._venue import (
     NotSent,
     OrderGone,
@@ -23,11 +24,11 @@ from piker.brokers._live._venue import (
     Unsure,
     VenueTrade,
 )
-from piker.brokers._payload import bad_payload, decode, one_line
+from piker.brokers._payload import bad_payload, convert, decode, one_line
 from piker.errors import BadPayload, VenueError
-from piker.msgs import NS
+from piker.msgs import NS, MktPair
 
-from ._names import FIAT, OWN
+from ._names import FIAT, OWN, rest_names
 from ._order_schemas import (
     Amended,
     ClosedOrders,
@@ -271,34 +272,45 @@ def parse_trades(body: bytes) -> dict[str, TradeRow]:
 
 
 def to_trades(
-    rows: Iterable[tuple[str, TradeRow]], bs_mktid: str, quote: str
+    rows: Mapping[str, TradeRow], mkts: Mapping[str, MktPair]
 ) -> list[VenueTrade]:
     """Return trades of REST, the oldest first.
 
     Args:
-      rows: by their ids, all of one market.
-      bs_mktid: the market, as the websocket spells it.
-      quote: what it is paid with, in which fees are told.
+      rows: by their ids.
+      mkts: markets by what REST calls them; one that isn't listed keeps that name.
     """
-    return [_trade(*one, bs_mktid, quote) for one in sorted(rows, key=_when)]
+    return [
+        _trade(tid, row, mkts.get(row.pair))
+        for tid, row in sorted(rows.items(), key=_when)
+    ]
+
+
+def read_trade(tid: str, record: Mapping[str, Any], mkt: MktPair) -> VenueTrade:
+    """Return a trade of a record of such a list; BadPayload."""
+    row = convert(record, TradeRow, "kraken")
+    if row.pair not in rest_names(mkt.bs_mktid):
+        raise not_of(mkt, row.pair, "kraken")
+    return _trade(tid, row, mkt)
 
 
 def _when(one: tuple[str, TradeRow]) -> tuple[Decimal, str]:
     return one[1].time, one[0]
 
 
-def _trade(tid: str, row: TradeRow, bs_mktid: str, quote: str) -> VenueTrade:
+def _trade(tid: str, row: TradeRow, mkt: MktPair | None) -> VenueTrade:
     if not 0 <= row.time < _MAX_S:
         raise _bad(row, "an odd time")
     return VenueTrade(
         tid=tid,
         reqid=row.ordertxid,
-        bs_mktid=bs_mktid,
+        bs_mktid=mkt.bs_mktid if mkt else row.pair,
         side=row.type,
         price=_positive(row.price, row),
         size=_positive(row.vol, row),
         fee=_sane(row.fee, row),
-        fee_asset=quote,
+        # fees are told in what is paid with
+        fee_asset=mkt.src.name if mkt and mkt.src else "",
         time_ns=int(row.time * NS),
         taker=not row.maker,
     )

@@ -116,7 +116,7 @@ class OrderRow(Struct, frozen=True):
 
     Attributes:
       status: ``pending``, ``open``, ``closed``, ``canceled``, ``expired``.
-      opentm, closetm: seconds since the epoch.
+      closetm: when it ended, seconds since the epoch.
       vol: size.
       vol_exec: of it, filled.
       trades: ids, where they were asked for.
@@ -126,7 +126,6 @@ class OrderRow(Struct, frozen=True):
     descr: Descr
     vol: Decimal
     vol_exec: Decimal
-    opentm: Decimal = Decimal(0)
     closetm: Decimal = Decimal(0)
     cl_ord_id: str = ""
     reason: str | None = None

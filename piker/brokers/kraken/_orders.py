@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -29,6 +29,8 @@ from piker.brokers._live._accounts import LiveBackend
 from piker.brokers._live._line import Line, LineSession, Tell
 from piker.brokers._live._secrets import Keys
 from piker.brokers._live._venue import (
+    START,
+    Cursor,
     NewOrder,
     OrderState,
     Permissions,
@@ -36,7 +38,6 @@ from piker.brokers._live._venue import (
     Unsure,
     VenueTrade,
 )
-from piker.brokers._symbols import Listed
 from piker.brokers._web import (
     Backoff,
     Http,
@@ -79,10 +80,10 @@ from ._order_decode import (
     to_trades,
     trade_of,
 )
-from ._order_schemas import Execution, Message, OrderRow
+from ._order_schemas import Execution, Message, TradeRow
 from ._rest import parse_error
 from ._sign import signed_form
-from ._symbols import find_listed
+from ._symbols import find_by_pair, find_listed
 
 log = get_logger(__name__)
 
@@ -94,6 +95,8 @@ _LATE_NS: Final = 2 * NS
 #: An order's end is told right after its cancel is answered; else it is asked for.
 _END_S: Final = 1.0
 _PAGE: Final = 50
+#: Trades of so long are listed again: they are listed by time.
+_AGAIN_S: Final = 60
 _TXIDS: Final = 20
 _KNOWN: Final = 10_000
 _TRIES: Final = 3
@@ -120,6 +123,7 @@ class KrakenSession(LineSession):
     """One account at Kraken spot, see `piker.brokers._live._venue.Session`."""
 
     amends_in_place: bool = True
+    lists_together: bool = True
 
     def __init__(
         self,
@@ -144,7 +148,7 @@ class KrakenSession(LineSession):
         self._nonce, self._turn = 0, trio.Lock()
         self._states: OrderedDict[str, OrderState] = OrderedDict()
         self._ends: dict[str, _End] = {}
-        self._mktids: dict[str, str] = {}
+        self._pairs: dict[str, MktPair] = {}
         self._orders = run_local(
             ("orders", conf.ws_auth, account),
             lambda: RateBudget(conf.orders, _BUDGET_S),
@@ -414,68 +418,75 @@ class KrakenSession(LineSession):
         found = []
         for reqid, row in rows.items():
             try:
-                bs_mktid = await self._mktid_of(row)
+                mkt = await self._mkt_by_pair(row.descr.pair)
             except SymbolNotFound as err:
                 log.warning("%s: order %s is left out: %s", self.account, reqid, err)
             else:
-                found.append(to_state(reqid, row, bs_mktid, 0))
+                found.append(to_state(reqid, row, mkt.bs_mktid, 0))
         return found
 
-    async def _mktid_of(self, row: OrderRow) -> str:
-        pair = row.descr.pair
-        if pair not in self._mktids:
-            listed = await find_listed(f"{pair.lower()}.spot.{BROKER}")
-            self._mktids[pair] = listed.mkt.bs_mktid
-        return self._mktids[pair]
+    async def _mkt_by_pair(self, pair: str) -> MktPair:
+        """Return a market by what REST calls it; SymbolNotFound, VenueError."""
+        if pair not in self._pairs:
+            self._pairs[pair] = (await find_by_pair(pair)).mkt
+        return self._pairs[pair]
 
     async def trades(
-        self, mkt: MktPair, after_tid: str = "", reqid: str = ""
+        self,
+        mkt: MktPair | None,
+        after: Cursor = START,
     ) -> AsyncIterator[list[VenueTrade]]:
-        """Yield trades of a market, the oldest first, a page at a time."""
-        listed = await find_listed(mkt.fqme)
-        if reqid:
-            async for page in self._trades_of(reqid, listed):
-                yield page
-            return
-        asked: dict[str, str | int] = {"start": after_tid} if after_tid else {}
+        """Yield trades of all markets, the oldest first, a page at a time."""
+        # not by its id, which may be a ledger's own
+        first_s = after.time_ns // NS - _AGAIN_S
+        asked: dict[str, str | int] = {"start": first_s} if first_s > 0 else {}
         newest, count = await self._history(asked)
         if count > len(newest):
             # between fixed ends no page moves while others are read, the last one first
             asked["end"] = max(newest, key=lambda tid: newest[tid].time)
         for ofs in range((count - 1) // _PAGE * _PAGE, 0, -_PAGE):
             rows, _ = await self._history({**asked, "ofs": ofs})
-            if page := _of(listed, rows.items()):
+            if page := await self._read_trades(rows):
                 yield page
-        if page := _of(listed, newest.items()):
+        if page := await self._read_trades(newest):
             yield page
 
-    async def _history(self, asked: dict[str, str | int]) -> tuple[dict[str, Any], int]:
+    async def _history(
+        self, asked: dict[str, str | int]
+    ) -> tuple[dict[str, TradeRow], int]:
         return parse_history(await self._look("TradesHistory", asked, weight=2))
 
-    async def _trades_of(
-        self, reqid: str, listed: Listed
-    ) -> AsyncIterator[list[VenueTrade]]:
+    async def _read_trades(self, rows: dict[str, TradeRow]) -> list[VenueTrade]:
+        """Return the trades of a page, of markets that aren't listed too."""
+        mkts = dict[str, MktPair]()
+        for pair in {row.pair for row in rows.values()}:
+            with suppress(SymbolNotFound):
+                mkts[pair] = await self._mkt_by_pair(pair)
+        return to_trades(rows, mkts)
+
+    async def trades_of(self, mkt: MktPair, reqid: str) -> list[VenueTrade]:
+        """Return the trades of one order."""
         rows = parse_rows(
             await self._look("QueryOrders", {"txid": reqid, "trades": "true"})
         )
         tids = [tid for row in rows.values() for tid in row.trades]
+        found = list[VenueTrade]()
         for at in range(0, len(tids), _TXIDS):
             some = ",".join(tids[at : at + _TXIDS])
             body = await self._look("QueryTrades", {"txid": some}, weight=2)
-            yield _of(listed, parse_trades(body).items())
+            found += await self._read_trades(parse_trades(body))
+        return found
 
-    async def newest_tid(self, mkt: MktPair) -> str:
-        """Return the id of the account's newest trade, empty if there is none.
-
-        Whichever market it is of: trades after it are all there are to come.
-        """
+    async def newest(self, mkt: MktPair | None) -> Cursor:
+        """Return the end of the account's list of trades."""
         rows, _ = await self._history({})
-        return max(rows, key=lambda tid: rows[tid].time, default="")
+        trades = await self._read_trades(rows)
+        return trades[-1].cursor if trades else START
 
     async def mkt_of(self, bs_mktid: str) -> MktPair:
         """Return a market by the venue's name of it; SymbolNotFound, VenueError."""
-        pair = from_websocket(bs_mktid).replace("/", "").lower()
-        return (await find_listed(f"{pair}.spot.{BROKER}")).mkt
+        pair = from_websocket(bs_mktid).replace("/", "")
+        return (await find_by_pair(pair)).mkt
 
     async def price_of(self, asset: str, quote: str) -> Decimal:
         """Return what one of an asset is worth now in another; VenueError."""
@@ -513,14 +524,6 @@ class KrakenSession(LineSession):
         return True
 
 
-def _of(listed: Listed, rows: Iterable[tuple[str, Any]]) -> list[VenueTrade]:
-    """Return the trades of one market, the oldest first."""
-    mkt = listed.mkt
-    names = {listed.rest_name, mkt.fqme.partition(".")[0].upper()}
-    some = [(tid, row) for tid, row in rows if row.pair in names]
-    return to_trades(some, mkt.bs_mktid, mkt.src.name if mkt.src else "")
-
-
 @asynccontextmanager
 async def open_session(account: str, keys: Keys) -> AsyncIterator[KrakenSession]:
     """Yield an account's session; nothing is connected before `run`.
@@ -556,7 +559,7 @@ async def _private_http(conf: KrakenConf, account: str) -> AsyncIterator[Http]:
 
 
 async def _get_mkt(fqme: str) -> MktPair:
-    """Return a market; SymbolNotFound, VenueError."""
+    """Return a market; BadFqme, SymbolNotFound, VenueError."""
     return (await find_listed(fqme)).mkt
 
 

@@ -33,6 +33,17 @@ async def find_listed(name: str) -> Listed:
     return await _cache().find(name)
 
 
+async def find_by_pair(pair: str) -> Listed:
+    """Return a market by what REST calls it: ``XXBTZUSD``, or ``XBTUSD`` of it.
+
+    Raises: as `find_listed`.
+    """
+    for listed in await _cache().listed():
+        if listed.rest_name == pair:
+            return listed
+    return await find_listed(f"{pair.lower()}.spot.{BROKER}")
+
+
 async def find_matches(pattern: str, limit: int, kind: str = "") -> list[Match]:
     """Return the markets that fit *pattern*, best first; raises VenueError."""
     return await _cache().search(pattern, limit, kind)

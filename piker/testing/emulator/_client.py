@@ -148,7 +148,8 @@ class Emulator:
             while True:
                 try:
                     return await client.request(method, url, json=body)
-                except httpx.ConnectError:  # it refuses to listen, as it was told to
+                # it refuses to listen, as it was told to, or takes nobody in any more
+                except (httpx.ConnectError, httpx.RemoteProtocolError):
                     if trio.current_time() >= until:
                         raise
                 await trio.sleep(0.05)

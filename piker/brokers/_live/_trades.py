@@ -1,0 +1,55 @@
+"""Trades of venues as the ledger has them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from piker.accounting import Transaction
+from piker.errors import BadPayload
+from piker.msgs import MktPair
+
+from ._venue import VenueTrade
+
+
+def to_transaction(trade: VenueTrade, mkt: MktPair) -> Transaction:
+    """Return a trade as it is booked by itself: whose order it was isn't known.
+
+    A fee in a third asset costs nothing then: what it was worth isn't known either.
+    """
+    return Transaction(
+        tid=trade.tid,
+        fqme=mkt.fqme,
+        size=trade.size if trade.side == "buy" else trade.size.copy_negate(),
+        price=trade.price,
+        time_ns=trade.time_ns,
+        cost=cost_of(trade, mkt) or Decimal(0),
+        bs_mktid=mkt.bs_mktid,
+        multiplier=mkt.multiplier,
+        reqid=trade.reqid,
+        taker=trade.taker,
+        **other_fee(trade, mkt),
+    )
+
+
+def cost_of(trade: VenueTrade, mkt: MktPair) -> Decimal | None:
+    """Return what a trade's fee comes to, quote units; None of a third asset's."""
+    if not trade.fee or trade.fee_asset in ("", _quote_of(mkt)):
+        return trade.fee
+    return trade.fee * trade.price if trade.fee_asset == mkt.dst.name else None
+
+
+def other_fee(trade: VenueTrade, mkt: MktPair) -> dict[str, Any]:
+    """Return *fee* and *fee_asset* of a trade, empty if they are its cost."""
+    if not trade.fee or trade.fee_asset in ("", _quote_of(mkt)):
+        return {}
+    return {"fee": trade.fee, "fee_asset": trade.fee_asset}
+
+
+def not_of(mkt: MktPair, told: str, venue: str) -> BadPayload:
+    """Return that a record is of another market."""
+    return BadPayload(f"not of {mkt.fqme}: {venue}'s record of a trade in {told!r}")
+
+
+def _quote_of(mkt: MktPair) -> str:
+    return mkt.src.name if mkt.src is not None else ""
