@@ -216,6 +216,33 @@ def tick(order: Order, known: Known, _conf: RiskConf) -> str:
     return ""
 
 
+def limits(order: Order, known: Known, _conf: RiskConf) -> str:
+    """Refuse a size that the market's venue takes no order of."""
+    mkt = known.mkt
+    assert mkt is not None
+    assert order.action != "alert"
+    if order.size < mkt.size_min:
+        return _of_size(mkt, f"{plain(mkt.size_min)} at least", order.size)
+    if mkt.size_max and order.size > mkt.size_max:
+        return _of_size(mkt, f"{plain(mkt.size_max)} at most", order.size)
+    price = order.price or order.trigger or known.prices.now(order.action)
+    if price is None or multiply(order.size, price) >= mkt.cost_min:
+        return ""
+    least = math.ceil(
+        Fraction(mkt.cost_min) / Fraction(price) / Fraction(mkt.size_tick)
+    )
+    unit = f" {mkt.src.name}" if mkt.src else ""
+    return (
+        f"an order in {mkt.fqme} is worth {plain(mkt.cost_min)}{unit} at least, got"
+        f" {_of(order.size)} at {_of(price)}, {_of(multiply(order.size, price))}:"
+        f" {plain(multiply(Decimal(least), mkt.size_tick))} would do"
+    )
+
+
+def _of_size(mkt: MktPair, limit: str, size: Decimal) -> str:
+    return f"an order in {mkt.fqme} has a size of {limit}, got {_of(size)}"
+
+
 def _off_step(name: str, value: Decimal, step: Decimal, mkt: MktPair) -> str:
     if is_multiple(value, step):
         return ""

@@ -39,6 +39,7 @@ GATES: Final[tuple[tuple[str, Gate, frozenset[str]], ...]] = (
     ("size", gates.size, _ALL),
     ("lot", gates.lot, _SENT),
     ("tick", gates.tick, _ALL),
+    ("limits", gates.limits, _SENT),
     ("tif", gates.tif, _ALL),
     ("hours", gates.hours, _LIVE),
     ("max_size", gates.max_size, _SENT),

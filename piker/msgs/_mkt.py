@@ -49,7 +49,7 @@ class Asset(Struct, frozen=True, kw_only=True):
 class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     """A market: *dst* is bought and sold for *src* at one venue of one broker.
 
-    ValueError if a step is not positive, BadFqme if the parts make no name.
+    ValueError if a step or a limit is not positive, BadFqme if the parts make no name.
 
     Attributes:
       dst: what is traded.
@@ -64,6 +64,8 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
       contract_info: further parts of the name, e.g. an option's strike ``200c``.
       multiplier: base units a contract of size 1 stands for.
       atype: kind of the market itself; *dst*'s kind unless it is a derivative.
+      size_min, size_max: of one order at the venue, base units; 0 where it sets none.
+      cost_min: least size times price of one order, quote units; 0 likewise.
     """
 
     dst: Asset
@@ -77,11 +79,17 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     contract_info: tuple[str, ...] = ()
     multiplier: Decimal = Decimal(1)
     atype: AssetType = "unknown"
+    size_min: Decimal = Decimal(0)
+    size_max: Decimal = Decimal(0)
+    cost_min: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
         _check_step("price_tick", self.price_tick)
         _check_step("size_tick", self.size_tick)
         _check_step("multiplier", self.multiplier)
+        for name in ("size_min", "size_max", "cost_min"):
+            if limit := getattr(self, name):
+                _check_step(name, limit)
         _ = self.name
 
     @cached_property

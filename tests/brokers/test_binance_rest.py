@@ -87,6 +87,8 @@ def test_a_contract(symbol, kind, fqme, atype):
         {"filters": FILTERS[:1]},
         {"filters": [*FILTERS[:1], {"filterType": "LOT_SIZE", "stepSize": "NaN"}]},
         {"filters": [*FILTERS[:1], {"filterType": "LOT_SIZE", "stepSize": "1e999999"}]},
+        {"filters": [*FILTERS, {"filterType": "NOTIONAL", "minNotional": "NaN"}]},
+        {"filters": [*FILTERS, {"filterType": "NOTIONAL", "minNotional": "-1"}]},
         {"contractType": ""},
         {"contractType": "CURRENT_QUARTER", "deliveryDate": 9_223_372_036_853},
         {"contractType": "CURRENT_QUARTER", "deliveryDate": 0},
@@ -346,6 +348,9 @@ def test_all_markets_of_a_recorded_exchange_info():
         assert mkt.src.name == row["quoteAsset"].lower()
         assert mkt.price_tick == Decimal(steps["PRICE_FILTER"]["tickSize"])
         assert mkt.size_tick == Decimal(steps["LOT_SIZE"]["stepSize"])
+        assert mkt.size_min == Decimal(steps["LOT_SIZE"]["minQty"])
+        assert mkt.size_max == Decimal(steps["LOT_SIZE"]["maxQty"])
+        assert mkt.cost_min == Decimal(steps["MIN_NOTIONAL"]["minNotional"])
         assert one.trading == (row["status"] == "TRADING")
     assert not want
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from piker.clearing._exact import is_multiple
 from piker.clearing._gates import Known
@@ -136,6 +137,13 @@ REFUSED = [
     ("tick", alert("100.1234"), {}, "a price in btcusdt.spot.sim is a multiple"),
     ("tick", order(price="100"), {"mkt": market("3")},
      "of 3, got 100: 99 or 102 would do"),
+    ("limits", order(size="0.004"), {"mkt": replace(MKT, size_min=D("0.005"))},
+     "an order in btcusdt.spot.sim has a size of 0.005 at least, got 0.004"),
+    ("limits", order(size="9"), {"mkt": replace(MKT, size_max=D(8))}, "of 8 at most"),
+    ("limits", order(size="0.01", price="90"), {"mkt": replace(MKT, cost_min=D(5))},
+     "is worth 5 usdt at least, got 0.01 at 90, 0.9: 0.056 would do"),
+    ("limits", order(size="0.04", price=None, otype="market"),
+     {"mkt": replace(MKT, cost_min=D(5))}, "at 100, 4: 0.05 would do"),
     ("tif", order(expires_ns=1), {},
      "only a gtd order has an expires_ns, got 1 with gtc"),
     ("tif", order(tif="gtd"), {},

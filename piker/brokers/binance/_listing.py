@@ -65,11 +65,14 @@ def _listed(market: Market, venue: Venue) -> Listed | None:
 
 def _mkt(market: Market, venue: Venue, expiry: str) -> MktPair:
     price_tick = size_tick = Decimal(0)
+    size_min = size_max = cost_min = Decimal(0)
     for rule in market.filters:
         if rule.filter_type == "PRICE_FILTER":
             price_tick = rule.tick_size
         elif rule.filter_type == "LOT_SIZE":
-            size_tick = rule.step_size
+            size_tick, size_min, size_max = rule.step_size, rule.min_qty, rule.max_qty
+        elif rule.filter_type in ("NOTIONAL", "MIN_NOTIONAL"):
+            cost_min = rule.min_notional or rule.notional
     return MktPair(
         dst=_asset(market.base_asset, size_tick),
         src=_asset(market.quote_asset, Decimal("1e-8")),
@@ -80,6 +83,9 @@ def _mkt(market: Market, venue: Venue, expiry: str) -> MktPair:
         venue=venue,
         expiry=expiry,
         atype=_atype(venue, expiry),
+        size_min=size_min.normalize(),
+        size_max=size_max.normalize(),
+        cost_min=cost_min.normalize(),
     )
 
 

@@ -109,11 +109,17 @@ class Filter(Struct, frozen=True, gc=False, rename="camel"):
 
     ``{"filterType": "PRICE_FILTER", "minPrice": "0.01", "tickSize": "0.01", ...}``
     ``{"filterType": "LOT_SIZE", "minQty": "0.001", "stepSize": "0.001", ...}``
+    ``{"filterType": "NOTIONAL", "minNotional": "5.0", ...}``, where futures have
+    ``{"filterType": "MIN_NOTIONAL", "notional": "100"}``
     """
 
     filter_type: str
     tick_size: Decimal = Decimal(0)
     step_size: Decimal = Decimal(0)
+    min_qty: Decimal = Decimal(0)
+    max_qty: Decimal = Decimal(0)
+    min_notional: Decimal = Decimal(0)
+    notional: Decimal = Decimal(0)
 
 
 class Market(Struct, frozen=True, rename="camel"):

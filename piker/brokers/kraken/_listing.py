@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from piker.brokers._payload import one_line
 from piker.brokers._symbol_file import Listed
@@ -63,7 +64,11 @@ def _listed(rest_name: str, pair: Pair) -> Listed | None:
     price_tick = pair.tick_size or Decimal(1).scaleb(-pair.pair_decimals)
     size_tick = Decimal(1).scaleb(-pair.lot_decimals)
     try:
-        mkt = make_mkt(pair.wsname, price_tick, size_tick)
+        mkt = replace(
+            make_mkt(pair.wsname, price_tick, size_tick),
+            size_min=pair.ordermin.normalize(),
+            cost_min=pair.costmin.normalize(),
+        )
     except (BadFqme, ValueError, ArithmeticError):
         return None
     base, quote = split(pair.wsname)

@@ -41,8 +41,8 @@ class Pair(Struct, frozen=True):
     """A market of AssetPairs, under its REST name ``XXBTZUSD``.
 
     ``{"altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD",
-    "pair_decimals": 1, "lot_decimals": 8, "tick_size": "0.1", "status": "online",
-    ...}``
+    "pair_decimals": 1, "lot_decimals": 8, "tick_size": "0.1", "ordermin": "0.00005",
+    "costmin": "0.5", "status": "online", ...}``
 
     https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs
 
@@ -51,6 +51,8 @@ class Pair(Struct, frozen=True):
       pair_decimals: of prices, where ``tick_size`` isn't told.
       lot_decimals: of sizes.
       tick_size: step of prices.
+      ordermin: least size of an order.
+      costmin: least size times price of one.
       status: ``online``, ``cancel_only``, ``post_only``, ``limit_only``,
         ``reduce_only``.
     """
@@ -59,6 +61,8 @@ class Pair(Struct, frozen=True):
     lot_decimals: Digits
     wsname: str = ""
     tick_size: Decimal | None = None
+    ordermin: Decimal = Decimal(0)
+    costmin: Decimal = Decimal(0)
     status: str = "online"
 
 
