@@ -213,13 +213,14 @@ class BrokerLine:
     def _may_adopt(self, msg: BrokerdStatus) -> bool:
         """Tell whether an open order is one from elsewhere that can be looked after."""
         is_named = msg.oid == stranger_oid(msg.account, msg.reqid)
-        sizes = (msg.size, msg.filled, msg.price)
+        sizes = (msg.size, msg.filled, msg.price, msg.trigger)
         return (
             is_named
             and msg.account in self.accounts
             and all(each.is_finite() for each in sizes)
             and 0 <= msg.filled < msg.size
-            and msg.price > 0
+            and min(msg.price, msg.trigger) >= 0
+            and max(msg.price, msg.trigger) > 0
         )
 
     def _adopt(self, msg: BrokerdStatus) -> None:
@@ -230,7 +231,9 @@ class BrokerLine:
             symbol=f"{msg.symbol}.{broker}",
             size=msg.size,
             account=msg.account,
-            price=msg.price,
+            price=msg.price or None,
+            otype="limit" if msg.price else "market",
+            trigger=msg.trigger or None,
         )
         self.router.adopt(order, msg.reqid, msg.filled)
 

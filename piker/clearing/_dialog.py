@@ -123,6 +123,9 @@ class Dialog(Struct, frozen=True, kw_only=True):
     def price_to_send(self) -> Decimal:
         """The limit the broker is to be told; what only fired keeps the one it got."""
         price = self.to_send.price
+        if price is None and self.to_send.is_stop:
+            assert self.to_send.trigger is not None
+            return self.to_send.trigger
         if price is None or (price == self.order.price and self.limit is not None):
             assert self.limit is not None, "what is sent has a limit"
             return self.limit

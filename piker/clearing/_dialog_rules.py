@@ -223,8 +223,8 @@ def _never_came(dialog: Dialog, event: Happening) -> Step:
     """It was to be sent and isn't there: send it, unless it is of no use any more."""
     if dialog.cancel_called:
         return _end(dialog, "canceled", (), dialog.why or NEVER_CAME)
-    order, was_dark = dialog.order, dialog.trigger is not None
-    if (order.tif == "ioc" or order.otype == "market") and not was_dark:
+    was_dark = dialog.trigger is not None
+    if dialog.order.is_at_once and not was_dark:
         # Who sent it wanted it then. A dark one fires, late or not, within its limit.
         return _end(dialog, "canceled", (), NEVER_CAME)
     return Step(dialog=dialog, acts=(Send(what="order"),))

@@ -49,7 +49,7 @@ def begin(
             expires_ns=expires_ns,
         )
     limit = order.price
-    if limit is None:
+    if limit is None and not order.is_stop:
         found = market_limit(
             order.action, known.prices, clearing.market_band_pct, state.mkt
         )

@@ -3,7 +3,7 @@
     gtc | the market's own end, if it has one
     gtd | the time it says
     day | the end of the trading session that runs, or comes next
-    ioc | nobody waits for it: its broker ends it at once
+    ioc, fok | nobody waits for it: its broker ends it at once
 
 Pure. Times are ns since the epoch by the market's clock; an order is over from the
 very ns on. A calendar knows spans of open hours only: a market that rests at noon has
@@ -33,7 +33,7 @@ def expires_at(
       mkt: its market; no order outlives it.
       now_ns: when the order came; of a ``day`` order, which day is meant.
     """
-    if order.tif == "ioc" or (order.otype == "market" and order.exec_mode == "live"):
+    if order.is_at_once or order.tif in ("ioc", "fok"):
         return None
     ends = [market_end(mkt, calendar)]
     if order.tif == "gtd":

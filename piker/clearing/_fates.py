@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from piker.msgs import (
     PAPER,
@@ -16,6 +16,7 @@ from piker.msgs import (
     Fqme,
     OpenOrder,
     Order,
+    SentTif,
 )
 
 from ._dialog import Dialog, Happening, Kind
@@ -101,7 +102,6 @@ def request_of(
             reqid=dialog.reqid,
         )
     assert order.action != "alert", "an alert is never sent"
-    is_ioc = order.tif == "ioc" or order.otype == "market"
     return BrokerdOrder(
         oid=order.oid,
         rev=dialog.rev,
@@ -112,17 +112,30 @@ def request_of(
         price=dialog.price_to_send,
         size=order.size,
         reqid=dialog.reqid if what == "edit" else None,
-        tif="ioc" if is_ioc else "gtc",
-        post_only=order.post_only,
         reduce_only=order.reduce_only,
+        **_terms_of(order),
     )
+
+
+def _terms_of(order: Order) -> dict[str, Any]:
+    """Return how long an order lives at its broker, and what it waits for there."""
+    tif: SentTif = "gtc"
+    if order.tif in ("ioc", "fok"):
+        tif = order.tif
+    elif order.otype == "market" and not order.is_stop:
+        tif = "ioc"
+    return {
+        "tif": tif,
+        "post_only": order.post_only,
+        "trigger": order.trigger if order.is_stop else None,
+        "otype": order.otype if order.is_stop else "limit",
+    }
 
 
 def open_order_of(dialog: Dialog) -> OpenOrder:
     """Return how an order that may be at the broker is told in a Reconcile."""
     order = dialog.to_send
     assert order.action != "alert", "an alert is never sent"
-    is_ioc = order.tif == "ioc" or order.otype == "market"
     return OpenOrder(
         rev=dialog.rev,
         symbol=_names(order.symbol)[1],
@@ -130,6 +143,5 @@ def open_order_of(dialog: Dialog) -> OpenOrder:
         price=dialog.price_to_send,
         size=order.size,
         reqid=dialog.reqid or "",
-        tif="ioc" if is_ioc else "gtc",
-        post_only=order.post_only,
+        **_terms_of(order),
     )

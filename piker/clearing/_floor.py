@@ -11,6 +11,7 @@ until its price changes. Our own orders don't meet each other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isfinite
 from typing import Final, Literal
 
@@ -128,13 +129,16 @@ class Floor:
                 return
             order.state = "open"
             self.tell(order)
+        if order.asked.tif == "fok" and self._to_take(order) < order.remaining:
+            self.end(order, "canceled", "not all of it was to be had at once")
+            return
         self._take(order)
         if order.is_live:
             self._leave(order)
 
     def _wait(self, order: PaperOrder, why: str) -> None:
         """Keep an order until the market can be seen; one that must act now can't."""
-        if order.asked.tif == "ioc":
+        if order.asked.tif != "gtc":
             self.end(order, "canceled", f"nothing can be filled now: {why}")
             return
         self.state.unsettled[order.oid] = None
@@ -163,21 +167,34 @@ class Floor:
     def _take(self, order: PaperOrder) -> None:
         """Fill from what is displayed, and from behind it as far as the rules say."""
         best = self.state.touch.opposite(order.side)
+        for step, price in self._steps(order):
+            lots = min(order.remaining, best.free(step))
+            if not (order.is_live and order.remaining):
+                return
+            if lots > 0:
+                best.take(step, self._fill(order, lots, price, taker=True))
+
+    def _steps(self, order: PaperOrder) -> Iterator[tuple[int, int]]:
+        """Yield the steps from the touch that an order crosses, and their prices."""
+        best = self.state.touch.opposite(order.side)
         slippage = self.rules.slippage_ticks
         for step in range(_MAX_STEPS if slippage else 1):
             if best.price is None:
                 return
             price = best.price + order.side * step * slippage
-            lots = min(order.remaining, best.free(step))
-            if not (order.is_live and order.remaining and order.crosses(price)):
+            if not order.crosses(price):
                 return
-            if lots > 0:
-                best.take(step, self._fill(order, lots, price, taker=True))
+            yield step, price
+
+    def _to_take(self, order: PaperOrder) -> int:
+        """Return how much an order could take at once."""
+        best = self.state.touch.opposite(order.side)
+        return sum(best.free(step) for step, _ in self._steps(order))
 
     def _leave(self, order: PaperOrder) -> None:
         """Leave what wasn't taken: it waits for more, or rests, or is at its end."""
         state = self.state
-        if order.asked.tif == "ioc":
+        if order.asked.tif != "gtc":
             self.end(order, "canceled", "no more was to be had at once")
             return
         order.is_taking = order.crosses(self._opposite_price(order))

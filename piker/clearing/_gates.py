@@ -110,10 +110,15 @@ def _misfit(order: Order) -> str:
          "a limit order needs a price: give one, or make it a market order"),
         (is_market and is_dark and order.trigger is None,
          "a dark market order needs a trigger: give the price at which it fires"),
-        (not is_dark and order.trigger is not None,
-         f"a live order has no trigger, got {_of(order.trigger)}: make it a dark one"),
-        (order.post_only and order.tif == "ioc",
-         "what is post_only rests, what is ioc doesn't: choose one of them"),
+        (order.is_stop and order.account == PAPER,
+         "a paper account has no stops of its own, got a live order with the trigger"
+         f" {_of(order.trigger)}: make it a dark one"),
+        (order.is_stop and order.post_only,
+         "a stop takes, so it can't be post_only: leave that out"),
+        (order.is_stop and order.tif in ("ioc", "fok"),
+         f"a stop waits, what is {order.tif} doesn't: leave the tif out"),
+        (order.post_only and order.tif in ("ioc", "fok"),
+         f"what is post_only rests, what is {order.tif} doesn't: choose one of them"),
         (is_alert and (order.post_only or order.reduce_only),
          "an alert is never sent: leave post_only and reduce_only out"),
     )  # fmt: skip
@@ -214,6 +219,23 @@ def tick(order: Order, known: Known, _conf: RiskConf) -> str:
         if reason:
             return reason
     return ""
+
+
+def stop(order: Order, known: Known, _conf: RiskConf) -> str:
+    """Refuse a stop that would fire as it comes."""
+    if not order.is_stop:
+        return ""
+    assert order.action != "alert"
+    assert order.trigger is not None
+    now = known.prices.now(order.action)
+    is_buy = order.action == "buy"
+    if now is None or (order.trigger > now if is_buy else order.trigger < now):
+        return ""
+    way = "above" if is_buy else "below"
+    return (
+        f"a live {order.action} with a trigger is a stop, which waits {way} the price"
+        f" now, {_of(now)}, got {_of(order.trigger)}: make it a dark one"
+    )
 
 
 def limits(order: Order, known: Known, _conf: RiskConf) -> str:
@@ -332,7 +354,8 @@ def price_band(order: Order, known: Known, conf: RiskConf) -> str:
     assert known.mkt is not None
     if not conf.price_band_pct or order.price is None:
         return ""
-    now = known.prices.now(order.action)
+    # a stop's limit counts once its trigger is the price
+    now = order.trigger if order.is_stop else known.prices.now(order.action)
     if now is None:
         return (
             f"no price of {order.symbol} is known yet, so nobody can say whether"

@@ -40,6 +40,7 @@ GATES: Final[tuple[tuple[str, Gate, frozenset[str]], ...]] = (
     ("lot", gates.lot, _SENT),
     ("tick", gates.tick, _ALL),
     ("limits", gates.limits, _SENT),
+    ("stop", gates.stop, _LIVE),
     ("tif", gates.tif, _ALL),
     ("hours", gates.hours, _LIVE),
     ("max_size", gates.max_size, _SENT),

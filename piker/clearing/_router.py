@@ -248,7 +248,7 @@ class Router:
             born_ns=time.time_ns(),
             reqid=reqid,
             filled=filled,
-            limit=order.price,
+            limit=order.price or order.trigger,
             was_open=True,
         )
         tell = Tell(resp="open", reason="an order from elsewhere")

@@ -130,8 +130,11 @@ def order_of(typed: Typed, oid: str, symbol: str, account: str) -> Order:
     action, size = _side(typed)
     if typed.market == (typed.limit is not None):
         raise UsageError("an order has either --limit PRICE or --market: give one")
-    if typed.trigger is not None and not typed.dark:
-        raise UsageError("--trigger is of an order that waits in the dark: add --dark")
+    if typed.trigger is not None and not typed.dark and account == PAPER:
+        raise UsageError(
+            "--trigger is of an order that waits in the dark: add --dark; at an account"
+            " of a broker it is a stop of the venue's own"
+        )
     tif, expires_ns = _life(typed)
     return Order(
         oid=oid,
@@ -165,7 +168,8 @@ def _life(typed: Typed) -> tuple[Tif, int]:
     if typed.until is None:
         if typed.tif == "gtd":
             raise UsageError("--tif gtd wants its end: give it with --until TIME")
-        tif: Any = typed.tif or ("ioc" if typed.market and not typed.dark else "gtc")
+        is_now = typed.market and not typed.dark and typed.trigger is None
+        tif: Any = typed.tif or ("ioc" if is_now else "gtc")
         return tif, 0
     if typed.tif not in ("", "gtd"):
         raise UsageError(f"--until is of a gtd order, got --tif {typed.tif} with it")
@@ -227,13 +231,15 @@ def row_of(status: Status) -> dict[str, Any]:
 def _type_of(order: Order) -> str:
     if order.action == "alert":
         return "alert"
+    if order.is_stop:
+        return "stop" if order.otype == "market" else "stop limit"
     return f"dark {order.otype}" if order.exec_mode == "dark" else order.otype
 
 
 def _trigger_of(order: Order) -> Decimal | None:
-    if order.action == "alert" or order.exec_mode == "dark":
-        return order.trigger if order.trigger is not None else order.price
-    return None
+    if order.trigger is None and (order.action == "alert" or order.exec_mode == "dark"):
+        return order.price
+    return order.trigger
 
 
 def show_time(time_ns: int) -> str:
@@ -252,7 +258,7 @@ def phrase(order: Order) -> str:
         return f"alert at {level:f} in {order.symbol}"
     words = [order.action, f"{order.size:f}", order.symbol]
     words.append("at the market" if order.price is None else f"at {order.price:f}")
-    if order.exec_mode == "dark":
+    if order.exec_mode == "dark" or order.is_stop:
         words.append(f"once {_trigger_of(order):f} is reached")
     if order.tif != "gtc" and order.otype != "market":
         words.append(f"({order.tif})")

@@ -111,7 +111,7 @@ async def _send(
     told: Callable[[Status], None],
 ) -> Status:
     await client.send(order)
-    to_end = wait or (order.tif == "ioc" and order.exec_mode == "live")
+    to_end = wait or (order.is_at_once and order.exec_mode == "live")
 
     def is_settled(status: Status) -> bool:
         told(status)

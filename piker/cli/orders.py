@@ -32,7 +32,7 @@ Limit = Annotated[
 ]
 Trigger = Annotated[
     str | None,
-    typer.Option("--trigger", metavar="PRICE", help="A dark order fires here."),
+    typer.Option("--trigger", metavar="PRICE", help="It waits for that price."),
 ]
 
 
@@ -63,7 +63,7 @@ def place(  # noqa: PLR0913, PLR0917 - each is an option
     ] = False,
     trigger: Trigger = None,
     tif: Annotated[
-        str, typer.Option("--tif", metavar="TIF", help="gtc, day, ioc or gtd.")
+        str, typer.Option("--tif", metavar="TIF", help="gtc, day, gtd, ioc or fok.")
     ] = "",
     until: Annotated[
         str | None, typer.Option("--until", metavar="TIME", help="End of it, UTC.")

@@ -80,6 +80,7 @@ from ._orders import (
     Reconcile as Reconcile,
     Reconciled as Reconciled,
     Resp as Resp,
+    SentTif as SentTif,
     Side as Side,
     Status as Status,
     Tif as Tif,

@@ -22,9 +22,11 @@ Action = Literal["buy", "sell", "alert"]
 Side = Literal["buy", "sell"]
 ExecMode = Literal["dark", "live"]
 OrderType = Literal["limit", "market"]
-#: Good till cancelled, till the end of the market's day, till a time; or at once:
-#: what isn't filled immediately is cancelled.
-Tif = Literal["gtc", "day", "gtd", "ioc"]
+#: Good till cancelled, till the end of the market's day, till a time; or at once: what
+#: isn't filled immediately is cancelled, with ``fok`` all of it if that is any.
+Tif = Literal["gtc", "day", "gtd", "ioc", "fok"]
+#: What a broker is told of that: emsd ends what expires.
+SentTif = Literal["gtc", "ioc", "fok"]
 
 #: The account of every paper engine.
 PAPER = "paper"
@@ -52,7 +54,8 @@ class Order(Struct, frozen=True, kw_only=True, tag="order"):
       expires_ns: end of a ``gtd`` order, ns since the epoch by the market's clock.
       post_only: refuse it rather than let it take.
       reduce_only: refuse or cut what would open or flip a position.
-      trigger: price at which a dark order fires, where that isn't its limit.
+      trigger: price at which a dark order fires, where that isn't its limit; of a live
+        order at a broker's account it is a stop that the venue itself holds until then.
       trail: distance of a trailing trigger; kept for later, refused for now.
       group: name of a one-cancels-other group; kept for later, refused for now.
     """
@@ -74,6 +77,20 @@ class Order(Struct, frozen=True, kw_only=True, tag="order"):
     trail: Decimal | None = None
     group: str = ""
 
+    @property
+    def is_stop(self) -> bool:
+        """Whether its venue holds it until its trigger is reached."""
+        is_sent = self.exec_mode == "live" and self.action != "alert"
+        return is_sent and self.trigger is not None
+
+    @property
+    def is_at_once(self) -> bool:
+        """Whether it is over, filled or not, as soon as it has come to its broker."""
+        if self.is_stop:
+            return False
+        is_market = self.otype == "market" and self.exec_mode == "live"
+        return is_market or self.tif in ("ioc", "fok")
+
 
 class Edit(Struct, frozen=True, kw_only=True, tag="edit"):
     """Change an order that is open, in whatever state; what is None stays.
@@ -83,7 +100,7 @@ class Edit(Struct, frozen=True, kw_only=True, tag="edit"):
       edit_id: the client's own id; sent again it is the same edit.
       price: new limit; of a dark order without a trigger of its own the trigger too.
       size: new whole size, what is filled already included.
-      trigger: new trigger of a dark order that has one of its own.
+      trigger: new trigger of an order that has one of its own.
     """
 
     oid: str
@@ -122,10 +139,12 @@ class BrokerdOrder(Struct, frozen=True, kw_only=True, tag="brokerd_order"):
       time_ns: wall clock.
       symbol: the market's name without the broker.
       action: which way.
-      price: limit, quote units.
+      price: limit, quote units; of a stop without one its trigger.
       size: whole size, base units, > 0.
       reqid: None of a new order, else the broker's id of the one to change.
-      tif: ``gtc`` or ``ioc``: emsd ends what expires.
+      tif: how long it lives there.
+      trigger: of a stop, the price from which on it counts.
+      otype: ``market`` of a stop without a limit, and of nothing else.
       post_only: refuse it rather than let it take.
       reduce_only: never open or flip a position.
     """
@@ -139,9 +158,11 @@ class BrokerdOrder(Struct, frozen=True, kw_only=True, tag="brokerd_order"):
     price: Decimal
     size: Decimal
     reqid: str | None = None
-    tif: Literal["gtc", "ioc"] = "gtc"
+    tif: SentTif = "gtc"
     post_only: bool = False
     reduce_only: bool = False
+    trigger: Decimal | None = None
+    otype: OrderType = "limit"
 
 
 class BrokerdCancel(Struct, frozen=True, kw_only=True, tag="brokerd_cancel"):
@@ -199,8 +220,7 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
       price: limit of what was sent last, quote units.
       size: whole size of it, base units.
       reqid: the broker's id, empty if it never gave one.
-      tif: as it was sent.
-      post_only: as it was sent.
+      tif, post_only, trigger, otype: as they were sent.
     """
 
     rev: int
@@ -209,8 +229,10 @@ class OpenOrder(Struct, frozen=True, kw_only=True):
     price: Decimal
     size: Decimal
     reqid: str = ""
-    tif: Literal["gtc", "ioc"] = "gtc"
+    tif: SentTif = "gtc"
     post_only: bool = False
+    trigger: Decimal | None = None
+    otype: OrderType = "limit"
 
 
 class Reconcile(Struct, frozen=True, kw_only=True, tag="reconcile"):
@@ -266,11 +288,12 @@ class BrokerdStatus(Struct, frozen=True, kw_only=True, tag="brokerd_status"):
       symbol: the market's name without the broker.
       action: which way.
       rev: the revision that is in force.
-      price: limit in force, likewise; quote units.
+      price: limit in force, likewise; quote units; 0 of an order without one.
       size: whole size in force, likewise; base units.
       filled: base units so far.
       remaining: base units still open.
       reason: of what ended it, one sentence.
+      trigger: of a stop, the price from which on it counts; 0 of others.
     """
 
     oid: str
@@ -286,6 +309,7 @@ class BrokerdStatus(Struct, frozen=True, kw_only=True, tag="brokerd_status"):
     filled: Decimal = Decimal(0)
     remaining: Decimal = Decimal(0)
     reason: str = ""
+    trigger: Decimal = Decimal(0)
 
 
 class BrokerdFill(Struct, frozen=True, kw_only=True, tag="fill"):

@@ -37,6 +37,7 @@ from piker.brokers.kraken._order_decode import (
     to_trades,
     trade_of,
 )
+from piker.brokers.kraken._order_schemas import Descr, OrderRow
 from piker.errors import BadPayload
 from tests._data import data_dir
 from tests.brokers._mutate import count_refused
@@ -62,6 +63,51 @@ def test_orders_that_are_open():
     )  # fmt: skip
     stop = to_state("O", rows["OYEQF4-FDE4C-NMUYUI"], "ETH/USDT", 7)
     assert (stop.side, stop.size, stop.price, stop.state) == ("sell", 1, 0, "open")
+    assert stop.trigger == 1800
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "price2", "stopprice", "terms"),
+    [
+        ("limit", 5, 0, 0, (5, 0)),
+        ("stop-loss", 7, 0, 7, (0, 7)),
+        ("stop-loss", 0, 7, 7, (0, 7)),
+        ("stop-loss", 7, 0, 0, (0, 7)),
+        ("stop-loss-limit", 7, 5, 7, (5, 7)),
+        ("stop-loss-limit", 5, 7, 7, (5, 7)),
+        ("stop-loss-limit", 7, 5, 0, (5, 7)),
+        ("stop-loss-limit", 7, 7, 7, (7, 7)),
+        ("take-profit-limit", 7, 8, 7, (8, 7)),
+    ],
+)
+def test_limits_and_triggers(kind, price, price2, stopprice, terms):
+    row = OrderRow(
+        status="open", vol=D(1), vol_exec=D(0), stopprice=D(stopprice),
+        descr=Descr(
+            pair="XBTUSDT", type="buy", ordertype=kind, price=D(price),
+            price2=D(price2),
+        ),
+    )  # fmt: skip
+    state = to_state("O", row, "BTC/USDT", 7)
+    assert (state.price, state.trigger) == terms
+
+
+def test_a_stop_keeps_its_trigger_when_little_is_told_of_it():
+    told = {
+        "order_id": "O1", "exec_type": "pending_new", "order_status": "pending_new",
+        "timestamp": "2026-11-29T12:00:00.000000Z", "symbol": "BTC/USDT",
+        "side": "sell", "order_qty": 1, "triggers": {"price": 59000.5},
+    }  # fmt: skip
+    (row,) = parse_executions(msgspec.json.encode([told]))
+    placed = state_of(row, None)
+    assert placed is not None
+    assert (placed.price, placed.trigger, placed.state) == (0, D("59000.5"), "open")
+    later = {key: told[key] for key in ("order_id", "timestamp")}
+    later |= {"exec_type": "status", "order_status": "triggered"}
+    (row,) = parse_executions(msgspec.json.encode([later]))
+    fired = state_of(row, placed)
+    assert fired is not None
+    assert (fired.trigger, fired.state) == (D("59000.5"), "open")
 
 
 def test_orders_that_are_over():

@@ -124,6 +124,7 @@ def test_what_happens_to_an_order(name, state, filled):
     assert order.bs_mktid.endswith(("USDT", "BTC"))
     assert order.cl_id
     assert int(order.reqid) > 0
+    assert order.trigger == (2450 if name == "stop_loss" else 0)
     assert len(trades) == (name == "trade")
 
 

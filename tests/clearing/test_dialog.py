@@ -292,10 +292,18 @@ def test_a_smaller_size_that_is_filled_already_ends_it():
 
 
 def test_a_market_order_that_never_came_there_is_not_sent_late():
-    for but in ({"otype": "market", "price": None}, {"tif": "ioc"}):
+    for but in ({"otype": "market", "price": None}, {"tif": "ioc"}, {"tif": "fok"}):
         order = _but(ORDER, **but)
         late = dialog_in("submitting", order=order, sent=order)
         assert said(step(late, happening("absent"))) == "canceled T:canceled"
+
+
+def test_a_stop_that_never_came_there_is_sent_all_the_same():
+    """It was to wait there, so it isn't late."""
+    stop = _but(ORDER, otype="market", price=None, trigger=Decimal(12))
+    late = dialog_in("submitting", order=stop, sent=stop)
+    assert said(step(late, happening("absent"))) == "submitting S:order"
+    assert late.price_to_send == 12
 
 
 def test_a_dark_market_order_that_never_came_there_is_sent_all_the_same():

@@ -84,6 +84,7 @@ END = ns("2026-03-06T21:00:00")
         (order(tif="gtd", expires_ns=END + 1), EXPIRY, END),
         (order(tif="day"), EXPIRY, ns("2026-03-02T21:00:00")),
         (order(tif="ioc"), EXPIRY, None),
+        (order(tif="fok"), EXPIRY, None),
         (order(price=None, otype="market"), EXPIRY, None),
         # in the dark it waits like any other
         (
@@ -146,7 +147,7 @@ def test_a_session_ends_where_a_walk_finds_it_closed(calendar, week, into, part_
 @given(
     st.sampled_from([ALWAYS, STOCKS, FUTURES, WHOLE]),
     st.integers(0, 20_000 * DAY * NS),
-    st.sampled_from(["gtc", "day", "gtd", "ioc"]),
+    st.sampled_from(["gtc", "day", "gtd", "ioc", "fok"]),
     st.sampled_from(["", "perp", "20260306"]),
     st.integers(1, 10**12),
 )
@@ -156,7 +157,7 @@ def test_nothing_outlives_its_market_nor_its_own_time(
     mkt = market(expiry=expiry)
     made = order(tif=tif, expires_ns=now_ns + ahead_ns if tif == "gtd" else 0)
     end, last = expires_at(made, calendar, mkt, now_ns), market_end(mkt, calendar)
-    assert (end is None) == (tif == "ioc" or (tif == "gtc" and last is None))
+    assert (end is None) == (tif in ("ioc", "fok") or (tif == "gtc" and last is None))
     if end is not None:
         assert last is None or end <= last
         assert tif != "gtd" or end <= made.expires_ns

@@ -247,6 +247,29 @@ def test_ioc_is_canceled_with_what_is_left(hand):
     assert hand.put("b", price="99", tif="ioc")[-1] == ("canceled", "b")
 
 
+def test_fok_is_filled_whole_or_not_at_all(hand):
+    assert hand.put(price="101", size="7", tif="fok") == [
+        ("ack", "a", 0), ("open", "a"), ("canceled", "a"),
+    ]  # fmt: skip
+    assert hand.reason == "not all of it was to be had at once"
+    assert hand.put("b", price="101", size="5", tif="fok")[2:] == [
+        ("fill", "b", "5.000", "100.5"), ("closed", "b"),
+    ]  # fmt: skip
+    assert hand.put("c", price="101", size="1", tif="fok")[-1] == ("canceled", "c"), (
+        "what is displayed was taken"
+    )
+
+
+def test_fok_counts_what_is_behind_the_display_where_that_is_sold():
+    hand = Hand(replace(AT_ONCE, slippage_ticks=2))
+    hand.say(*quote(ask_size=2))
+    assert hand.put(price="101.5", size="5", tif="fok")[-1] == ("canceled", "a")
+    assert hand.put("b", price="101.5", size="4", tif="fok")[2:] == [
+        ("fill", "b", "2.000", "100.5"), ("fill", "b", "2.000", "101.5"),
+        ("closed", "b"),
+    ]  # fmt: skip
+
+
 def test_slippage_is_paid_for_what_exceeds_the_display():
     hand = Hand(replace(AT_ONCE, slippage_ticks=2))
     hand.say(*quote(ask_size=2))
@@ -278,7 +301,8 @@ def test_nothing_is_filled_while_the_feed_is_disconnected(hand):
     assert hand.say(trade(99, 50)) == []
     assert hand.put("b", price="101") == [("ack", "b", 0), ("pending", "b")]
     assert hand.reason == "waits for the market: the feed is disconnected"
-    assert hand.put("c", price="101", tif="ioc")[-1] == ("canceled", "c")
+    for oid, tif in (("c", "ioc"), ("d", "fok")):
+        assert hand.put(oid, price="101", tif=tif)[-1] == ("canceled", oid)
     hand.find()
     assert hand.say(trade(99, 50)) == [], "no quote yet"
     assert hand.say(*quote()) == [

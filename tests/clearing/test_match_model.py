@@ -39,7 +39,7 @@ trades = st.tuples(
 )
 orders = st.tuples(
     st.just("put"), oids, sides, half_steps, lots,
-    st.sampled_from([{}, {}, {}, {"tif": "ioc"}, {"post_only": True},
+    st.sampled_from([{}, {}, {}, {"tif": "ioc"}, {"tif": "fok"}, {"post_only": True},
                      {"reduce_only": True}]),
 )  # fmt: skip
 edits = st.tuples(st.just("edit"), oids, half_steps, lots)

@@ -44,6 +44,10 @@ def dark(*args, **more):
     return order(*args, exec_mode="dark", **more)
 
 
+def stop(trigger, side="buy", price="101", **more):
+    return order(side, price, trigger=D(trigger), account="sim.main", **more)
+
+
 def alert(price="110", **more):
     return order("alert", price, size=more.pop("size", "0"), **more)
 
@@ -59,6 +63,11 @@ PASSES = [
     order(price=None, otype="market"),
     order(post_only=True),
     order(tif="ioc"),
+    order(tif="fok"),
+    stop("100.5"),
+    stop("99.5", "sell", "99"),
+    stop("108", price="115"),
+    stop("100.5", price=None, otype="market"),
     order(tif="day"),
     order(tif="gtd", expires_ns=NOW + 1),
     order(brokers=("sim",)),
@@ -88,7 +97,7 @@ REFUSED = [
     ("shape", order("hold"), {}, "action is buy, sell or alert, got 'hold'"),
     ("shape", order(exec_mode="paper"), {}, "exec_mode is dark or live, got 'paper'"),
     ("shape", order(otype="stop"), {}, "otype is limit or market, got 'stop'"),
-    ("shape", order(tif="fok"), {}, "tif is gtc, day, gtd or ioc, got 'fok'"),
+    ("shape", order(tif="now"), {}, "tif is gtc, day, gtd, ioc or fok, got 'now'"),
     ("shape", order(size="nan"), {}, "a size is a number of at most 30 digits"),
     ("shape", order(size="snan"), {}, "a size is a number"),
     ("shape", order(price="inf"), {}, "a price is a number"),
@@ -104,8 +113,16 @@ REFUSED = [
     ("shape", order(price=None, otype="market", post_only=True), {},
      "it can't be post"),
     ("shape", dark(price=None, otype="market"), {}, "a dark market order needs a trig"),
-    ("shape", order(trigger="99"), {}, "a live order has no trigger, got 99: make it"),
+    ("shape", order(trigger="99"), {},
+     "a paper account has no stops of its own, got a live order with the trigger 99"),
+    ("shape", stop("101", post_only=True), {}, "a stop takes, so it can't be post_onl"),
+    ("shape", stop("101", tif="fok"), {}, "a stop waits, what is fok doesn't"),
     ("shape", order(post_only=True, tif="ioc"), {}, "choose one of them"),
+    ("shape", order(post_only=True, tif="fok"), {}, "what is fok doesn't"),
+    ("stop", stop("100"), {}, "a live buy with a trigger is a stop, which waits above"
+     " the price now, 100, got 100: make it a dark one"),
+    ("stop", stop("100.02", "sell"), {}, "which waits below the price now, 100, got"),
+    ("price_band", stop("101", price="120"), {}, "price now, 101, got 120: 111.1 or b"),
     ("shape", alert(reduce_only=True), {}, "an alert is never sent"),
     ("unbuilt", dark(trail=D(3)), {},
      "trailing triggers aren't built yet, got a trail"),
@@ -403,7 +420,7 @@ any_order = st.builds(
     account=st.sampled_from(["paper", "other"]),
     price=st.none() | decimals,
     otype=st.sampled_from(["limit", "market"]),
-    tif=st.sampled_from(["gtc", "day", "gtd", "ioc"]),
+    tif=st.sampled_from(["gtc", "day", "gtd", "ioc", "fok"]),
     expires_ns=st.sampled_from([0, 1, NOW + 1, -(2**70)]),
     post_only=st.booleans(),
     reduce_only=st.booleans(),

@@ -195,3 +195,9 @@ async def test_a_live_order_is_placed_edited_and_cancelled(open_test_pikerd):
         assert (await run(live, "orders", "cancel", "mine")).code == 0
         *_, there = (await live.venue.account("main"))["orders"]
         assert there["state"] == "canceled"
+        stop = ("orders", "place", FQME, "--sell", "0.01", "--market", "--trigger")
+        (await run(live, *stop, "58000")).refused(2, "add --dark")
+        placed = await run(live, *stop, "58000", "-a", ACCOUNT, "--json")
+        assert (placed.code, placed.json["type"]) == (0, "stop"), placed
+        *_, there = (await live.venue.account("main"))["orders"]
+        assert (there["state"], Decimal(there["stop"])) == ("waiting", 58000)

@@ -33,7 +33,8 @@ D = Decimal
 
 
 def typed_order(**fields) -> Order:
-    return order_of(Typed(**fields), "o1", FQME, "paper")
+    typed = Typed(**fields)
+    return order_of(typed, "o1", FQME, typed.account)
 
 
 def status(resp="open", order=None, **fields) -> Status:
@@ -68,6 +69,14 @@ def test_an_order_is_as_it_was_typed():
     )  # fmt: skip
     dark = typed_order(buy="1", limit="9", dark=True, trigger="8", post_only=True)
     assert (dark.exec_mode, dark.trigger, dark.post_only) == ("dark", D(8), True)
+    live = {"account": "binance.main", "trigger": "8"}
+    stop = typed_order(sell="1", market=True, **live)
+    assert (stop.exec_mode, stop.otype, stop.trigger, stop.tif) == (
+        "live", "market", D(8), "gtc",
+    )  # fmt: skip
+    assert stop.is_stop
+    assert typed_order(sell="1", limit="7", **live).price == 7
+    assert typed_order(sell="1", limit="7", tif="fok").is_at_once
     late = typed_order(buy="1", limit="9", until="2026-11-28T20:30")
     assert (late.tif, late.expires_ns) == ("gtd", 1795897800 * NS)
     assert typed_order(buy="1", limit="9", tif="day", reduce_only=True).reduce_only
@@ -85,7 +94,7 @@ def test_an_order_is_as_it_was_typed():
         ({"buy": "1", "limit": "-3"}, "a limit"),
         ({"buy": "1", "limit": "3", "trigger": "2"}, "--dark"),
         ({"buy": "1", "limit": "3", "trigger": "x", "dark": True}, "a trigger"),
-        ({"buy": "1", "limit": "3", "tif": "fok"}, "gtc, day, gtd, ioc"),
+        ({"buy": "1", "limit": "3", "tif": "now"}, "gtc, day, gtd, ioc, fok"),
         ({"buy": "1", "limit": "3", "tif": "gtd"}, "--until"),
         ({"buy": "1", "limit": "3", "tif": "day", "until": "2030-01-01"}, "gtd"),
         ({"buy": "1", "limit": "3", "until": "tomorrow"}, "2026-11-28T20:30"),
@@ -127,6 +136,10 @@ def test_words():
     assert sentence(status("dark_open", dark)) == (
         f"o1 dark: sell 1 {FQME} at 9 once 8 is reached (day)"
     )
+    stop = typed_order(sell="1", limit="7", trigger="8", account="binance.main")
+    assert row_of(status("open", stop))["type"] == "stop limit"
+    assert row_of(status("open", stop))["trigger"] == 8
+    assert "at 7 once 8 is reached" in sentence(status("open", stop))
     row = row_of(status("dark_open", dark))
     assert (row["limit"], row["trigger"], row["type"]) == (D(9), D(8), "dark limit")
     assert row_of(status())["trigger"] is None

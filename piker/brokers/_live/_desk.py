@@ -395,6 +395,7 @@ class LiveDesk:
             filled=filled,
             remaining=state.size - state.filled,
             reason=order.why_over or state.reason,
+            trigger=state.trigger,
         )
 
     def _forget(self, order: LiveOrder, *, is_over: bool = False) -> None:
@@ -416,7 +417,9 @@ class LiveDesk:
     async def _adopt(self, state: OrderState) -> None:
         """Look after an order that came to the venue from elsewhere."""
         mkt = await self._learn_mkt(state.bs_mktid)
-        if mkt is None or self._order_of(state) is not None or not state.price:
+        if mkt is None or self._order_of(state) is not None:
+            return
+        if not (state.price or state.trigger):
             return  # a market order is over before anybody could do anything
         order = of_stranger(state, self.account, mkt)
         order.booked, order.in_place = self._booked, self.session.amends_in_place

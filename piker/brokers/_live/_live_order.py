@@ -104,7 +104,10 @@ class LiveOrder:
     def is_wanted(self, state: OrderState, asked: BrokerdOrder | None = None) -> bool:
         """Tell whether the order is as it was asked for, or as it is now wanted."""
         asked = asked or self.asked
-        return (state.price, state.size) == (asked.price, asked.size)
+        price = ZERO if asked.otype == "market" else asked.price
+        return (state.price, state.size, state.trigger) == (
+            price, asked.size, asked.trigger or ZERO,
+        )  # fmt: skip
 
     def take(self, state: OrderState) -> None:
         """Note how a revision is, if that is later than what is known."""
@@ -123,10 +126,11 @@ class LiveOrder:
             mkt=self.mkt,
             cl_id=client_id(asked.oid, asked.rev),
             side=asked.action,
-            price=asked.price,
+            price=None if asked.otype == "market" else asked.price,
             size=asked.size - self.filled,
             tif=asked.tif,
             post_only=asked.post_only,
+            trigger=asked.trigger,
         )
 
     def to_amend(self, asked: BrokerdOrder) -> NewOrder:
@@ -158,6 +162,8 @@ def of_open_order(oid: str, told: OpenOrder, account: str, mkt: MktPair) -> Live
         size=told.size,
         tif=told.tif,
         post_only=told.post_only,
+        trigger=told.trigger,
+        otype=told.otype,
     )
     return LiveOrder(asked, mkt, reqid=told.reqid)
 
@@ -171,8 +177,10 @@ def of_stranger(state: OrderState, account: str, mkt: MktPair) -> LiveOrder:
         time_ns=0,
         symbol=mkt.bs_fqme,
         action=state.side,
-        price=state.price,
+        price=state.price or state.trigger,
         size=state.size,
+        trigger=state.trigger or None,
+        otype="limit" if state.price else "market",
     )
     order = LiveOrder(asked, mkt)
     order.take(state)

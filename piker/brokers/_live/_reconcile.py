@@ -169,9 +169,13 @@ def later(now: OrderState | None, told: OrderState) -> OrderState:
     if now is None:
         return told
     best, newest = _further(now, told), max(now, told, key=lambda one: one.time_ns)
-    if (best.price, best.size) == (newest.price, newest.size):
+    terms = (newest.price, newest.size, newest.trigger)
+    if terms == (best.price, best.size, best.trigger):
         return best
-    return replace(best, price=newest.price, size=newest.size, time_ns=newest.time_ns)
+    price, size, trigger = terms
+    return replace(
+        best, price=price, size=size, trigger=trigger, time_ns=newest.time_ns
+    )
 
 
 def _further(now: OrderState, told: OrderState) -> OrderState:

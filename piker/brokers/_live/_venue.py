@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final, Literal, Protocol
 
 from piker.errors import VenueError
-from piker.msgs import MktPair
+from piker.msgs import MktPair, SentTif
 from piker.types import Struct
 
 Side = Literal["buy", "sell"]
@@ -58,9 +58,10 @@ class OrderState(Struct, frozen=True, kw_only=True):
       reqid: the venue's.
       bs_mktid: its market, as the venue spells it.
       side: which way.
-      price: limit, 0 of a market order.
+      price: limit, 0 of an order without one.
       size: whole size.
       filled: of it.
+      trigger: of a stop, the price from which on it counts; 0 of others.
       state: see `State`.
       time_ns: of the venue, when it changed last.
       reason: why it ended, in a few words.
@@ -76,6 +77,7 @@ class OrderState(Struct, frozen=True, kw_only=True):
     state: State
     time_ns: int
     reason: str = ""
+    trigger: Decimal = Decimal(0)
 
     @property
     def is_over(self) -> bool:
@@ -156,19 +158,21 @@ class NewOrder(Struct, frozen=True, kw_only=True):
       mkt: the market.
       cl_id: the id by which it is known.
       side: which way.
-      price: limit.
+      price: limit; None of a stop without one.
       size: of this order at the venue: of an edit what is left of the whole.
-      tif: ``gtc`` or ``ioc``.
+      tif: how long it lives.
       post_only: it may only rest.
+      trigger: of a stop, the price from which on it counts.
     """
 
     mkt: MktPair
     cl_id: str
     side: Side
-    price: Decimal
+    price: Decimal | None
     size: Decimal
-    tif: Literal["gtc", "ioc"] = "gtc"
+    tif: SentTif = "gtc"
     post_only: bool = False
+    trigger: Decimal | None = None
 
 
 class Replaced(Struct, frozen=True, kw_only=True):

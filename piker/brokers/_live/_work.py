@@ -99,6 +99,10 @@ class OrderWork:
         assert state is not None, "it is there"
         if state.is_over:
             raise OrderGone(f"the order is {state.state}")
+        if state.filled and asked.trigger is not None:
+            raise OrderRejected(
+                "the stop has fired and is filled in part: cancel what is left of it"
+            )
         if state.filled and not self._session.amends_in_place:
             return await self._swap(order, state, asked)
         try:

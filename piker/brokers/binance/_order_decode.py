@@ -188,6 +188,7 @@ def parse_events(event: bytes) -> Iterator[OrderState | VenueTrade]:
         state=_state(report.X),
         time_ns=report.T * _NS_PER_MS,
         reason=reason,
+        trigger=_sane(report.P, event),
     )
 
 
@@ -249,6 +250,7 @@ def _order(row: OrderRow | Half, raw: bytes) -> OrderState:
         state=_state(row.status),
         time_ns=(row.transact_time or row.update_time) * _NS_PER_MS,
         reason=_ENDS.get(row.status, ""),
+        trigger=_sane(row.stop_price, raw),
     )
 
 

@@ -35,6 +35,7 @@ class OrderRow(Struct, frozen=True, rename="camel"):
       orig_client_order_id: there the order's own.
       transact_time: of an order that was placed or canceled just now, ms; where it is
         listed, ``updateTime`` tells.
+      stop_price: of a stop.
     """
 
     symbol: Symbol
@@ -48,6 +49,7 @@ class OrderRow(Struct, frozen=True, rename="camel"):
     orig_client_order_id: str = ""
     transact_time: Millis = 0
     update_time: Millis = 0
+    stop_price: Decimal = Decimal(0)
 
 
 class Half(Struct, frozen=True, rename="camel"):
@@ -66,6 +68,7 @@ class Half(Struct, frozen=True, rename="camel"):
     side: BuySell = "BUY"
     transact_time: Millis = 0
     update_time: Millis = 0
+    stop_price: Decimal = Decimal(0)
 
 
 class Replacement(Struct, frozen=True, rename="camel"):
@@ -179,6 +182,7 @@ class ExecutionReport(Struct, frozen=True):
       S: side.
       q: size.
       p: limit.
+      P: of a stop, the price from which on it counts.
       x: what happened: ``NEW``, ``TRADE``, ``CANCELED``, ``REJECTED``, ``EXPIRED`` ...
       X: what state it is in now.
       r: why it was rejected.
@@ -209,5 +213,6 @@ class ExecutionReport(Struct, frozen=True):
     t: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     N: str | None = None
     C: str = ""
+    P: Decimal = Decimal(0)
     r: str = "NONE"
     m: bool = False

@@ -318,12 +318,16 @@ def _params_of(order: NewOrder) -> dict[str, Any]:
         "symbol": mkt.bs_mktid,
         "side": order.side.upper(),
         "type": "LIMIT_MAKER" if order.post_only else "LIMIT",
-        "price": f"{order.price:.{mkt.price_digits}f}",
         "quantity": f"{order.size:.{mkt.size_digits}f}",
         "newClientOrderId": order.cl_id,
     }
-    if not order.post_only:
-        params["timeInForce"] = order.tif.upper()
+    if order.trigger is not None:
+        params["type"] = "STOP_LOSS" if order.price is None else "STOP_LOSS_LIMIT"
+        params["stopPrice"] = f"{order.trigger:.{mkt.price_digits}f}"
+    if order.price is not None:
+        params["price"] = f"{order.price:.{mkt.price_digits}f}"
+        if not order.post_only:
+            params["timeInForce"] = order.tif.upper()
     return params
 
 

@@ -60,6 +60,8 @@ _UNSURE: Final = (
     "EService:Unavailable",
 )  # fmt: skip
 TOO_LATE: Final = "EService:Deadline elapsed"
+#: Kinds of orders that count from a price on.
+_WAITING: Final = ("stop-", "take-profit", "trailing-")
 
 _MESSAGE: Final = msgspec.json.Decoder(Message)
 _EXECUTIONS: Final = msgspec.json.Decoder(list[Execution])
@@ -130,6 +132,7 @@ def state_of(row: Execution, known: OrderState | None) -> OrderState | None:
     size = row.order_qty or (known.size if known else None)
     price = row.limit_price or (known.price if known else None)
     filled = row.cum_qty or (known.filled if known else None)
+    trigger = row.triggers.price if row.triggers else (known.trigger if known else None)
     if not symbol or side is None or size is None:
         return None
     state = _state(row.order_status, row.exec_type)
@@ -148,6 +151,7 @@ def state_of(row: Execution, known: OrderState | None) -> OrderState | None:
         state=state,
         time_ns=time_ns_of(row.timestamp),
         reason=one_line(row.reason) if state == "canceled" else "",
+        trigger=_sane(trigger or Decimal(0), row),
     )
 
 
@@ -246,18 +250,33 @@ def to_state(reqid: str, row: OrderRow, bs_mktid: str, time_ns: int) -> OrderSta
         state = "canceled"
     if state != "open" and 0 < row.closetm < _MAX_S:
         time_ns = int(row.closetm * NS)
+    descr = row.descr
+    price, trigger = _terms_of(row)
     return OrderState(
         cl_id=row.cl_ord_id,
         reqid=reqid,
         bs_mktid=bs_mktid,
-        side=row.descr.type,
-        price=_sane(row.descr.price, row),
+        side=descr.type,
+        price=_sane(price, row),
         size=_positive(row.vol, row),
         filled=_sane(row.vol_exec, row),
         state=state,
         time_ns=time_ns,
         reason=one_line(row.reason or "") if state == "canceled" else "",
+        trigger=_sane(trigger, row),
     )
+
+
+def _terms_of(row: OrderRow) -> tuple[Decimal, Decimal]:
+    """Return limit and trigger of an order, 0 where it has none."""
+    descr = row.descr
+    if not descr.ordertype.startswith(_WAITING):
+        return descr.price, Decimal(0)
+    told = [each for each in (descr.price, descr.price2) if each]
+    trigger = row.stopprice or next(iter(told), Decimal(0))
+    if not descr.ordertype.endswith("-limit"):
+        return Decimal(0), trigger
+    return next((each for each in told if each != trigger), trigger), trigger
 
 
 def parse_history(body: bytes) -> tuple[dict[str, TradeRow], int]:

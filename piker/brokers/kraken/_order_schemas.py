@@ -64,6 +64,12 @@ class Fee(Struct, frozen=True):
     qty: Decimal
 
 
+class Triggers(Struct, frozen=True):
+    """Of a stop: ``{"reference": "last", "price": 59000.0, ...}``."""
+
+    price: Decimal = Decimal(0)
+
+
 class Execution(Struct, frozen=True):
     """Something that happened to an order; most fields are there only if they changed.
 
@@ -80,6 +86,7 @@ class Execution(Struct, frozen=True):
       exec_id: of a trade, its id.
       last_qty, last_price: of a trade.
       liquidity_ind: of a trade, ``t`` of who took, ``m`` of who rested.
+      triggers: of a stop, what it waits for.
     """
 
     order_id: str
@@ -98,17 +105,25 @@ class Execution(Struct, frozen=True):
     last_price: Decimal | None = None
     liquidity_ind: str = ""
     fees: list[Fee] = []
+    triggers: Triggers | None = None
 
 
 # -- REST ------------------------------------------------------------------------------
 
 
 class Descr(Struct, frozen=True):
-    """``{"pair": "XBTUSDT", "type": "buy", "price": "29500.0", ...}``."""
+    """``{"pair": "XBTUSDT", "type": "buy", "price": "29500.0", ...}``.
+
+    Attributes:
+      ordertype: ``limit``, ``market``, ``stop-loss``, ``stop-loss-limit`` ...
+      price, price2: limit, and 0; of a stop trigger and limit, in either order.
+    """
 
     pair: str
     type: Side
     price: Decimal
+    ordertype: str = "limit"
+    price2: Decimal = Decimal(0)
 
 
 class OrderRow(Struct, frozen=True):
@@ -117,6 +132,7 @@ class OrderRow(Struct, frozen=True):
     Attributes:
       status: ``pending``, ``open``, ``closed``, ``canceled``, ``expired``.
       closetm: when it ended, seconds since the epoch.
+      stopprice: of a stop, the price from which on it counts; else 0.
       vol: size.
       vol_exec: of it, filled.
       trades: ids, where they were asked for.
@@ -126,6 +142,7 @@ class OrderRow(Struct, frozen=True):
     descr: Descr
     vol: Decimal
     vol_exec: Decimal
+    stopprice: Decimal = Decimal(0)
     closetm: Decimal = Decimal(0)
     cl_ord_id: str = ""
     reason: str | None = None

@@ -303,10 +303,15 @@ class KrakenSession(LineSession):
             "side": order.side,
             "symbol": order.mkt.bs_mktid,
             "order_qty": order.size,
-            "limit_price": order.price,
-            "time_in_force": order.tif,
             "cl_ord_id": order.cl_id,
         }
+        if order.trigger is not None:
+            is_limited = order.price is not None
+            params["order_type"] = "stop-loss-limit" if is_limited else "stop-loss"
+            params["triggers"] = {"reference": "last", "price": order.trigger}
+        if order.price is not None:
+            params["limit_price"] = order.price
+            params["time_in_force"] = order.tif
         if order.post_only:
             params["post_only"] = True
         answer = await self._order("add_order", params)
@@ -320,11 +325,12 @@ class KrakenSession(LineSession):
             reqid=reqid,
             bs_mktid=order.mkt.bs_mktid,
             side=order.side,
-            price=order.price,
+            price=order.price or Decimal(0),
             size=order.size,
             filled=Decimal(0),
             state="open",
             time_ns=time_ns,
+            trigger=order.trigger or Decimal(0),
         )
         if reqid not in self._states:
             self._know(placed)
@@ -336,8 +342,11 @@ class KrakenSession(LineSession):
         params: dict[str, Any] = {
             "order_id": old.reqid,
             "order_qty": order.size,
-            "limit_price": order.price,
         }
+        if order.price is not None:
+            params["limit_price"] = order.price
+        if order.trigger is not None:
+            params["trigger_price"] = order.trigger
         if order.post_only:
             params["post_only"] = True
         answer = await self._order("amend_order", params)
@@ -347,13 +356,17 @@ class KrakenSession(LineSession):
         except BadPayload as err:
             raise self._unread(err) from None
         known = self._states.get(old.reqid, old)
-        if known.time_ns <= time_ns and not known.is_over:
-            known = replace(known, price=order.price, size=order.size, time_ns=time_ns)
-            self._know(known)
         # what was told since counts further; it is as it was asked for in any case
-        return Replaced(
-            old=None, new=replace(known, price=order.price, size=order.size)
+        now = replace(
+            known,
+            price=order.price or Decimal(0),
+            size=order.size,
+            trigger=order.trigger or Decimal(0),
         )
+        if known.time_ns <= time_ns and not known.is_over:
+            now = replace(now, time_ns=time_ns)
+            self._know(now)
+        return Replaced(old=None, new=now)
 
     async def cancel(self, order: OrderState) -> OrderState:
         """End an order; return it as it ended."""

@@ -277,7 +277,8 @@ class Accounts:
                 {
                     "serial": one.serial, "symbol": one.symbol, "side": one.side,
                     "price": str(one.price), "size": str(one.size),
-                    "filled": str(one.filled), "state": one.state, "cl_id": one.cl_id,
+                    "stop": str(one.stop or 0), "filled": str(one.filled),
+                    "state": one.state, "cl_id": one.cl_id,
                     "why": one.why, "heard_ns": one.heard_ns,
                 }
                 for one in self.exchange.orders.values()

@@ -302,7 +302,8 @@ class Exchange:
 
     def amend(
         self, order: Order, *, size: Decimal | None = None,
-        price: Decimal | None = None, post_only: bool | None = None,
+        price: Decimal | None = None, stop: Decimal | None = None,
+        post_only: bool | None = None,
     ) -> Order:  # fmt: skip
         """Change an order in its place; a smaller one keeps its turn. Refused."""
         if order.is_over:
@@ -312,6 +313,7 @@ class Exchange:
             order,
             size=size or order.size,
             price=price or order.price,
+            stop=stop or order.stop,
             post_only=order.post_only if post_only is None else post_only,
         )
         if wanted.size <= order.filled:
@@ -325,7 +327,7 @@ class Exchange:
         keeps_turn = wanted.price == order.price and wanted.size <= order.size
         self._take_off(book, order)
         order.was.append((self.now_ms(), order.price, order.size))
-        order.size, order.price = wanted.size, wanted.price
+        order.size, order.price, order.stop = wanted.size, wanted.price, wanted.stop
         order.post_only, order.changed_ms = wanted.post_only, self.now_ms()
         if not keeps_turn:
             order.turn = next(self._serials)
@@ -339,7 +341,8 @@ class Exchange:
 
     def _check(self, book: _Book, order: Order, *, is_new: bool = True) -> None:
         why = next(_faults(book, order), None)
-        if why is None and order.stop is not None and self._is_reached(book, order):
+        waits = order.stop is not None and (is_new or order.state == "waiting")
+        if why is None and waits and self._is_reached(book, order):
             why = "would_trigger"
         if why is None and order.post_only and self._crosses(book, order):
             why = "post_only"

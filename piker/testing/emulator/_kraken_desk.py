@@ -17,7 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ._accounts import Account, Accounts
-from ._exchange import Order, Refused, Side, Tif, Trade, Why
+from ._exchange import Kind, Order, Refused, Side, Tif, Trade, Why
 from ._kraken_names import Pair
 from ._kraken_rows import order_id, rest_row, trade_id, trade_row
 from ._private import Refusal
@@ -25,6 +25,10 @@ from ._private import Refusal
 _PAGE: Final = 50
 _TXIDS: Final = 50
 _TIFS: Final[dict[str, Tif]] = {"gtc": "gtc", "ioc": "ioc", "fok": "fok"}
+_KINDS: Final[dict[str, Kind]] = {
+    "limit": "limit", "market": "market", "stop-loss": "stop",
+    "stop-loss-limit": "stop_limit",
+}  # fmt: skip
 _WHYS: Final[dict[Why, str]] = {
     "symbol": "EQuery:Unknown asset pair",
     "halted": "EService:Market in cancel_only mode",
@@ -89,7 +93,13 @@ class KrakenDesk:
             self._do(exchange.cancel, order)  # what is left of it, which is nothing
         else:
             is_post = bool(params.get("post_only", order.post_only))
-            self._do(exchange.amend, order, size=size, price=price, post_only=is_post)
+            stop = _number(params, "trigger_price", order.stop)
+            if stop is not None and order.stop is None:
+                raise Said("EGeneral:Invalid arguments:trigger_price")
+            self._do(
+                exchange.amend, order, size=size, price=price, stop=stop,
+                post_only=is_post,
+            )  # fmt: skip
         return {"amend_id": f"A{order.changed_ms}", **_named(order)}
 
     def cancel(self, account: Account, params: dict[str, Any]) -> dict[str, Any]:
@@ -132,8 +142,10 @@ class KrakenDesk:
         side, kind = params.get("side"), params.get("order_type")
         if side not in ("buy", "sell"):
             raise Said("EGeneral:Invalid arguments:side")
-        if kind not in ("limit", "market"):
+        if kind not in _KINDS:
             raise Said("EGeneral:Invalid arguments:ordertype")
+        is_limit = kind in ("limit", "stop-loss-limit")
+        stop = _stop_of(params) if kind.startswith("stop") else None
         tif = str(params.get("time_in_force", "gtc")).lower()
         if tif not in _TIFS:
             raise Said("EGeneral:Invalid arguments:timeinforce")
@@ -146,9 +158,9 @@ class KrakenDesk:
         which: Side = "buy" if side == "buy" else "sell"
         return Order(
             0, account.name, str(params.get("symbol")), which,
-            "limit" if kind == "limit" else "market", size,
-            _number(params, "limit_price", None) if kind == "limit" else None,
-            tif=_TIFS[tif] if kind == "limit" else "ioc",
+            _KINDS[kind], size,
+            _number(params, "limit_price", None) if is_limit else None,
+            tif=_TIFS[tif] if is_limit else "ioc", stop=stop,
             post_only=bool(params.get("post_only")), cl_id=cl_id,
             heard_ns=time.time_ns(),
         )  # fmt: skip
@@ -269,6 +281,16 @@ def _ofs(params: dict[str, str]) -> int:
     if not text.isdecimal():
         raise Said("EGeneral:Invalid arguments:ofs")
     return int(text)
+
+
+def _stop_of(params: dict[str, Any]) -> Decimal:
+    told = params.get("triggers")
+    if not isinstance(told, dict) or told.get("reference", "last") != "last":
+        raise Said("EGeneral:Invalid arguments:triggers")
+    price = _number(told, "price", None)
+    if price is None:
+        raise Said("EGeneral:Invalid arguments:triggers")
+    return price
 
 
 def _named(order: Order) -> dict[str, Any]:

@@ -72,6 +72,11 @@ def full_row(order: Order, exec_type: str, status: str = "") -> dict[str, Any]:
     }  # fmt: skip
     if order.price is not None:
         told["limit_price"] = order.price
+    if order.stop is not None:
+        told["triggers"] = {
+            "reference": "last", "price": order.stop, "price_type": "static",
+            "status": "untriggered" if order.state == "waiting" else "triggered",
+        }  # fmt: skip
     return told
 
 
@@ -93,7 +98,7 @@ def rows_of(event: Event, ordinal: int) -> list[dict[str, Any]]:
         case "amended":
             return [full_row(order, "amended") | {"amended": True}]
         case "triggered":
-            return [full_row(order, "status")]
+            return [full_row(order, "status", "triggered")]
         case "traded":
             assert trade is not None, "it was traded"
             return _traded(order, trade, ordinal)
@@ -132,10 +137,12 @@ def _traded(order: Order, trade: Trade, ordinal: int) -> list[dict[str, Any]]:
 def rest_row(order: Order, pair: Pair, trades: list[str] | None) -> dict[str, Any]:
     """Return an order as REST lists it, with ids of its trades if asked for."""
     digits = pair.price_digits
-    price = f"{order.price or 0:.{digits}f}"
+    price, price2 = f"{order.price or 0:.{digits}f}", "0"
+    if order.stop is not None:
+        price, price2 = f"{order.stop:.{digits}f}", price
     descr = {
         "pair": pair.altname, "type": order.side, "ordertype": _KINDS[order.kind],
-        "price": price, "price2": "0", "leverage": "none",
+        "price": price, "price2": price2, "leverage": "none",
         "order": f"{order.side} {order.size:.8f} {pair.altname} @ {order.kind} {price}",
         "close": "",
     }  # fmt: skip
