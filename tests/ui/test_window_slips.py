@@ -12,9 +12,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from piker.data import Found
+from piker.errors import VenueUnreachable
 from piker.msgs import PAPER, Match, Warned
 from piker.storage import StoreWriter
 from piker.ui._allocator import default_for
+from piker.ui._layouts import Layout
 from piker.ui._order_mode import Mode
 from tests.ui._bench import mkt_of, walk
 from tests.ui._hands import CTRL, Hands, use_window
@@ -449,6 +451,39 @@ async def what_is_odd_is_told_once_and_kept_for_a_minute(hands: Hands):
 async def ctrl_c_in_a_field_is_no_order(hands: Hands):
     await hands.click(hands.at(300, hands.price(0.5)), held=CTRL)
     assert not sent(hands)
+
+
+@scenario
+async def a_wrong_name_is_saved_nowhere(hands: Hands):
+    window, session = hands.window, hands.charts.session
+    shown = list(window.watchlist.wanted)
+
+    async def type_it(name: str) -> None:
+        window.watch_entry.setFocus()
+        await hands.type(name)
+        await hands.tap("enter")
+
+    await type_it("nothing.spot.sim")
+    assert "no market" in window.toasts.texts[-1]
+    assert window.watchlist.wanted == shown
+    # what a layout holds stays in it, also if it is typed once more
+    saved = Layout(windows=(window.layout_(),), watchlist=("gone.spot.sim",))
+    await hands.charts.open_all(saved)
+    window.activateWindow()
+    await hands.settle()
+    await type_it("gone.spot.sim")
+    assert window.watchlist.wanted == [*shown, "gone.spot.sim"]
+    hands.charts.windows[-1].close()
+    window.activateWindow()
+
+    async def fails(name: str):
+        await trio.lowlevel.checkpoint()
+        raise VenueUnreachable(f"no answer about {name}")
+
+    session.market = fails
+    await type_it("ethusdt.spot.sim")
+    del session.market
+    assert window.watchlist.wanted[-1] == "ethusdt.spot.sim", "it may come yet"
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda each: each.__name__)

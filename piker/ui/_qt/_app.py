@@ -112,8 +112,9 @@ class ChartApp:
             raise refused[-1]
         for why in refused:
             self.session.toast(Toast(str(why), "bad"))
+        watchlist = self.windows[0].watchlist
         for name in layout.watchlist:
-            self.windows[0].start(partial(self.windows[0].watchlist.add, name))
+            self.windows[0].start(partial(watchlist.add, name, is_saved=True))
         # what was saved holds what was refused now: it is kept then
         self._saves = not refused
 

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QTableWidgetItem,
 )
 
-from piker.errors import PikerError, ShmError
+from piker.errors import PikerError, ShmError, UsageError
 from piker.ui._keys import lookup
 from piker.ui._market import Market
 from piker.ui._session import Session
@@ -69,13 +69,22 @@ class Watchlist(QTableWidget):
         """The markets, from the top."""
         return list(self._markets)
 
-    async def add(self, name: str) -> None:
-        """Watch a market; what keeps it from being watched is told."""
+    async def add(self, name: str, *, is_saved: bool = False) -> None:
+        """Watch a market; what keeps it from being watched is told.
+
+        Args:
+          name: of it; one that is wrong isn't wanted any more.
+          is_saved: it comes from a saved layout, which keeps it whatever it is.
+        """
+        is_kept = is_saved or name in self.wanted
         if name not in self.wanted:
             self.wanted.append(name)
         try:
             market = await self._session.market(name)
         except PikerError as err:
+            # whatever else it is may pass
+            if isinstance(err, UsageError) and not is_kept and name in self.wanted:
+                self.wanted.remove(name)
             self._session.toast(Toast(str(err), "bad"))
             return
         await trio.lowlevel.checkpoint_if_cancelled()
