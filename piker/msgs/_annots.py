@@ -25,7 +25,8 @@ class Rect(Struct, frozen=True, kw_only=True):
       period_s: bar length of the charts it is drawn in; 0: of any.
       color: ``#rrggbb``, or ``#aarrggbb``, 00 being transparent; by default the
         theme's colour of what needs to be looked at, transparent.
-      text: written at its upper left corner, one line of at most 200 characters.
+      text: written at its upper left corner where there is room for it, one line of at
+        most 200 characters.
     """
 
     fqme: str

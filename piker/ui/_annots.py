@@ -15,7 +15,7 @@ import numpy as np
 from piker.msgs import AnnotCommand, DrawRects, Rect, Redraw, RemoveRects
 
 from ._market import tell_one
-from ._series import Floats, Series
+from ._series import Floats, Ints, Series
 
 #: Rectangles of all callers together: more would make each frame slow.
 MOST_RECTS: Final = 10_000
@@ -93,22 +93,29 @@ class Annots:
 
 @dataclass(frozen=True)
 class Spots:
-    """Where rectangles lie in a series: edges, shape (n,) each.
+    """Where rectangles lie in a series: arrays of shape (n,).
 
     Attributes:
       rects: which they are.
       left: indexes of their left edges.
       right: of their right edges, at least a bar further.
+      lowest: prices of their lower edges, ``nan`` for the chart's.
+      highest: of their upper edges, likewise.
+      colors: that they have, empty for the theme's.
+      color: number of each one's in *colors*.
     """
 
     rects: tuple[Rect, ...]
     left: Floats
     right: Floats
+    lowest: Floats
+    highest: Floats
+    colors: tuple[str, ...]
+    color: Ints
 
-    def within(self, left: float, right: float) -> Iterator[tuple[Rect, float, float]]:
-        """Yield those that are to be seen between two indexes, and their edges."""
-        for i in np.flatnonzero((self.right >= left) & (self.left <= right)).tolist():
-            yield self.rects[i], float(self.left[i]), float(self.right[i])
+    def within(self, left: float, right: float) -> Ints:
+        """Return the numbers of those that are to be seen between two indexes."""
+        return np.flatnonzero((self.right >= left) & (self.left <= right))
 
 
 def spots_of(rects: tuple[Rect, ...], series: Series) -> Spots:
@@ -116,7 +123,15 @@ def spots_of(rects: tuple[Rect, ...], series: Series) -> Spots:
     begins = _indexes(series, np.array([rect.begin_s for rect in rects]))
     ends = _indexes(series, np.array([rect.end_s for rect in rects]))
     left = begins - 0.5
-    return Spots(rects, left, np.maximum(ends - 0.5, left + 1.0))
+    right = np.maximum(ends - 0.5, left + 1.0)
+    # of None comes nan
+    lowest = np.array([rect.lowest for rect in rects], np.float64)
+    highest = np.array([rect.highest for rect in rects], np.float64)
+    numbers = {
+        color: i for i, color in enumerate(dict.fromkeys(r.color for r in rects))
+    }
+    color = np.array([numbers[rect.color] for rect in rects], np.int64)
+    return Spots(rects, left, right, lowest, highest, tuple(numbers), color)
 
 
 def _indexes(series: Series, time_s: Floats) -> Floats:

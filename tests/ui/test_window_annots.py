@@ -82,6 +82,58 @@ async def a_text_stays_in_sight(hands: Hands):
 
 
 @scenario
+async def a_text_is_written_where_there_is_room_for_it(hands: Hands):
+    chart = hands.window.fast
+    rect = rect_of(chart, 40, 10, color="#123456", text="three bars missing")
+    with hands.window.session.annots.open_caller() as do:
+        assert not do(DrawRects(rects={1: rect}))
+        for bars, is_written in ((60, True), (2000, False)):
+            chart.chart.view.show(bars, chart.chart.series.end)
+            chart.canvas.look()
+            image = chart.canvas.grab().toImage()
+            left = round(x_of(chart, 40.5))
+            line = int(chart.canvas.picture.axes.line_px)
+            ink = {
+                image.pixelColor(x, y).name()
+                for x in range(left + 3, left + 60)
+                for y in range(line)
+            }
+            assert (THEMES["dark"].text in ink) == is_written, bars
+
+
+@scenario
+async def a_tick_writes_no_text_that_it_does_not_touch(hands: Hands):
+    chart = hands.window.fast
+    written = []
+    axes = chart.canvas.picture.axes
+    write = axes.write
+
+    def note(painter, at, text, color):
+        written.append(text)
+        return write(painter, at, text, color)
+
+    rects = {
+        i: rect_of(chart, 100 - 5 * i, 5, color="#40123456", text=f"{i}")
+        for i in range(18)
+    }
+    chart.chart.view.show(150, chart.chart.series.end)
+    await hands.move(QPoint(-1, -1))
+    chart.canvas.mouse = None  # what it points at is written at the top
+    with hands.window.session.annots.open_caller() as do:
+        assert not do(DrawRects(rects=rects))
+        await hands.settle(0.2)
+        axes.write = note
+        chart.canvas.repaint()
+        assert set(written) > {rect.text for rect in rects.values()}
+        written.clear()
+        chart.canvas.update_tip()
+        await hands.settle()
+        assert written, "the price"
+        assert not {rect.text for rect in rects.values()} & set(written)
+        del axes.write
+
+
+@scenario
 async def a_colour_of_its_own_is_the_themes_otherwise(hands: Hands):
     chart = hands.window.fast
     with hands.window.session.annots.open_caller() as do:

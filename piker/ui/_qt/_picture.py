@@ -18,7 +18,6 @@ from typing import Final
 from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QFont, QPainter, QPen, QRegion
 
-from piker.ui._annots import spots_of
 from piker.ui._chart import Chart
 from piker.ui._layout import Layout, Strip, lay_out
 from piker.ui._m4 import Columns, joined
@@ -28,6 +27,7 @@ from piker.ui._ticks import Mark, price_marks, time_marks
 from piker.ui._view import Span
 from piker.ui._wanted import span_text
 
+from ._annot_shapes import AnnotShapes
 from ._axes import Axes, Tag
 from ._bars import BarsPainter
 from ._shapes import Floats, Line, color_of
@@ -38,9 +38,6 @@ _STUDY_SHARE: Final = 0.14
 _STUDY_LABELS_PX: Final = 28.0
 _LEGEND_PX: Final = 14
 _STROKE_PX: Final = 1.25
-#: How far out of sight, and how thin, a rectangle is at most.
-_BEYOND_PX: Final = 10.0
-_THIN_PX: Final = 1.0
 _DASHES: Final = {
     "solid": Qt.PenStyle.SolidLine,
     "dot": Qt.PenStyle.DotLine,
@@ -66,21 +63,6 @@ class _Stroke:
     title: str = ""
     line: Line = field(default_factory=Line)
     tail: Line = field(default_factory=Line)
-
-
-@dataclass(frozen=True)
-class _AnnotBox:
-    """What others have drawn.
-
-    Attributes:
-      box: where, pixels from the top of the prices.
-      color: it is filled with.
-      text: in it.
-    """
-
-    box: QRectF
-    color: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -132,7 +114,7 @@ class Picture:
         self._marks: list[Mark] = []
         self._prices: list[tuple[Strip, list[tuple[Mark, float]]]] = []
         self._breaks: list[tuple[float, bool]] = []
-        self._annots: list[_AnnotBox] = []
+        self._annots = AnnotShapes(self.axes)
 
     def lay_out(self, width: float, height: float) -> None:
         """Divide the picture; the price axis is as wide as its labels."""
@@ -159,29 +141,13 @@ class Picture:
         self._times = [(mark, view.x(mark.at)) for mark in self._time_marks()]
         self._prices = list(self._price_marks())
         self._breaks = [(view.x(at - 0.5), is_gap) for at, is_gap in chart.gaps()]
-        self._annots = list(self._annot_boxes())
+        self._annots.make(chart, self.theme)
         still = chart.drawn().still
         self._bars.make(chart, still, self._volume_px, self.theme)
         self._strokes = list(self._lines())
         xs = view.xs(still.middle) + 0.5
         for stroke in self._strokes:
             stroke.line.put(xs, stroke.source.ys(still))
-
-    def _annot_boxes(self) -> Iterator[_AnnotBox]:
-        """Yield what others have drawn, as far as it is in sight."""
-        chart, view = self.chart, self.chart.view
-        if not chart.annots:
-            return
-        spots = spots_of(chart.annots, chart.series)
-        for rect, left, right in spots.within(view.left, view.right):
-            # painters count in ints, and who zooms in looks at a part of it
-            begin = max(view.x(left), -_BEYOND_PX)
-            end = min(view.x(right), view.width + _BEYOND_PX)
-            top = 0.0 if rect.highest is None else view.y(rect.highest)
-            bottom = view.height if rect.lowest is None else view.y(rect.lowest)
-            high = max(bottom - top, _THIN_PX)
-            box = QRectF(begin, top, max(end - begin, _THIN_PX), high)
-            yield _AnnotBox(box, rect.color or self.theme.mark, rect.text)
 
     @property
     def _volume_px(self) -> float:
@@ -250,7 +216,7 @@ class Picture:
         self._make_tip()
         for strip in layout.strips:
             with _within(painter, layout, strip):
-                self._paint_strip(painter, strip)
+                self._paint_strip(painter, strip, dirty)
         if dirty.intersects(self._legend_rect()):
             self._paint_legends(painter)
         self._paint_edges(painter)
@@ -269,10 +235,11 @@ class Picture:
         for stroke in self._strokes:
             stroke.tail.put(xs, stroke.source.ys(shown)[-2:])
 
-    def _paint_strip(self, painter: QPainter, strip: Strip) -> None:
+    def _paint_strip(self, painter: QPainter, strip: Strip, dirty: QRegion) -> None:
         if strip.name == "prices":
             self._paint_breaks(painter, strip)
-            self._paint_annots(painter)
+            # behind the bars
+            self._annots.draw(painter, self.theme, dirty)
             for bars in (self._bars, self._tip):
                 bars.draw(painter, self.theme)
         elif strip.name == "volume":
@@ -291,17 +258,6 @@ class Picture:
             color = theme.gap if is_gap else theme.closed
             left = int(x) - (wide / 2 if is_gap else 0)
             painter.fillRect(QRectF(left, 0, wide, strip.height), color_of(color))
-
-    def _paint_annots(self, painter: QPainter) -> None:
-        """Paint what others have drawn, behind the bars."""
-        for annot in self._annots:
-            painter.fillRect(annot.box, color_of(annot.color))
-        for annot in self._annots:
-            if annot.text:
-                # also where its corner is out of sight
-                left, top = max(annot.box.left(), 0.0), max(annot.box.top(), 0.0)
-                at = QPointF(left + 3, top + self.axes.line_px)
-                self.axes.write(painter, at, annot.text, self.theme.text)
 
     def _paint_legends(self, painter: QPainter) -> None:
         """Write what is shown at the upper left of strips, lines in their colours."""
