@@ -243,6 +243,9 @@ class Market:
         except PikerError as err:  # it may pass
             log.warning("older bars of %s: %s", self.wanted, err)
             return 0
+        if not len(series) or int(series.time[0]) > first_s:
+            # they were read anew meanwhile: between these and those is a hole
+            return await self.load_older(period_s, bars)
         if not len(older):
             self._exhausted.add(period_s)
         # while it was read the buffer may have given some: what is known is left out

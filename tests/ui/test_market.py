@@ -91,3 +91,22 @@ async def test_more_is_asked_for_once_there_is_more(market):
         )
     )  # fmt: skip
     assert await market.load_older(300) > 0
+
+
+@pytest.mark.parametrize("has_more", [True, False])
+async def test_bars_read_anew_while_older_ones_are_read_leave_no_hole(market, has_more):
+    store(before(3000 if has_more else 1000, 1), 1)
+    assert await market.load_older(1, 1000) == 1000
+    series, read = market.series(1), market.flume.read
+
+    async def reread_meanwhile(*args):
+        market.flume.read = read
+        found = await read(*args)
+        market.reread(1)
+        return found
+
+    market.flume.read = reread_meanwhile
+    assert await market.load_older(1, 1000) == 1000
+    assert len(series) == 1600
+    assert (np.diff(series.time) == 1).all()
+    assert await market.load_older(1, 1000) == (1000 if has_more else 0)
