@@ -142,7 +142,9 @@ class AnnotCtl:
 
         async def tell(stream: MsgStream[AnnotDone]) -> None:
             try:
-                with trio.fail_after(_DEADLINE_S):
+                with trio.fail_after(_DEADLINE_S) as scope:
+                    # an answer that nobody waited for would be taken for the next one's
+                    scope.shield = True
                     await stream.send(command)
                     faults[stream] = (await stream.receive()).fault
             except (PikerError, trio.EndOfChannel, trio.TooSlowError) as err:
