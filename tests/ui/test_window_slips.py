@@ -431,6 +431,31 @@ async def what_a_broker_found_is_shown_while_others_are_waited_for(hands: Hands)
 
 
 @scenario
+async def what_was_typed_before_is_searched_for_no_more(hands: Hands):
+    search, asked, ended = hands.window.search, [], []
+
+    async def find(pattern, *, limit, on_part):
+        asked.append(pattern)
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(pattern)
+
+    hands.window.session._search.find = find
+    await hands.tap("ctrl-l")
+    for text in ("b", "t"):
+        await hands.type(text)
+        await hands.settle(0.3)
+    assert (asked, ended) == (["b", "bt"], ["b"])
+    search.line.clear()
+    search._ask()
+    await hands.settle()
+    assert ended == ["b", "bt"]
+    assert not search.told.text()
+    await hands.tap("esc")
+
+
+@scenario
 async def what_is_odd_is_told_once_and_kept_for_a_minute(hands: Hands):
     window, market = hands.window, hands.window.market
     warned = Warned(fqmes=(market.fqme,), reason="a trade came 9 s late", time_ns=0)

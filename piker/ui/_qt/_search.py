@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
-import trio
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 from piker.data import Found
 from piker.errors import PikerError
 from piker.ui._keys import KeyAction, lookup
+from piker.ui._seek import Seeker, by_hand, fits, meant
 from piker.ui._session import Session
 
 from ._combos import combo_of_event
@@ -51,7 +52,8 @@ class SearchPane(QFrame):
         """Lie over *parent*, hidden; *start* does things for as long as that lives."""
         super().__init__(parent)
         self.setObjectName("panel")
-        self._session, self._over, self._start, self._asked = session, parent, start, 0
+        self._session, self._over, self._start = session, parent, start
+        self._seeker = Seeker(session)
         self._sections: list[list[QTreeWidgetItem]] = []
         self._answered = ""
         self.line, self.tree, self.told = QLineEdit(), QTreeWidget(), QLabel()
@@ -91,28 +93,18 @@ class SearchPane(QFrame):
 
     def _ask(self) -> None:
         pattern = self.line.text().strip()
-        self._asked += 1
-        number = self._asked
         if not pattern:
+            self._seeker.stop()
             self._show_cache()
             return
         self.told.setText("looking ...")
+        self._start(self._seeker.find(pattern, partial(self._take, pattern)))
 
-        def show(found: Found) -> None:
-            if number == self._asked:  # else something else was typed meanwhile
-                self._show(found, pattern)
-
-        async def ask() -> None:
-            try:
-                found = await self._session.find(pattern, show)
-            except PikerError as err:
-                if number == self._asked:
-                    self.told.setText(str(err))
-                return
-            await trio.lowlevel.checkpoint_if_cancelled()
-            show(found)
-
-        self._start(ask)
+    def _take(self, pattern: str, found: Found | PikerError) -> None:
+        if isinstance(found, PikerError):
+            self.told.setText(str(found))
+        else:
+            self._show(found, pattern)
 
     def _show_cache(self) -> None:
         """Show the markets that were looked at: those are there at once."""
@@ -128,9 +120,8 @@ class SearchPane(QFrame):
         kept = self._chosen() if self._answered == pattern.lower() else ""
         self._clear()
         self._answered = pattern.lower()
-        words = pattern.lower().split()
         held = sorted({market.fqme for market in self._session.markets.values()})
-        cached = [n for n in held if all(word in n for word in words)]
+        cached = [name for name in held if fits(name, pattern)]
         self._section(_CACHE, [(name, "", "") for name in cached])
         by_broker: dict[str, list[tuple[str, str, str]]] = {}
         for match in found.matches:
@@ -149,9 +140,10 @@ class SearchPane(QFrame):
         self._select(names.index(kept) if kept in names else 0)
 
     def _chosen(self) -> str:
-        """Return the name that is chosen by now, empty if it was left at the first."""
+        """Return the name that was chosen by hand, empty if none was."""
         items, current = self.items(), self.tree.currentItem()
-        return current.text(0) if current in items[1:] else ""
+        at = items.index(current) if current in items else 0
+        return by_hand([item.text(0) for item in items], at)
 
     def _section(self, title: str, rows: list[tuple[str, str, str]]) -> None:
         if not rows:
@@ -232,15 +224,8 @@ class SearchPane(QFrame):
 
     def _load(self) -> None:
         """Show what is selected; what is typed if it is the full name of a market."""
-        item, typed = self.tree.currentItem(), self.line.text().strip().lower()
-        name = item.text(0) if item is not None and item.parent() is not None else ""
-        # the list may answer what was typed before
-        if name and (typed == self._answered or _fits(name, typed)):
+        item = self.tree.currentItem()
+        chosen = item.text(0) if item is not None and item.parent() is not None else ""
+        name = meant(chosen, self.line.text(), self._answered)
+        if name:
             self._choose(name)
-        elif typed:
-            self._choose(typed)
-
-
-def _fits(name: str, typed: str) -> bool:
-    """Tell whether a market's name holds all words that are typed."""
-    return bool(typed) and all(word in name for word in typed.split())

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from piker.data import Found
 from piker.errors import PikerError
+from piker.ui._seek import by_hand, fits, meant
 
 from ._cells import Ink, Row, one_cell, padded, shortened
 from ._model import Model
@@ -59,14 +60,11 @@ class Finder:
 
     def items(self) -> list[Item]:
         """Return what may be chosen, section by section."""
-        words = self.text.lower().split()
+        typed = self.text.strip()
         names = sorted({each.fqme for each in self._model.session.markets.values()})
-        opened = [
-            Item(_OPEN, name) for name in names if all(word in name for word in words)
-        ]
-        if not words:
-            return opened
-        return opened + self._found
+        if not typed:
+            return [Item(_OPEN, name) for name in names]
+        return [Item(_OPEN, each) for each in names if fits(each, typed)] + self._found
 
     def _ask(self) -> None:
         """Search for what is typed."""
@@ -77,7 +75,8 @@ class Finder:
         self._model.link.find(text, self._take)
 
     def _take(self, found: Found | PikerError) -> None:
-        chosen = self._chosen() if self._answered == self._asked else ""
+        names = [item.fqme for item in self.items()]
+        chosen = by_hand(names, self.at) if self._answered == self._asked else ""
         self._waits_for, self._answered = "", self._asked
         if isinstance(found, PikerError):
             self._found, self._faults = [], [str(found)]
@@ -96,11 +95,6 @@ class Finder:
         # what is chosen stays so as more comes
         self._go(names.index(chosen) if chosen in names else self.at)
         self._model.changed()
-
-    def _chosen(self) -> str:
-        """Return the name that is chosen by now, empty if it was left at the first."""
-        items = self.items()
-        return items[self.at].fqme if 0 < self.at < len(items) else ""
 
     # -- keys -----------------------------------------------------------------------
 
@@ -137,13 +131,10 @@ class Finder:
 
     def _load(self) -> bool:
         """Show what is chosen; what is typed, if nothing was found yet."""
-        items, typed = self.items(), self.text.strip().lower()
-        chosen = items[self.at].fqme if items else typed
-        # what was found may answer what was typed before
-        is_meant = typed == self._answered.lower() or all(
-            word in chosen for word in typed.split()
-        )
-        name = chosen if is_meant else typed
+        items = self.items()
+        # with nothing typed the list is no answer to what was
+        answered = self._answered if self.text.strip() else ""
+        name = meant(items[self.at].fqme if items else "", self.text, answered)
         if not name:
             return False
         self._model.open(name)

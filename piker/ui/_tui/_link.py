@@ -15,6 +15,7 @@ from piker.data import Found
 from piker.errors import PikerError
 from piker.ui._market import Market
 from piker.ui._order_events import Intent
+from piker.ui._seek import Seeker
 from piker.ui._session import Session
 
 Work = Callable[[], Awaitable[object]]
@@ -25,7 +26,7 @@ class Link:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._search = trio.CancelScope()
+        self._seeker = Seeker(session)
         self._send, self._receive = trio.open_memory_channel[Work](float("inf"))
 
     async def serve(self) -> None:
@@ -51,28 +52,8 @@ class Link:
         self.post(work)
 
     def find(self, pattern: str, then: Callable[[Found | PikerError], None]) -> None:
-        """Search for markets; what was searched for before isn't any more.
-
-        Args:
-          pattern: to be searched for.
-          then: told what was found, in parts where some broker keeps one waiting.
-        """
-        self._search.cancel()
-        self._search = scope = trio.CancelScope()
-
-        def tell(found: Found | PikerError) -> None:
-            if not scope.cancel_called:
-                then(found)
-
-        async def work() -> None:
-            with scope:
-                try:
-                    found: Found | PikerError = await self.session.find(pattern, tell)
-                except PikerError as err:
-                    found = err
-                tell(found)
-
-        self.post(work)
+        """Search for markets; what was searched for before isn't any more."""
+        self.post(self._seeker.find(pattern, then))
 
     def older(self, market: Market, period_s: int, then: Callable[[int], None]) -> None:
         """Load older bars of a period."""
