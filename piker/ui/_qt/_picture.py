@@ -270,6 +270,8 @@ class Picture:
                 for stroke in self._strokes
                 if stroke.strip == strip.name
             ]
+            if not told:
+                continue
             texts, x = dict(told), 8.0
             wide = sum(self.axes.width(text) + _LEGEND_PX for text in texts)
             # bars shine through, and yet it can be read over them
