@@ -193,10 +193,11 @@ def gaps(
     )
     if len(lacking) < len(listed):
         say("closed is read off the same hours of other weeks; --always-open: none is")
-    if chart:
+    if chart and lacking:
         sys.stdout.flush()
-        options = options_of(ctx)
-        run_async(options, _mark, fqme, period, lacking)
+        run_async(options_of(ctx), _mark, fqme, lacking)
+    elif chart:
+        say("there is nothing to mark in a chart")
     if found.damaged:
         raise typer.Exit(1)
 
@@ -364,11 +365,12 @@ def _set_aside(fqme: str, period: int, *, offline: bool) -> list[str]:
     return faults
 
 
-async def _mark(addr: Addr, fqme: str, period_s: int, gaps: list[Gap]) -> None:
-    """Mark gaps in the charts that are open, the newest first, until Ctrl-C."""
-    from piker.msgs import Rect
+async def _mark(addr: Addr, fqme: str, gaps: list[Gap]) -> None:
+    """Mark gaps in open charts until these are closed: the newest, if they are many."""
+    from piker.msgs import Fqme, Rect
     from piker.ui import MOST_RECTS, open_annot_ctl
 
+    fqme = str(Fqme.parse(fqme))  # it may be typed in capitals
     rects = [
         Rect(
             fqme=fqme,
@@ -381,7 +383,7 @@ async def _mark(addr: Addr, fqme: str, period_s: int, gaps: list[Gap]) -> None:
     async with open_annot_ctl(addr) as ctl:
         if fqme not in ctl.fqmes:
             raise UsageError(
-                f"no open chart shows {fqme}; they show {', '.join(ctl.fqmes)}"
+                f"no open chart looks at {fqme}, but at {', '.join(ctl.fqmes)}"
             )
         await ctl.add_rects(rects)
         marked = "1 gap is" if len(rects) == 1 else f"{len(rects):,} gaps are"

@@ -16,6 +16,7 @@ from piker.brokers.sim._universe import find_market
 from piker.brokers.sim._worlds import edition
 from piker.data import HistoryProgress, open_feed
 from piker.storage import StoreWriter, bars_folder, read_bars
+from piker.tsp import OHLCV
 from tests._data import data_dir
 from tests.cli import _cli
 
@@ -102,6 +103,21 @@ async def test_the_breaks_of_a_future_are_closed_market(env):
         "store", "gaps", CME, "-p", 60, "--always-open", "--json", env=env
     )
     assert {gap["kind"] for gap in always.json} == {"missing"}
+
+
+async def test_with_no_bar_missing_no_chart_is_looked_for(env):
+    bars = np.zeros(50, OHLCV)
+    bars["time"] = 1_706_740_020 + 60 * np.arange(50)
+    for name in ("open", "high", "low", "close"):
+        bars[name] = 1.0
+    with closing(StoreWriter(BTC, 60)) as writer:
+        writer.append(bars)
+    said = await _cli.run("store", "gaps", BTC, "-p", 60, "--chart", env=env)
+    assert said.code == 0, said
+    assert said.err.splitlines() == [
+        "50 bars; 0 times closed; 0 bars missing in 0 gaps",
+        "there is nothing to mark in a chart",
+    ]
 
 
 async def test_damage_is_found_set_aside_and_said(env, tmp_path):

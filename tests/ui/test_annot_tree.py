@@ -70,7 +70,7 @@ async def test_gaps_are_marked_in_a_chart_until_it_is_closed(open_test_pikerd):
         alone = await start(tasks, tree, *GAPS, BTC)
         assert "no chart's window is open in the tree at" in await alone.rest()
         async with open_chart(tasks, tree) as chart:
-            marking = await start(tasks, tree, *GAPS, BTC)
+            marking = await start(tasks, tree, *GAPS, BTC.upper())
             said = await marking.line()
             while "Ctrl-C ends it" not in said:
                 said = await marking.line()
