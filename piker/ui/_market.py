@@ -185,17 +185,16 @@ class Market:
             self._series[period_s] = Series(self.flume.mkt, period_s)
         return self._series[period_s]
 
-    def reread(self, period_s: int = 0) -> list[int]:
-        """Read the bars of a length anew, of all if 0; return of which there were some.
+    def reread(self, period_s: int = 0) -> None:
+        """Read the bars of a length anew, of all if 0.
 
         Those of the buffer now, older ones as one pans there.
         """
-        held = [each for each in self._series if period_s in (0, each)]
-        for each in held:
-            self._series[each].forget()
-            self._exhausted.discard(each)
-            self.refresh(each)
-        return held
+        for each in list(self._series):
+            if period_s in (0, each):
+                self._series[each].forget()
+                self._exhausted.discard(each)
+                self.refresh(each)
 
     def follow(
         self, period_s: int, follower: Callable[[Change], None]

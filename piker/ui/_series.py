@@ -175,13 +175,19 @@ class Series:
         if buffer.period_s != self.period_s:
             # asked for now, so that what was dropped meanwhile counts as lacking
             bars = self._resampled(bars, starts=rows.start <= buffer.bounds()[0])
-        if self._is_anew:
-            self._is_anew = False
-            self.trim(int(np.sum(self.time >= bars["time"][0])))
-        return self.splice(bars)
+        if not self._is_anew:
+            return self.splice(bars)
+        self._is_anew, end = False, self.end
+        self.trim(int(np.sum(self.time >= bars["time"][0])))
+        self.splice(bars)
+        self.past += 1
+        return Change(self.start, end, self.end)
 
     def forget(self) -> None:
-        """Read all of the buffer with the next update, and keep nothing older."""
+        """Read all of the buffer with the next update, and keep nothing older.
+
+        That is a change of all bars, whether they differ or not.
+        """
         self._is_anew = True
 
     def _resampled(self, bars: Bars, *, starts: bool) -> Bars:

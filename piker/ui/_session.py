@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, Literal
 
 import trio
@@ -58,7 +57,6 @@ class Session:
       lost: why pikerd can't be reached, empty if it can.
       on_services: told after each look at the services.
       annots: what others have drawn in its charts.
-      on_redraw: told of a market, by its full name, and a bar length to be drawn anew.
     """
 
     addr: Addr
@@ -68,7 +66,6 @@ class Session:
     services: list[ServiceInfo] = field(default_factory=list)
     lost: str = ""
     on_services: set[Callable[[], None]] = field(default_factory=set)
-    on_redraw: set[Callable[[str, int], None]] = field(default_factory=set)
     annots: Annots = field(init=False)
     _nursery: trio.Nursery | None = None
     _search: Search | None = None
@@ -82,9 +79,7 @@ class Session:
         """Read bars anew, of all markets if *fqme* is empty, of all lengths if 0."""
         for market in set(self.markets.values()):
             if fqme in ("", market.fqme):
-                for each in market.reread(period_s):
-                    for listener in tuple(self.on_redraw):
-                        tell_one(partial(listener, market.fqme, each))
+                market.reread(period_s)
 
     async def market(self, name: str) -> Market:
         """Return a market, watched from now on; raises what its feed does."""

@@ -9,6 +9,7 @@ import pytest
 
 from piker.storage import StoreWriter
 from piker.tsp import resample
+from piker.ui._series import Change
 from tests.ui._bench import START_S, mkt_of, open_market, walk
 
 DAY_S = 86_400
@@ -110,3 +111,17 @@ async def test_bars_read_anew_while_older_ones_are_read_leave_no_hole(market, ha
     assert len(series) == 1600
     assert (np.diff(series.time) == 1).all()
     assert await market.load_older(1, 1000) == (1000 if has_more else 0)
+
+
+async def test_who_follows_is_told_that_bars_were_read_anew(market):
+    store(before(1000, 1), 1)
+    assert await market.load_older(1, 1000) == 1000
+    series, told = market.series(1), []
+    market.follow(1, told.append)
+    past = series.past
+    market.reread(60)
+    assert not told
+    market.reread()
+    assert len(series) == 600
+    assert told == [Change(series.start, series.end, series.end)]
+    assert series.past > past

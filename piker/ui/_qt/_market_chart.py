@@ -122,13 +122,6 @@ class MarketChart:
             self.chart.annots = annots
             self.canvas.forget()
 
-    def redraw(self, fqme: str, period_s: int) -> None:
-        """Draw a market's bars of a length anew, if they are shown at all."""
-        names = [market.fqme for market in self.markets]
-        if fqme in names and period_s == self.period_s:
-            self.canvas.forget()
-            self.maybe_load_older()
-
     def show_style(self, style: Style) -> None:
         """Draw bars in another way."""
         self.chart.style = style
@@ -166,6 +159,8 @@ class MarketChart:
         if self._was_empty:
             self._was_empty = False
             self.reset()
+        elif change.first == self.chart.series.start:
+            self.maybe_load_older()  # they were read anew
 
     def _follow(self) -> None:
         """Hear of changes of what is shown now, and of nothing else."""

@@ -160,7 +160,6 @@ class ChartWindow(QMainWindow):
         self.session.trading.listeners.add(self._traded)
         self.session.trading.on_toast.add(self.toasts.show)
         self.session.annots.listeners.add(self._annotated)
-        self.session.on_redraw.add(self._redrawn)
         self._ticker = QTimer(self)
         self._ticker.timeout.connect(self._refresh_status)
         self._ticker.start(_STATUS_MS)
@@ -297,12 +296,6 @@ class ChartWindow(QMainWindow):
         for chart in (self.fast, self.slow):
             chart.show_annots()
 
-    def _redrawn(self, fqme: str, period_s: int) -> None:
-        """Show bars that were read anew."""
-        for chart in (self.fast, self.slow):
-            chart.redraw(fqme, period_s)
-        self._link()
-
     def _pointed(self) -> None:
         """Show what is staged where the cursor is now."""
         for chart in (self.fast, self.slow):
@@ -379,7 +372,6 @@ class ChartWindow(QMainWindow):
         self.session.trading.listeners.discard(self._traded)
         self.session.trading.on_toast.discard(self.toasts.show)
         self.session.annots.listeners.discard(self._annotated)
-        self.session.on_redraw.discard(self._redrawn)
         super().closeEvent(event)
         self._is_closed = True
         self.closed.emit(self)
