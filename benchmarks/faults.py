@@ -30,7 +30,7 @@ import trio
 from numpy.typing import NDArray
 
 from benchmarks._clearing_faults import KINDS, trade_and_kill
-from benchmarks._live_faults import run_cases
+from benchmarks._live_faults import kill_orders, run_cases
 from piker.brokers.sim._synthetic import Synthetic
 from piker.brokers.sim._universe import find_market
 from piker.data import Feed, HistoryProgress, open_feed
@@ -234,13 +234,31 @@ def _live(cases: int, first: int, at: At) -> int:
     return 1 if wrong else 0
 
 
+def _live_kills(kills: int, seed: int, at: At) -> int:
+    """Print what came of kills of a venue's order daemon."""
+    with tempfile.TemporaryDirectory() as folder:
+        one = trio.run(kill_orders, Path(folder), kills, seed, at)
+    print(
+        f"brokerd.{at.broker}: {one.kills} kills, {one.orders} orders, {one.edits}"
+        f" edits, {one.cancels} cancels, {one.fills} fills, {len(one.wrong)} wrong"
+    )
+    for wrong in one.wrong:
+        print(f"  {wrong}")
+    return 1 if one.wrong else 0
+
+
 def main() -> int:
     """Kill as often as asked for; return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
     parser.add_argument(
         "what", nargs="?", choices=("history", "clearing", "live"), default="history"
     )
-    parser.add_argument("--kills", type=int, metavar="N", help="50, or 100 of each")
+    parser.add_argument(
+        "--kills",
+        type=int,
+        metavar="N",
+        help="50, or 100 of each; of live: of its order daemon, instead of cases",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--cases", type=int, default=240, metavar="N", help="of live")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="of live")
@@ -249,6 +267,8 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.what == "live":
         venues = [AT[name] for name in asked.venue or AT]
+        if asked.kills:
+            return max(_live_kills(asked.kills, asked.seed, at) for at in venues)
         return max(_live(asked.cases, asked.first, at) for at in venues)
     if asked.what == "clearing":
         return _clearing(asked.kills or 100, asked.seed, asked.kind or list(KINDS))
