@@ -94,13 +94,13 @@ def check(
     from ._demo import end_tree, free_addr
     from ._live_accounts import check as look
     from ._run import say, until_told
-    from ._show import open_console, put_json
+    from ._show import bare_fields, open_console, put_json
 
     addr = settle(options_of(ctx))
     work = partial(look, addr, broker.lower(), free_addr())
     found, _ = trio.run(until_told, work, end_tree)
     if as_json:
-        put_json([_told(each) for each in found])
+        put_json([bare_fields(each) for each in found])
     else:
         open_console().print(_checks(found))
         for each in found:
@@ -108,13 +108,6 @@ def check(
                 say(f"{each.account}: {sentence}")
     if any(each.fault for each in found):
         raise typer.Exit(1)
-
-
-def _told(check: AccountCheck) -> dict[str, Any]:
-    from msgspec import to_builtins
-
-    told: dict[str, Any] = to_builtins(check)
-    return told
 
 
 def _checks(found: list[AccountCheck]) -> Table:

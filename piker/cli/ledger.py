@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         Position,
         Transaction,
     )
-    from piker.msgs import SyncProgress
+    from piker.msgs import BrokerdPosition, SyncProgress
 
     from ._run import Options
 
@@ -232,7 +232,7 @@ def sync(
     work = partial(sync_paper, addr, name, free_addr())
     found = trio.run(until_told, work, end_tree)
     if as_json:
-        put_json(asdict(found))
+        put_json({**asdict(found), "positions": _bare(found.positions)})
     for sentence in (*found.notes, *found.differences):
         say(f"{account}: {sentence}")
     if found.differences:
@@ -256,7 +256,7 @@ def _sync_live(
 
     from ._demo import end_tree, free_addr
     from ._live_accounts import held_text, sync as fetch
-    from ._show import put_json
+    from ._show import bare_fields, put_json
 
     addr = settle(options)
     fqmes = [fqme for each in markets if (fqme := _parsed(each))]
@@ -264,9 +264,8 @@ def _sync_live(
         work = partial(fetch, addr, str(name), fqmes, whole, free_addr(), show)
         done, asked = trio.run(until_told, work, end_tree)
     if as_json:
-        from msgspec import to_builtins
-
-        put_json({"account": str(name), "asked": asked, **to_builtins(done)})
+        told = {**bare_fields(done), "positions": _bare(done.positions)}
+        put_json({"account": str(name), "asked": asked, **told})
     say(
         f"{name}: {done.seen:,} trades told, {done.booked:,} of them new; "
         f"{done.trades:,} in the ledger, {len(done.positions)} open; the account has "
@@ -277,6 +276,8 @@ def _sync_live(
 @contextmanager
 def _fetching() -> Iterator[Callable[[SyncProgress], None]]:
     """Show how far trades are fetched, on stderr where that is a terminal."""
+    from datetime import UTC, datetime
+
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
@@ -291,8 +292,6 @@ def _fetching() -> Iterator[Callable[[SyncProgress], None]]:
         task = shown.add_task("asking for trades", total=None)
 
         def show(told: SyncProgress) -> None:
-            from datetime import UTC, datetime
-
             day = datetime.fromtimestamp(told.time_ns // 10**9, UTC)
             words = (
                 f"{told.fqme} ({told.nth} of {told.markets}): {told.seen:,} trades up"
@@ -304,6 +303,12 @@ def _fetching() -> Iterator[Callable[[SyncProgress], None]]:
 
 
 # -- helpers ------------------------------------------------------------------
+
+
+def _bare(positions: tuple[BrokerdPosition, ...]) -> list[dict[str, Any]]:
+    from ._show import bare_fields
+
+    return [bare_fields(each) for each in positions]
 
 
 def _read(account: str) -> LedgerView:

@@ -103,6 +103,9 @@ async def test_trades_are_fetched_page_by_page_by_whoever_runs(open_test_pikerd)
         told = await run(live, "ledger", "sync", ACCOUNT, "-m", FQME, "--json")
         assert (told.code, told.json["seen"], told.json["booked"]) == (0, 2500, 2500)
         assert told.json["asked"] == "private"
+        (held,) = told.json["positions"]
+        assert held["symbol"] == FQME
+        assert "type" not in told.json.keys() | held.keys()  # that's of the wire
         again = await run(live, "ledger", "sync", ACCOUNT, "--json")
         assert (again.json["booked"], again.json["trades"]) == (0, 2500)
         venue = await live.venue.account("main")

@@ -66,6 +66,7 @@ async def test_sync_with_no_tree_leaves_nothing_but_the_account_file(tree):
     assert said.json["asked"] == "private"
     assert said.json["trades"] == 2
     assert [each["size"] for each in said.json["positions"]] == ["1.5"]
+    assert "type" not in said.json["positions"][0]  # that's of the wire
     assert said.json["differences"] == []
     assert "is open" in said.json["notes"][0]  # there was no account file
     assert read_account(AccountName.of("sim", "paper"))["seq"] == 2
