@@ -75,7 +75,7 @@ def place(  # noqa: PLR0913, PLR0917 - each is an option
         bool, typer.Option("--reduce-only", help="Only make a position smaller.")
     ] = False,
     account: Annotated[
-        str, typer.Option("--account", "-a", help="E.g. ib.ira: a live one.")
+        str, typer.Option("--account", "-a", help="E.g. kraken.main: a live one.")
     ] = "paper",
     oid: NewOid = None,
     wait: Wait = False,
