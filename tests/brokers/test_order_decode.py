@@ -34,7 +34,7 @@ from piker.brokers.binance._order_schemas import ApiError
 from piker.errors import BadPayload
 from piker.msgs import Asset, MktPair
 from tests._data import data_dir
-from tests.brokers._mutate import count_refused
+from tests.brokers._damage import count_refused
 
 D = Decimal
 MS = 1_000_000
@@ -245,7 +245,7 @@ PARSERS = {
 
 
 @pytest.mark.parametrize("name", PARSERS)
-def test_mutated_messages_are_read_or_refused_and_nothing_else(name):
+def test_damaged_messages_are_read_or_refused_and_nothing_else(name):
     """12,500 of each: 10^5 in all."""
     raw = sample(*name.split("/"))
     assert count_refused(raw, name, 12_500, PARSERS[name]) > 5000

@@ -15,8 +15,9 @@ from piker.brokers.kraken import _decode as kraken
 from piker.data import Quote, open_feed
 from piker.errors import BadPayload
 from piker.testing.emulator import conf_of, open_emulator
+from tests.brokers._damage import damaged
 from tests.brokers._venues import check_live_bars
-from tests.brokers.test_decode_fuzz import BINANCE, FRAMES, KRAKEN, damaged
+from tests.brokers.test_decode_fuzz import BINANCE, FRAMES, KRAKEN
 
 pytestmark = pytest.mark.tree
 
@@ -68,8 +69,14 @@ def logged(tree, broker: str) -> list[str]:
 
 async def test_damaged_frames_never_end_a_datad(open_test_pikerd, tmp_path):
     cases = {
-        "binance": (binance.decode_message, list(damaged(random.Random(1), BINANCE))),
-        "kraken": (kraken.decode_message, list(damaged(random.Random(2), KRAKEN))),
+        "binance": (
+            binance.decode_message,
+            list(damaged(random.Random(1), BINANCE, FRAMES)),
+        ),
+        "kraken": (
+            kraken.decode_message,
+            list(damaged(random.Random(2), KRAKEN, FRAMES)),
+        ),
     }
     assert sum(len(frames) for _, frames in cases.values()) == 2 * FRAMES == 100_000
     async with (
