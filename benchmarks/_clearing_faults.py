@@ -34,9 +34,8 @@ from piker.clearing import (
 from piker.clearing._journal import journal_path, verify_journal, view_journal
 from piker.data import Feed, HistoryProgress, open_feed
 from piker.errors import OrderRefused, OrderUnknown, PikerError
-from piker.msgs import Quote, ServiceInfo
-from piker.service import Policy, call_endpoint, open_portal_to
-from piker.service._rpc import list_services
+from piker.msgs import Quote
+from piker.service import Policy
 from piker.testing import TestTree, open_test_pikerd
 from piker.testing._tree import start_test_pikerd
 
@@ -244,20 +243,12 @@ class _Stream:
         )
 
 
-async def services_of(tree: TestTree) -> dict[str, ServiceInfo]:
-    """Return what runs, by name; nothing while pikerd is away."""
-    try:
-        async with open_portal_to(tree.addr) as portal:
-            infos = await call_endpoint(portal, list_services)
-    except PikerError:
-        return {}
-    return {info.name: info for info in infos}
-
-
 async def _kill(tree: TestTree, kind: str) -> bool:
     """SIGKILL a daemon if it is up, and have pikerd started again."""
-    infos = await services_of(tree)
-    info = infos.get(kind)
+    try:
+        info = (await tree.infos()).get(kind)
+    except PikerError:
+        return False  # pikerd is away
     if info is None or info.pid <= 0 or info.state != "running":
         return False
     try:

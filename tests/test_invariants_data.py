@@ -50,11 +50,9 @@ from piker.data.validate import _eps, get_eps, missing_eps
 from piker.service import (
     PIKERD_MODULES,
     Policy,
-    call_endpoint,
     current_actor,
     open_portal_to,
 )
-from piker.service._rpc import list_services
 from piker.service._spec import SPAWNERS, DaemonSpec
 from piker.testing import tree_processes
 from tests.data._live import BTC, ETH, check_live_bars, watched
@@ -98,11 +96,10 @@ async def test_1_a_chart_only_session_has_no_brokerd(open_test_pikerd):
         assert (await search_symbols("btc", ["sim"], limit=3)).matches
         async with open_sample_stream() as steps:
             await steps.receive()
-        async with open_portal_to(tree.addr) as portal:
-            infos = await call_endpoint(portal, list_services)
-        assert {info.name for info in infos} == {"pikerd", "datad.sim", "samplerd"}
-        children = tree_processes(tree.pid)
-        assert {child.pid for child in children} == {i.pid for i in infos} - {tree.pid}
+        infos = await tree.infos()
+        assert set(infos) == {"pikerd", "datad.sim", "samplerd"}
+        pids = {info.pid for info in infos.values()}
+        assert {child.pid for child in tree_processes(tree.pid)} == pids - {tree.pid}
 
 
 def test_1_only_the_order_daemons_client_starts_brokerd():
@@ -201,7 +198,7 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
                     assert "ModuleNotExposed" in str(caught.value), (module, attr)
                     asked += 1
             assert asked > 60
-            infos = await call_endpoint(pikerd, list_services)
+            infos = (await tree.infos()).values()
             assert [info.restarts for info in infos] == [0] * len(portals)
 
 

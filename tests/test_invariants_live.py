@@ -11,8 +11,6 @@ import pytest
 import trio
 
 from piker import config
-from piker.service import call_endpoint, open_portal_to
-from piker.service._rpc import list_services
 from tests.brokers._live import (
     ACCOUNT,
     BINANCE,
@@ -29,9 +27,8 @@ pytestmark = pytest.mark.tree
 
 async def pids_of(tree) -> dict[str, int]:
     """Return each process of the tree, by its name."""
-    async with open_portal_to(tree.addr) as portal:
-        infos = await call_endpoint(portal, list_services)
-    return {info.name: info.pid for info in infos if info.pid > 0}
+    infos = await tree.infos()
+    return {name: info.pid for name, info in infos.items() if info.pid > 0}
 
 
 def memory_has(pid: int, needles: dict[str, bytes]) -> set[str]:

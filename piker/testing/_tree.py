@@ -18,16 +18,20 @@ import psutil
 import trio
 
 from piker import config
+from piker.msgs import ServiceInfo
 from piker.service import (
     Addr,
     Policy,
     Services,
+    call_endpoint,
     is_fork_server,
     open_piker_runtime,
     open_pikerd,
+    open_portal_to,
     probe,
     running_info,
 )
+from piker.service._rpc import list_services
 
 SHM_ROOT = Path("/dev/shm")  # noqa: S108 - the kernel's
 GONE_DEADLINE_S = 4.0
@@ -91,6 +95,12 @@ class TestTree:
             "PIKER_CACHE_DIR": dirs.cache,
             "PIKER_RUNTIME_DIR": dirs.runtime,
         }
+
+    async def infos(self) -> dict[str, ServiceInfo]:
+        """Return what runs as pikerd tells it, by name."""
+        async with open_portal_to(self.addr) as portal:
+            infos = await call_endpoint(portal, list_services)
+        return {info.name: info for info in infos}
 
     def logs(self) -> str:
         """Return the logs of all actors."""

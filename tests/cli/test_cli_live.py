@@ -15,8 +15,6 @@ import trio
 from piker.accounting import LedgerView, read_ledger
 from piker.clearing._journal import journal_path
 from piker.errors import LedgerError
-from piker.service import call_endpoint, open_portal_to
-from piker.service._rpc import list_services
 from tests.brokers._live import (
     ACCOUNT,
     FQME,
@@ -29,11 +27,6 @@ from tests.brokers._live import (
 from tests.cli import _cli
 
 pytestmark = pytest.mark.tree
-
-
-async def names_of(tree) -> set[str]:
-    async with open_portal_to(tree.addr) as portal:
-        return {info.name for info in await call_endpoint(portal, list_services)}
 
 
 async def run(live, *argv):
@@ -72,7 +65,7 @@ async def test_keys_are_checked_by_an_order_daemon_that_leaves_nothing(
         said = told.out + told.err + shown.out + shown.err
         assert not any(each in said for pair in keys.values() for each in pair[:2] if
                        each != "odd")  # fmt: skip
-        assert "brokerd.binance" not in await names_of(live.tree)
+        assert "brokerd.binance" not in await live.tree.infos()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +167,7 @@ async def test_a_look_at_accounts_leaves_waiting_orders_alone(open_test_pikerd):
     async with open_live(open_test_pikerd, embedded=False) as live:
         rests = ("orders", "place", FQME, "--buy", "0.01", "--limit", "50000")
         assert (await run(live, *rests)).code == 0
-        assert "emsd" in await names_of(live.tree)
+        assert "emsd" in await live.tree.infos()
         assert (await run(live, "services", "stop", "pikerd")).code == 0
         before = opened_ns()
         told = await run(live, "brokers", "check", "binance")

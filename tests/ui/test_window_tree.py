@@ -18,8 +18,6 @@ from PySide6.QtTest import QTest
 from piker.config import UiConf
 from piker.errors import ChartNotFound
 from piker.msgs import PAPER
-from piker.service import call_endpoint, open_portal_to
-from piker.service._rpc import list_services
 from piker.ui import open_annot_ctl
 from piker.ui._layouts import WindowLayout, layouts_path
 from piker.ui._qt._app import ChartApp
@@ -77,12 +75,6 @@ async def until(holds, deadline_s: float = 40.0, what: str = "") -> None:
     raise AssertionError(f"not within {deadline_s:g} s: {what or holds}")
 
 
-async def services_of(tree) -> dict[str, int]:
-    async with open_portal_to(tree.addr) as portal:
-        infos = await call_endpoint(portal, list_services)
-    return {info.name: info.pid for info in infos}
-
-
 async def shown(tree) -> tuple[str, ...]:
     """Return the markets that open charts show."""
     try:
@@ -94,9 +86,9 @@ async def shown(tree) -> tuple[str, ...]:
 
 async def kill(tree, name: str) -> None:
     with trio.fail_after(20):
-        while (pid := (await services_of(tree)).get(name, -1)) <= 0:
+        while (info := (await tree.infos()).get(name)) is None or info.pid <= 0:
             await trio.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(info.pid, signal.SIGKILL)
 
 
 class Story:
@@ -133,7 +125,7 @@ class Story:
         self.check_position()
         await self.between("filled")
         await self.close()
-        assert not any("brokerd" in name for name in await services_of(self.tree))
+        assert not any("brokerd" in name for name in await self.tree.infos())
 
     async def switch(self) -> None:
         """Find another market and go there."""
@@ -313,7 +305,7 @@ async def test_a_picture_is_written(open_test_pikerd, tmp_path):
         }
         theme = THEMES["light"]
         assert {theme.back, theme.up, theme.down, theme.grid} <= colors
-        names = await services_of(tree)
+        names = await tree.infos()
         assert not any(name.startswith(("brokerd", "emsd")) for name in names)
         assert not layouts_path().exists(), "a picture is no layout"
 
@@ -327,7 +319,7 @@ async def test_a_signal_ends_it_and_leaves_orders(open_test_pikerd, sig, code):
             before = psutil.Process(chart.pid)
             with trio.fail_after(30):
                 while BTC not in await shown(tree) or (
-                    "emsd" not in await services_of(tree)
+                    "emsd" not in await tree.infos()
                 ):
                     assert chart.poll() is None
                     await trio.sleep(0.1)
@@ -341,7 +333,7 @@ async def test_a_signal_ends_it_and_leaves_orders(open_test_pikerd, sig, code):
         assert '"btcusdt.spot.sim"' in (layouts_path().read_text())
         assert "Traceback" not in said
         assert not before.is_running()
-        assert {"datad.sim", "emsd"} <= set(await services_of(tree))
+        assert {"datad.sim", "emsd"} <= set(await tree.infos())
 
 
 @pytest.mark.parametrize(
