@@ -19,9 +19,12 @@ from typing import Any, Final
 
 import psutil
 
+from piker import config
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 UP_DEADLINE_S: Final = 30.0
 SAY_DEADLINE_S: Final = 60.0
+DOES_DEADLINE_S: Final = 600.0
 END_DEADLINE_S: Final = 12.0
 
 Addr = tuple[str, int]
@@ -36,6 +39,15 @@ def free_addr() -> Addr:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()
+
+
+@contextmanager
+def on_disk(name: str) -> Iterator[Path]:
+    """Yield a folder on a disk, which /tmp need not be, for the benchmark *name*."""
+    near = config.cache_dir()
+    near.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=near, prefix=f"bench-{name}.") as disk:
+        yield Path(disk)
 
 
 @dataclass(eq=False)
@@ -101,6 +113,14 @@ class Program:
         assert self._proc.stdin is not None
         self._proc.stdin.write(json.dumps(what).encode() + b"\n")
         self._proc.stdin.flush()
+
+    def does(self, what: str, **kwargs: Any) -> Any:
+        """Have a program that does what it is told do something; return what it took.
+
+        It hears ``[what, kwargs]`` and says ``took``.
+        """
+        self.tell([what, kwargs])
+        return self.hear_key("took", DOES_DEADLINE_S)
 
     def wait_listening(self, addr: Addr) -> int:
         """Wait until it listens at *addr*; return the monotonic ns of that."""

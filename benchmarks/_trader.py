@@ -1,6 +1,7 @@
 """Clients of emsd, a process each: they trade as told and say how long it took.
 
-``python -m benchmarks._trader JSON``; a parent tells ``[what, kwargs]`` by ``_speak``.
+``python -m benchmarks._trader FQME JSON``; a parent tells ``[what,
+kwargs]`` by ``_speak``.
 """
 
 from __future__ import annotations
@@ -213,5 +214,4 @@ async def _main(addr: tuple[str, int], fqme: str) -> None:
 
 if __name__ == "__main__":
     signal.alarm(3600)  # the last bound of all
-    told = json.loads(sys.argv[1])
-    trio.run(_main, told["addr"], told["fqme"])
+    trio.run(_main, json.loads(sys.argv[2])["addr"], sys.argv[1])

@@ -6,9 +6,6 @@ by ``_speak``. Both do the same: place orders that rest, cancel them, many at on
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import sys
 import time
@@ -16,11 +13,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final, Protocol
-from urllib.parse import urlencode
 
 import trio
 from websockets.trio.client import connect
 
+from piker.brokers._live._secrets import Keys, Secret
+from piker.brokers.kraken._sign import signed_form
 from piker.clearing import OrderClient, new_oid, open_ems
 from piker.msgs import Order, Status
 from piker.service import open_piker_runtime
@@ -188,13 +186,9 @@ async def _ours(told: dict[str, Any]) -> AsyncIterator[Ours]:
 async def _bare(told: dict[str, Any]) -> AsyncIterator[Bare]:
     import httpx
 
-    path, nonce = "/0/private/GetWebSocketsToken", time.time_ns()
-    form = urlencode({"nonce": nonce})
-    digest = hashlib.sha256(f"{nonce}{form}".encode()).digest()
-    secret = base64.b64decode(told["secret"])
-    sign = hmac.new(secret, path.encode() + digest, hashlib.sha512).digest()
-    headers = {"API-Key": told["key"], "API-Sign": base64.b64encode(sign).decode(),
-               "Content-Type": "application/x-www-form-urlencoded"}  # fmt: skip
+    path = "/0/private/GetWebSocketsToken"
+    keys = Keys(Secret(told["key"]), Secret(told["secret"]))
+    form, headers = signed_form(keys, path, time.time_ns(), {})
     async with httpx.AsyncClient(trust_env=False) as http:
         answer = await http.post(told["http"] + path, content=form, headers=headers)
     token = answer.json()["result"]["token"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from piker.accounting import (
     read_ledger,
 )
 
+from ._procs import on_disk
 from ._report import Measure, Report, alternate, compared
 
 FLOOR = "tomllib.load of the same file; a bare write and fdatasync of as many bytes"
@@ -50,13 +50,11 @@ def run(
 @contextmanager
 def _disk() -> Iterator[Path]:
     """Yield a folder on a disk, which is also all of piker's."""
-    near = config.cache_dir()  # on a disk, which /tmp need not be
-    near.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=near, prefix="bench-accounting.") as disk,
+        on_disk("accounting") as disk,
         config.use_dirs(config.Dirs.under(disk)),
     ):
-        yield Path(disk)
+        yield disk
 
 
 def make_trades(count: int) -> list[Transaction]:

@@ -6,19 +6,16 @@ floor of it: 6 hops of a bare stream and 2 small writes with fdatasync, just bes
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-from piker import config
+from typing import Final
 
 from . import darks
-from ._procs import Program, Tree, bare_tree, piker_tree, running
+from ._floor import open_floor
+from ._procs import Program, on_disk, piker_tree
 from ._report import Measure, Report, compared, quantile
 from ._sessions import (
     SESSION_FQME,
@@ -35,12 +32,7 @@ FLOOR = (
 RATE_HZ: Final = 50.0
 #: Frames a second of the loud market, seven ticks of four of them.
 LOUD_HZ: Final = 3000.0
-#: Of a hop's message: a status of an order has as many.
-SIZE: Final = 500
-#: Of a write before an fdatasync: a fill in the ledger has as many.
-WRITE: Final = 400
 FEW, MANY = 100, 10_000
-_DEADLINE_S: Final = 600.0
 _CONF: Final = """
 [paper]
 latency_ms = 0
@@ -83,7 +75,7 @@ class Counts:
 def run(rounds: int = 5, counts: Counts | None = None) -> Report:
     """Measure what orders take, ms."""
     counts = counts or Counts()
-    with _disk() as disk:
+    with on_disk("clearing") as disk:
         steady, windows = disk / "steady.txt", disk / "windows.txt"
         write_session(steady, RATE_HZ, 300.0 + 60 * rounds, quotes_a_trade=1)
         write_windows(
@@ -100,85 +92,19 @@ def run(rounds: int = 5, counts: Counts | None = None) -> Report:
 
 
 @contextmanager
-def _disk() -> Iterator[Path]:
-    """Yield a folder on a disk, which /tmp need not be."""
-    near = config.cache_dir()
-    near.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=near, prefix="bench-clearing.") as disk:
-        yield Path(disk)
-
-
-@dataclass(frozen=True)
-class Trader:
-    """A client of a tree; see ``_trader``."""
-
-    program: Program
-
-    def does(self, what: str, **kwargs: Any) -> Any:
-        """Have it do something; return how long it took."""
-        self.program.tell([what, kwargs])
-        return self.program.hear_key("took", _DEADLINE_S)
-
-
-@contextmanager
-def _trading(conf: str, disk: Path, name: str) -> Iterator[Trader]:
-    """Yield a client of a tree of its own, whose files are on *disk*."""
+def _trading(conf: str, disk: Path, name: str) -> Iterator[Program]:
+    """Yield a ``_trader`` in a tree of its own, whose files are on *disk*."""
     folder = disk / name
     folder.mkdir(mode=0o700)
-    with piker_tree(conf, at=folder) as tree, _trader(tree) as trader:
+    with (
+        piker_tree(conf, at=folder) as tree,
+        tree.program("benchmarks._trader", SESSION_FQME, addr=tree.addr) as trader,
+    ):
+        trader.hear_key("ready")
         yield trader
 
 
-@contextmanager
-def _trader(tree: Tree) -> Iterator[Trader]:
-    argv = ("benchmarks._trader", json.dumps({"addr": tree.addr, "fqme": SESSION_FQME}))
-    with running(Program(argv, tree.env)) as program:
-        program.hear_key("ready")
-        yield Trader(program)
-
-
 # -- what an order takes ---------------------------------------------------------------
-
-
-@dataclass
-class Floor:
-    """The way of an order made of the least there is, see ``_bare.chain``.
-
-    Attributes:
-      program: goes it as often as it is told.
-      hops, syncs: ms of those of each way.
-    """
-
-    program: Program
-    hops: list[float] = field(default_factory=list)
-    syncs: list[float] = field(default_factory=list)
-
-    def ms(self, count: int) -> list[float]:
-        """Return ms of *count* ways: 6 hops, 2 writes with fdatasync."""
-        self.program.tell(count)
-        told = self.program.hear()
-        took = [ns / 1e6 for ns in told["all"]]
-        syncs = [ns / 1e6 for ns in told["syncs"]]
-        self.hops += [(all_ms - ms) / 6 for all_ms, ms in zip(took, syncs, strict=True)]
-        self.syncs += [ms / 2 for ms in syncs]
-        return took
-
-    @property
-    def note(self) -> str:
-        """What it is made of."""
-        hop, sync = quantile(self.hops, 0.5), quantile(self.syncs, 0.5)
-        return f"a bare hop is {hop:.2f} ms, a write with fdatasync {sync:.2f} ms"
-
-
-@contextmanager
-def _floor(disk: Path) -> Iterator[Floor]:
-    with ExitStack() as stack:
-        tree = stack.enter_context(bare_tree("source"))
-        datad = tree.root.hear_key("addr")
-        kwargs = {"size": SIZE, "write": WRITE, "path": str(disk / "floor")}
-        chain = stack.enter_context(tree.client("chain", datad=datad, **kwargs))
-        chain.hear_key("ready")
-        yield Floor(chain)
 
 
 def _filled(
@@ -189,7 +115,7 @@ def _filled(
     bare: list[float] = []
     dark: list[float] = []
     half: list[float] = []
-    with _trading(conf, disk, "filled") as trader, _floor(disk) as floor:
+    with _trading(conf, disk, "filled") as trader, open_floor(disk) as floor:
         trader.does("fills", count=10)
         floor.ms(10)
         for _ in range(rounds * counts.fills):

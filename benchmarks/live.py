@@ -15,18 +15,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from threading import Thread
 from typing import Any, Final
 
 import psutil
 
-from piker import config
-
-from ._procs import Program, Tree, bare_tree, piker_tree, running
+from ._floor import Floor, open_floor
+from ._procs import Program, Tree, on_disk, piker_tree, running
 from ._report import Measure, Report, compared, quantile
-from .clearing import SIZE, WRITE, Floor
 
 FLOOR: Final = (
     "a bare websocket client of the same emulator; hops of a bare tractor stream and an"
@@ -110,18 +107,6 @@ def _venue(name: str, symbol: str) -> Iterator[Venue]:
 
 
 @dataclass(frozen=True)
-class Client:
-    """A program of ``_venue_client``."""
-
-    program: Program
-
-    def does(self, what: str, **kwargs: Any) -> Any:
-        """Have it do something; return what it took."""
-        self.program.tell([what, kwargs])
-        return self.program.hear_key("took", _DEADLINE_S)
-
-
-@dataclass(frozen=True)
 class Scene:
     """All there is.
 
@@ -136,21 +121,15 @@ class Scene:
     kraken: Venue
     binance: Venue
     tree: Tree
-    ours: Client
-    bare: Client
+    ours: Program
+    bare: Program
     floor: Floor
 
 
 @contextmanager
 def _scene() -> Iterator[Scene]:
-    near = config.cache_dir()
-    near.mkdir(mode=0o700, parents=True, exist_ok=True)
     with ExitStack() as stack:
-        disk = Path(
-            stack.enter_context(
-                tempfile.TemporaryDirectory(dir=near, prefix="bench-live.")
-            )
-        )
+        disk = stack.enter_context(on_disk("live"))
         kraken = stack.enter_context(_venue("kraken.spot", "BTC/USDT"))
         binance = stack.enter_context(_venue("binance.spot", "BTCUSDT"))
         conf = _CONF.format(kraken=kraken, binance=binance)
@@ -170,22 +149,15 @@ def _scene() -> Iterator[Scene]:
             "http": kraken.http, "ws": f"{kraken.ws}/auth/v2", "key": kraken.key,
             "secret": kraken.secret,
         }  # fmt: skip
-        clients = []
-        for kind in ("ours", "bare"):
-            argv = ("benchmarks._venue_client", kind, json.dumps(told))
-            program = stack.enter_context(running(Program(argv, tree.env)))
-            program.hear_key("ready")
-            clients.append(Client(program))
         # a live session of the other venue, too
         other = {**told, "fqme": "btcusdt.spot.binance", "account": "binance.main"}
-        argv = ("benchmarks._venue_client", "ours", json.dumps(other))
-        stack.enter_context(running(Program(argv, tree.env))).hear_key("ready")
-        root = stack.enter_context(bare_tree("source"))
-        datad = root.root.hear_key("addr")
-        kwargs = {"size": SIZE, "write": WRITE, "path": str(disk / "floor")}
-        chain = stack.enter_context(root.client("chain", datad=datad, **kwargs))
-        chain.hear_key("ready")
-        yield Scene(kraken, binance, tree, *clients, Floor(chain))
+        clients = []
+        for kind, more in (("ours", told), ("bare", told), ("ours", other)):
+            client = tree.program("benchmarks._venue_client", kind, **more)
+            clients.append(stack.enter_context(client))
+            clients[-1].hear_key("ready")
+        floor = stack.enter_context(open_floor(disk))
+        yield Scene(kraken, binance, tree, *clients[:2], floor)
 
 
 def run(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from piker.data._shm import ShmWriter
 from piker.storage import StoreWriter, bars_folder, read_bars
 from piker.tsp import OHLCV
 
+from ._procs import on_disk
 from ._report import Measure, Report, alternate, compared
 from ._shm_torture import shm_folder
 
@@ -56,14 +56,12 @@ def run(rounds: int = 5, rows: int = 10_000_000, appends: int = 200) -> Report:
 @contextmanager
 def _places() -> Iterator[tuple[Path, Path]]:
     """Yield a folder on a disk, which is also all of piker's, and one of tmpfs."""
-    near = config.cache_dir()  # on a disk, which /tmp need not be
-    near.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=near, prefix="bench-store.") as disk,
+        on_disk("store") as disk,
         shm_folder() as memory,
         config.use_dirs(config.Dirs.under(disk)),
     ):
-        yield Path(disk), memory
+        yield disk, memory
 
 
 def make_bars(rows: int) -> NDArray[np.void]:
