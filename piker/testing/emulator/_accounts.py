@@ -25,11 +25,9 @@ from ._core import Core
 from ._exchange import (
     Event,
     Exchange,
-    Fees,
     Level,
     Order,
     Rules,
-    SelfTrade,
     Side,
 )
 from ._faults import Told
@@ -82,14 +80,14 @@ class Accounts:
     """All accounts of one venue.
 
     Attributes:
+      exchange: where their orders are; a venue sets its fees and what it does of an
+        account that trades with itself.
       keys: by API key.
       hears: who is told of an account's events.
       is_still: what the tape says moves nothing here.
     """
 
     core: Core
-    self_trade: SelfTrade = "cancel_newest"
-    fees: Fees = field(default_factory=Fees)
     keys: dict[str, Account] = field(default_factory=dict)
     hears: dict[str, list[Hear]] = field(default_factory=dict)
     is_still: bool = False
@@ -99,9 +97,7 @@ class Accounts:
     _kept: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.exchange = Exchange(
-            self._told, self.now_ms, fees=self.fees, self_trade=self.self_trade
-        )
+        self.exchange = Exchange(self._told, self.now_ms)
 
     def now_ms(self) -> int:
         """Return the venue's time, without what its clock is told to be off by."""

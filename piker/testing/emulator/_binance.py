@@ -317,7 +317,6 @@ class Binance:
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._orders.keep, conn)
             await self._ping(conn)
-            tasks.cancel_scope.cancel()
 
     async def _ping(self, conn: Connection) -> None:
         """Ping it now and then; end it if it doesn't answer."""

@@ -290,7 +290,7 @@ class BinanceDesk:
 
     def _account(self, account: Account, _params: dict[str, str]) -> dict[str, Any]:
         money = self.accounts.exchange.balances.get(account.name, {})
-        rate = f"{self.accounts.fees.maker:.8f}"
+        rate = f"{self.accounts.exchange.fees.maker:.8f}"
         return {
             "makerCommission": 10, "takerCommission": 10, "buyerCommission": 0,
             "sellerCommission": 0,

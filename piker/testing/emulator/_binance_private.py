@@ -73,7 +73,8 @@ class BinancePrivate(PrivateSide):
     """
 
     def __init__(self, core: Core, listed: dict[str, Listed]) -> None:
-        super().__init__(core, Accounts(core, self_trade="cancel_oldest"))
+        super().__init__(core, Accounts(core))
+        self.accounts.exchange.self_trade = "cancel_oldest"
         self.accounts.list_markets(listed)
         self._desk = BinanceDesk(self.accounts)
 
@@ -86,12 +87,7 @@ class BinancePrivate(PrivateSide):
     async def rest(
         self, method: str, path: str, query: str, body: bytes, headers: dict[str, str]
     ) -> Reply | None:
-        """Answer a request of REST; None: the connection is to break.
-
-        Args:
-          query: as it came, still encoded.
-          headers: by their names in lower case.
-        """
+        """Answer a request of REST, see `Private`."""
         key = headers.get("x-mbx-apikey", "")
         kind = _REST[method, path]
         signed = query + body.decode(errors="replace")

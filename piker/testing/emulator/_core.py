@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import trio
 
@@ -19,6 +19,9 @@ from ._ws import Connection, payload_of, text_frame
 
 if TYPE_CHECKING:
     from ._accounts import Accounts
+
+#: What says, in place of a venue, that it isn't there.
+PAGE: Final = b"<!DOCTYPE html><html><head><title>Error</title></head></html>"
 
 
 class Reply(NamedTuple):

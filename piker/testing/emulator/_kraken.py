@@ -11,9 +11,7 @@ of one get a microsecond each, and the trades of a print, one taker's, share the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from itertools import count
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +23,7 @@ from ._core import Core, Frame, Private, Reply
 from ._kraken_names import Pair
 from ._kraken_private import AUTH, KrakenPrivate
 from ._kraken_rest import KrakenRest, stamp_us
+from ._kraken_rows import rfc3339
 from ._listing import listings
 from ._tape import LOTS, Item, Market, Print
 from ._ws import Connection, text_frame
@@ -101,7 +100,7 @@ class Kraken:
             f'{{"symbol":"{pair.symbol}","bid":{book.bid:.{digits}f}'
             f',"bid_qty":{book.bid_size:.8f},"ask":{book.ask:.{digits}f}'
             f',"ask_qty":{book.ask_size:.8f},{self._day(pair, market)}'
-            f',"timestamp":"{_rfc3339(time_us)}"}}'
+            f',"timestamp":"{rfc3339(time_us)}"}}'
         )
 
     def _day(self, pair: Pair, market: Market) -> str:
@@ -246,12 +245,12 @@ class Kraken:
                 conn.say(b'{"channel":"heartbeat"}')
 
     def _now(self) -> str:
-        return _rfc3339(self.core.server_ns() // 1000)
+        return rfc3339(self.core.server_ns() // 1000)
 
 
 def _trades(pair: Pair, item: Print, skip: int) -> str:
     """Return the trades of *item*, less the first *skip*, as JSON rows."""
-    at = _rfc3339(stamp_us(item))
+    at = rfc3339(stamp_us(item))
     side = "buy" if item.side >= 0 else "sell"
     head = (
         f'{{"symbol":"{pair.symbol}","side":"{side}"'
@@ -270,16 +269,6 @@ def _is_private(conn: Connection) -> bool:
 
 def _message(channel: str, kind: str, rows: str) -> bytes:
     return f'{{"channel":"{channel}","type":"{kind}","data":[{rows}]}}'.encode()
-
-
-def _rfc3339(time_us: int) -> str:
-    seconds, part = divmod(time_us, 1_000_000)
-    return f"{_to_second(seconds)}.{part:06d}Z"
-
-
-@lru_cache(maxsize=64)
-def _to_second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _say(conn: Connection, value: Any) -> None:

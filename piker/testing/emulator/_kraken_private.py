@@ -68,7 +68,8 @@ class KrakenPrivate(PrivateSide):
     """
 
     def __init__(self, core: Core, pairs: list[Pair], budget: int | None) -> None:
-        super().__init__(core, Accounts(core, fees=Fees(in_received=False)))
+        super().__init__(core, Accounts(core))
+        self.accounts.exchange.fees = Fees(in_received=False)
         self.accounts.list_markets(
             {one.symbol: one.listed._replace(size_tick=_LOT) for one in pairs}
         )
@@ -88,12 +89,7 @@ class KrakenPrivate(PrivateSide):
     async def rest(
         self, method: str, path: str, query: str, body: bytes, headers: dict[str, str]
     ) -> Reply | None:
-        """Answer a request of REST; None: the connection is to break.
-
-        Args:
-          query: as it came, still encoded.
-          headers: by their names in lower case.
-        """
+        """Answer a request of REST, see `Private`."""
         del method, query
         return await self.reply_rest(self._answer_rest(path, body, headers), _to_reply)
 
@@ -206,7 +202,7 @@ class KrakenPrivate(PrivateSide):
             self._begin(conn, self._of_token(conn, _params_of(request)["token"]))
 
     def _say(self, conn: Connection, told: dict[str, Any]) -> None:
-        now = rfc3339(self.core.server_ns() // 1_000_000)
+        now = rfc3339(self.core.server_ns() // 1000)
         conn.say(_ENCODER.encode(told | {"time_out": now}))
 
     async def _answer(self, conn: Connection, request: dict[str, Any]) -> Any:

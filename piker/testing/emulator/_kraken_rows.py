@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from ._exchange import Event, Order, State, Trade
@@ -38,10 +39,15 @@ def trade_id(trade: Trade, ordinal: int) -> str:
     return f"T{trade.tid:05d}-P{ordinal:04d}-KRAKEN"
 
 
-def rfc3339(time_ms: int) -> str:
+def rfc3339(time_us: int) -> str:
     """Return a time as the websocket says it."""
-    at = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}000Z"
+    seconds, part = divmod(time_us, 1_000_000)
+    return f"{_to_second(seconds)}.{part:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def _status(order: Order) -> str:
@@ -58,7 +64,7 @@ def _head(order: Order) -> dict[str, Any]:
     told: dict[str, Any] = {"order_id": order_id(order.serial), "order_userref": 0}
     if order.cl_id:
         told["cl_ord_id"] = order.cl_id
-    return told | {"timestamp": rfc3339(order.changed_ms)}
+    return told | {"timestamp": rfc3339(order.changed_ms * 1000)}
 
 
 def full_row(order: Order, exec_type: str, status: str = "") -> dict[str, Any]:
@@ -121,7 +127,7 @@ def _traded(order: Order, trade: Trade, ordinal: int) -> list[dict[str, Any]]:
         "order_status": "partially_filled",
         "cum_qty": order.filled, "cum_cost": order.paid,
         "fees": [{"asset": trade.fee_asset, "qty": trade.fee}],
-        "timestamp": rfc3339(trade.time_ms),
+        "timestamp": rfc3339(trade.time_ms * 1000),
     }  # fmt: skip
     rows = [told]
     if order.state == "filled":

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import trio
 
 from ._accounts import Account, Accounts, Hear
-from ._core import Core, Reply
+from ._core import PAGE, Core, Reply
 from ._exchange import Order
 from ._faults import Asked
 from ._ws import Connection
-
-PAGE: Final = b"<!DOCTYPE html><html><head><title>502</title></head></html>"
 
 Do = Callable[[], Any]
 _Request = tuple[Any, ...]

@@ -21,7 +21,7 @@ from websockets.http11 import Request
 from piker.errors import UsageError
 
 from ._accounts import Accounts
-from ._core import Core, Reply, Venue
+from ._core import PAGE, Core, Reply, Venue
 from ._exchange import Refused
 from ._faults import (
     AnyFault,
@@ -42,7 +42,6 @@ _HOST: Final = "127.0.0.1"
 _TLS: Final = b"\x16\x03"  # how a handshake starts; there is none to be had here
 _NO_TLS: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 _GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
-_PAGE: Final = b"<!DOCTYPE html><html><head><title>Error</title></head></html>"
 
 
 class Server:
@@ -337,7 +336,7 @@ class _Http:
             after = fault.retry_after
             headers = () if after is None else (("retry-after", str(after)),)
             if fault.html:
-                reply = Reply(fault.status, _PAGE, headers, "text/html")
+                reply = Reply(fault.status, PAGE, headers, "text/html")
             else:
                 said = {"code": -1000, "msg": "emulated"}
                 reply = _json(said, fault.status, headers)
