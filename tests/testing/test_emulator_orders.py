@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import math
 import time
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ import httpx
 import pytest
 import trio
 
-from tests.testing._emulated import open_local, open_ws
+from tests.testing._emulated import ORIGIN_MS, open_local, open_ws, write_session
 
 KEY, SECRET = "a-key", "a-secret"
 SYMBOL = "BTCUSDT"
@@ -263,8 +264,20 @@ async def test_what_goes_wrong_with_an_event(how, heard):
         assert told == heard
 
 
-async def test_an_account_of_another_key_hears_nothing_and_may_not_trade():
+async def test_an_account_hears_nothing_of_another():
     async with open_venue() as venue, open_talk(venue) as talk:
+        await venue.emulator.open_account("other", "k2", "s2", USDT="1000")
+        for key, secret, cl_id in (("k2", "s2", "theirs"), (KEY, SECRET, "ours")):
+            status, _ = await venue.place(
+                key=key, secret=secret, newClientOrderId=cl_id
+            )
+            assert status == 200
+        new = await talk.until("NEW")  # theirs would be told before
+        assert new["c"] == "ours"
+
+
+async def test_an_account_whose_key_may_not_trade_and_is_revoked():
+    async with open_venue() as venue:
         await venue.emulator.open_account("other", "k2", "s2", may_trade=False, BTC="1")
         status, told = await venue.place(key="k2", secret="s2")
         assert (status, told["code"]) == (401, -2015)
@@ -275,5 +288,34 @@ async def test_an_account_of_another_key_hears_nothing_and_may_not_trade():
         await venue.emulator.control("revoke?name=other")
         status, told = await venue.rest("GET", "/api/v3/account", "k2", "s2")
         assert told["code"] == -2015
-        await talk.ask("order.status", symbol=SYMBOL, origClientOrderId="none")
-        assert not talk.events
+
+
+async def test_an_account_trades_with_what_the_tape_quotes(tmp_path):
+    session = write_session(tmp_path / "session.txt")
+    async with (
+        open_local("binance.spot", session=session, speed=0) as emulator,
+        httpx.AsyncClient(trust_env=False, timeout=10) as client,
+    ):
+        venue = Venue(emulator, client)
+        await emulator.open_account("main", KEY, SECRET, USDT="100000", BTC="10")
+        for side, price in (("SELL", "30002"), ("BUY", "29999")):  # one in its way
+            status, _ = await venue.place(side, price, "0.1", timestamp=ORIGIN_MS)
+            assert status == 200
+        assert (await emulator.account("main"))["trades"] == []
+        async with open_ws(emulator):
+            await emulator.wait_done()
+            now_ms = (await client.get(f"{emulator.http_url}/api/v3/time")).json()
+            stamp = {"timestamp": now_ms["serverTime"], "symbol": SYMBOL}
+            _, trades = await venue.rest("GET", "/api/v3/myTrades", **stamp)
+            assert sum(float(one["qty"]) for one in trades) == pytest.approx(0.1)
+            assert {float(one["price"]) for one in trades} == {30_002}
+            # prices rise by 7 cents each 150 ms; the bid is a cent below
+            first_ms = ORIGIN_MS + math.ceil(2.01 / 0.07) * 150
+            assert abs(trades[0]["time"] - first_ms) <= 150
+            url = f"{emulator.http_url}/api/v3/ticker/bookTicker?symbol={SYMBOL}"
+            quoted = (await client.get(url)).json()
+            market = {"price": None, "timeInForce": None, "type": "MARKET"}
+            _, bought = await venue.place("BUY", size="0.1", **market, **stamp)
+            assert [one["price"] for one in bought["fills"]] == [quoted["askPrice"]]
+        orders = (await emulator.account("main"))["orders"]
+        assert [one["state"] for one in orders] == ["filled", "open", "filled"]
