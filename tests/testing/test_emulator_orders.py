@@ -39,6 +39,7 @@ class Venue:
     async def rest(self, method, path, key=KEY, secret=SECRET, **params):
         url = f"{self.emulator.http_url}{path}?{urlencode(signed(params, secret))}"
         answer = await self._client.request(method, url, headers={"X-MBX-APIKEY": key})
+        self.headers = answer.headers
         return answer.status_code, answer.json()
 
     async def place(self, side="BUY", price="50000", size="0.01", **more):
@@ -51,9 +52,10 @@ class Venue:
 
 
 @asynccontextmanager
-async def open_venue():
+async def open_venue(**options):
+    options = {"sim": ["btcusdt.spot.sim"], "streams": 0, **options}
     async with (
-        open_local("binance.spot", sim=["btcusdt.spot.sim"], streams=0) as emulator,
+        open_local("binance.spot", **options) as emulator,
         httpx.AsyncClient(trust_env=False, timeout=10) as client,
     ):
         await emulator.control("still")
@@ -141,6 +143,7 @@ async def test_an_order_from_its_placing_to_its_fill():
         ({"secret": "x"}, -1022, "Signature"), ({"timestamp": 1}, -1021, "outside"),
         ({"timestamp": 9_999_999_999_999}, -1021, "ahead"),
         ({"recvWindow": 70_000}, -1131, "60000"),
+        ({"odd": 1}, -1104, "read '2' parameter(s) but was sent '3'"),
     ],
 )  # fmt: skip
 async def test_who_may_not_ask(asked, code, words):
@@ -160,6 +163,9 @@ async def test_who_may_not_ask(asked, code, words):
         ({"side": "SELL", "size": "11"}, -2010, "insufficient balance"),
         ({"symbol": "NOSUCH"}, -1121, "symbol"), ({"side": "HOLD"}, -1117, "side"),
         ({"timeInForce": None}, -1102, "timeInForce"), ({"price": "x"}, -1100, "price"),
+        ({"icebergQty": "1"}, -1104, "read '8' parameter(s) but was sent '9'"),
+        ({"stopPrice": "1"}, -1106, "'stopPrice' sent when not required"),
+        ({"type": "STOP_LOSS_LIMIT"}, -1102, "stopPrice"),
         ({"type": "LIMIT_MAKER", "timeInForce": None, "price": "60000"}, -2010,
          "immediately match"),
     ],
@@ -288,6 +294,101 @@ async def test_an_account_whose_key_may_not_trade_and_is_revoked():
         await venue.emulator.control("revoke?name=other")
         status, told = await venue.rest("GET", "/api/v3/account", "k2", "s2")
         assert told["code"] == -2015
+
+
+async def test_requests_weigh_whichever_way_they_come():
+    """Of one address, with those of market data."""
+    async with open_venue(budget=44) as venue, open_talk(venue) as talk:  # it weighs 2
+        for params, used in (({"symbol": SYMBOL}, 8), ({}, 88)):
+            status, told = await venue.rest("GET", "/api/v3/openOrders", **params)
+            assert venue.headers["x-mbx-used-weight-1m"] == str(used)
+        assert (status, told["code"]) == (429, -1003)
+        assert 0 < int(venue.headers["retry-after"]) <= 60
+        told = await talk.ask("order.place", symbol=SYMBOL)
+        assert (told["status"], told["error"]["code"]) == (429, -1003)
+        data = told["error"]["data"]
+        assert 0 < data["retryAfter"] - data["serverTime"] <= 60_000
+        answer = await venue._client.get(f"{venue.emulator.http_url}/api/v3/ping")
+        assert answer.status_code == 429
+
+
+async def test_a_stop_waits_until_it_is_reached():
+    async with open_venue() as venue, open_talk(venue) as talk:
+        await venue.emulator.outside(SYMBOL, "sell", "59000", "0.1")  # the last price
+        stop = {"type": "STOP_LOSS", "price": None, "timeInForce": None}
+        status, told = await venue.place("SELL", size="0.1", stopPrice="59500", **stop)
+        assert (status, told["code"]) == (400, -2010)
+        assert "trigger immediately" in told["msg"]
+        status, told = await venue.place(
+            "SELL", size="0.1", stopPrice="58500", newClientOrderId="s", **stop
+        )
+        assert (status, told["status"], told["type"]) == (200, "NEW", "STOP_LOSS")
+        await venue.emulator.outside(SYMBOL, "buy", "58500", "1", rests=True)
+        named = {"symbol": SYMBOL, "origClientOrderId": "s"}
+        _, told = await venue.rest("GET", "/api/v3/order", **named)
+        assert (told["isWorking"], told["stopPrice"]) == (False, "58500.00000000")
+        await venue.emulator.outside(SYMBOL, "sell", "58500", "0.5")
+        trade = await talk.until("TRADE")
+        assert (trade["X"], trade["L"]) == ("FILLED", "58500.00000000")
+        told = [one for one in talk.events if one["e"] == "executionReport"]
+        assert [(one["x"], one["w"]) for one in told] == [
+            ("NEW", False), ("NEW", True), ("TRADE", False),
+        ]  # fmt: skip
+
+
+async def test_fill_or_kill():
+    async with open_venue() as venue, open_talk(venue) as talk:
+        await venue.emulator.outside(SYMBOL, "sell", "60000", "0.5", rests=True)
+        for size, state, filled in (("0.6", "EXPIRED", "0"), ("0.5", "FILLED", "0.5")):
+            status, told = await venue.place(
+                price="60000", size=size, timeInForce="FOK", newClientOrderId=size
+            )
+            assert (status, told["status"]) == (200, state)
+            assert float(told["executedQty"]) == float(filled)
+            assert len(told["fills"]) == (state == "FILLED")
+        await talk.until("TRADE")
+        told = [one for one in talk.events if one["e"] == "executionReport"]
+        assert [(one["c"], one["x"]) for one in told] == [
+            ("0.6", "NEW"), ("0.6", "EXPIRED"), ("0.5", "NEW"), ("0.5", "TRADE"),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_ws", [True, False])
+async def test_all_orders_of_a_market_are_cancelled(is_ws):
+    async def cancel_all(venue, talk):
+        if not is_ws:
+            return await venue.rest("DELETE", "/api/v3/openOrders", symbol=SYMBOL)
+        told = await talk.ask("openOrders.cancelAll", symbol=SYMBOL)
+        return told["status"], told.get("result") or told["error"]
+
+    async with open_venue() as venue, open_talk(venue) as talk:
+        for cl_id in ("a", "b"):
+            await venue.place(newClientOrderId=cl_id)
+        status, rows = await cancel_all(venue, talk)
+        assert status == 200
+        told = [(row["origClientOrderId"], row["status"]) for row in rows]
+        assert told == [("a", "CANCELED"), ("b", "CANCELED")]
+        assert len({row["clientOrderId"] for row in rows}) == 1, "the request's"
+        status, told = await cancel_all(venue, talk)
+        assert (status, told["code"]) == (400, -2011)
+
+
+async def test_markets_halt_and_go_and_orders_are_cancelled_by_hand():
+    async with open_venue() as venue, open_talk(venue) as talk:
+        control = venue.emulator.control
+        for cl_id in ("a", "b"):
+            await venue.place(newClientOrderId=cl_id)
+        serial = (await venue.emulator.account("main"))["orders"][0]["serial"]
+        await control(f"cancel?serial={serial}")
+        assert (await talk.until("CANCELED"))["C"] == "a"
+        await control(f"halt?symbol={SYMBOL}")
+        _, told = await venue.place()
+        assert (told["code"], told["msg"]) == (-1013, "Market is closed.")
+        await control(f"halt?symbol={SYMBOL}&on=0")
+        assert (await venue.place())[0] == 200
+        await control(f"delist?symbol={SYMBOL}")
+        assert (await talk.until("EXPIRED"))["c"] == "b"
+        assert (await venue.place())[1]["code"] == -1121
 
 
 async def test_an_account_trades_with_what_the_tape_quotes(tmp_path):

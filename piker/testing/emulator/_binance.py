@@ -102,7 +102,9 @@ class Binance:
         self._symbols = {one.market: one for one in listed if one.listed.market}
         self.rest = BinanceRest(core, kind, listed, budget)
         names = {one.name: one.listed for one in listed}
-        self._orders = BinancePrivate(core, names) if kind == "spot" else None
+        self._orders = (
+            BinancePrivate(core, names, self.rest) if kind == "spot" else None
+        )
         self.private: Private | None = self._orders
         self._ping_s = ping_s or _PING_S[kind]
         self._pong_s = 3 * ping_s if ping_s else _PONG_S[kind]

@@ -133,12 +133,16 @@ class BinanceDesk:
         is_limit = kind in ("LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT")
         if not is_limit and kind not in ("MARKET", "STOP_LOSS"):
             raise Said(-1116, "Invalid orderType.")
-        stop = _decimal(params, "stopPrice") if kind.startswith("STOP") else None
+        is_stop, has_tif = kind.startswith("STOP"), kind in ("LIMIT", "STOP_LOSS_LIMIT")
+        for name, is_due in (
+            ("price", is_limit), ("stopPrice", is_stop), ("timeInForce", has_tif),
+        ):  # fmt: skip
+            if params.get(name) and not is_due:
+                raise Said(-1106, f"Parameter '{name}' sent when not required.")
+        stop = _decimal(params, "stopPrice") if is_stop else None
         tif = params.get("timeInForce", "")
-        if kind in ("LIMIT", "STOP_LOSS_LIMIT") and tif not in _TIFS:
+        if has_tif and tif not in _TIFS:
             missing("timeInForce")
-        if kind == "LIMIT_MAKER" and tif:
-            raise Said(-1106, "Parameter 'timeInForce' sent when not required.")
         cl_id = params.get("newClientOrderId") or secrets.token_hex(11)
         if len(cl_id) > 36:
             raise Said(
@@ -240,7 +244,8 @@ class BinanceDesk:
         live = self.accounts.exchange.open_orders(account.name, symbol)
         if not live:
             raise Said(*_WHYS["unknown"])
-        return [self._canceled(order, "") for order in live]
+        by = secrets.token_hex(11)
+        return [self._canceled(order, by) for order in live]
 
     def _status(self, account: Account, params: dict[str, str]) -> dict[str, Any]:
         try:
@@ -255,18 +260,6 @@ class BinanceDesk:
             account.name, params.get("symbol", "")
         )
         return [row_of(each) for each in live]
-
-    def _orders(self, account: Account, params: dict[str, str]) -> list[Any]:
-        symbol = params.get("symbol") or missing("symbol")
-        first = whole(params, "orderId", 0)
-        found = [
-            row_of(order)
-            for serial, order in self.accounts.exchange.orders.items()
-            if (order.account, order.symbol) == (account.name, symbol)
-            and serial >= first
-        ]
-        limit = min(whole(params, "limit", 500), 1000)
-        return found[:limit] if first else found[-limit:]
 
     def _trades(self, account: Account, params: dict[str, str]) -> list[Any]:
         symbol = params.get("symbol") or missing("symbol")

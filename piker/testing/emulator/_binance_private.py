@@ -19,12 +19,15 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ._accounts import Account, Accounts
+from ._binance_asked import refuse_unread, weight_of
 from ._binance_desk import BinanceDesk, Said, missing, whole
+from ._binance_rest import TOO_MUCH, BinanceRest, weighed
 from ._binance_rows import odd_of, reports_of, row_of
 from ._core import Core, Reply
 from ._exchange import Event, Order
 from ._listing import Listed
 from ._private import Do, PrivateSide
+from ._weights import Verdict
 from ._ws import Connection
 
 WS_API: Final = "/ws-api/v3"
@@ -43,7 +46,6 @@ _REST: Final[dict[tuple[str, str], str]] = {
     ("POST", "/api/v3/order/cancelReplace"): "amend",
     ("GET", "/api/v3/openOrders"): "open",
     ("DELETE", "/api/v3/openOrders"): "cancel_all",
-    ("GET", "/api/v3/allOrders"): "orders",
     ("GET", "/api/v3/myTrades"): "trades",
     ("GET", "/api/v3/account"): "account",
     ("GET", "/sapi/v1/account/apiRestrictions"): "permissions",
@@ -56,11 +58,9 @@ _METHODS: Final[dict[str, str]] = {
     "order.cancelReplace": "amend",
     "openOrders.status": "open",
     "openOrders.cancelAll": "cancel_all",
-    "allOrders": "orders",
     "myTrades": "trades",
     "account.status": "account",
     "userDataStream.subscribe.signature": "subscribe",
-    "userDataStream.unsubscribe": "unsubscribe",
 }
 _TRADES: Final = frozenset({"place", "amend", "cancel", "cancel_all"})
 
@@ -72,11 +72,14 @@ class BinancePrivate(PrivateSide):
       accounts: behind it.
     """
 
-    def __init__(self, core: Core, listed: dict[str, Listed]) -> None:
+    def __init__(
+        self, core: Core, listed: dict[str, Listed], public: BinanceRest
+    ) -> None:
         super().__init__(core, Accounts(core))
         self.accounts.exchange.self_trade = "cancel_oldest"
         self.accounts.list_markets(listed)
         self._desk = BinanceDesk(self.accounts)
+        self._public = public  # what is asked for here is counted there
 
     # -- ways in ------------------------------------------------------------------
 
@@ -93,8 +96,9 @@ class BinancePrivate(PrivateSide):
         signed = query + body.decode(errors="replace")
         params = dict(parse_qsl(signed, keep_blank_values=True))
         payload = signed.rpartition("&signature=")[0]
-        result = self._answer(kind, params, key, payload)
-        return await self.reply_rest(result, _to_reply)
+        verdict = self._public.spend(weight_of(kind, params))
+        result = self._weighed(verdict, kind, params, key, payload)
+        return await self.reply_rest(result, partial(_to_reply, verdict))
 
     async def keep(self, conn: Connection) -> None:
         """Be there for what is asked on a connection of the websocket API."""
@@ -132,12 +136,14 @@ class BinancePrivate(PrivateSide):
         if method == "time":
             return {"serverTime": self.core.server_ns() // 1_000_000}
         kind = _kind_of(method)
+        verdict = self._public.spend(weight_of(kind, params))
         payload = "&".join(
             f"{key}={value}"
             for key, value in sorted(params.items())
             if key != "signature"
         )
-        return await self._answer(kind, params, params.get("apiKey", ""), payload, conn)
+        key = params.get("apiKey", "")
+        return await self._weighed(verdict, kind, params, key, payload, conn)
 
     # -- who asks -----------------------------------------------------------------
 
@@ -170,15 +176,24 @@ class BinancePrivate(PrivateSide):
 
     # -- what goes wrong ----------------------------------------------------------
 
+    async def _weighed(
+        self, verdict: Verdict, kind: str, params: dict[str, str], *told: Any
+    ) -> Any:
+        """Do what is asked for, unless too much was; raises Said."""
+        if verdict.status != 200:
+            now_ms = self.core.server_ns() // 1_000_000
+            until_ms = now_ms + verdict.retry_after_s * 1000
+            more = {"serverTime": now_ms, "retryAfter": until_ms}
+            raise Said(TOO_MUCH, self._public.weights.words, verdict.status, more)
+        return await self._answer(kind, params, *told)
+
     async def _answer(
         self, kind: str, params: dict[str, str], key: str, payload: str,
         conn: Connection | None = None,
     ) -> Any:  # fmt: skip
         """Do what is asked for, and whatever is to go wrong with it."""
-        if kind == "unsubscribe" and conn is not None:
-            self.leave(conn)
-            return {}
         account = self._whose(params, key, payload)
+        refuse_unread(kind, params)
         if kind in _TRADES and not account.may_trade:
             raise Said(-2015, "Invalid API-key, IP, or permissions for action.", 401)
         do: Do = partial(self._desk.act, kind, account, params)
@@ -230,10 +245,10 @@ def _error_of(said: Said) -> dict[str, Any]:
     return told if said.data is None else {**told, "data": said.data}
 
 
-def _to_reply(told: Any) -> Reply:
+def _to_reply(verdict: Verdict, told: Any) -> Reply:
     if isinstance(told, Said):
-        return Reply(told.status, msgspec.json.encode(_error_of(told)))
-    return Reply(200, msgspec.json.encode(told))
+        return weighed(verdict, _error_of(told), told.status)
+    return weighed(verdict, told)
 
 
 def _refuse(conn: Connection, req_id: Any, said: Said) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _HOUR_MS: Final = 3_600_000
 _PREFIX: Final = {"spot": "/api/v3/", "usdtm": "/fapi/v1/"}
 BUDGET: Final = {"spot": 6000, "usdtm": 2400}
+#: Code of an error.
+TOO_MUCH: Final = -1003
 _KLINES_MAX: Final = {"spot": 1000, "usdtm": 1500}
 _UNITS_MS: Final = {
     "s": 1000, "m": 60_000, "h": _HOUR_MS, "d": 24 * _HOUR_MS, "w": 168 * _HOUR_MS
@@ -81,20 +83,21 @@ class BinanceRest:
         if not path.startswith(_PREFIX[self.kind]) or name not in self._answers:
             return Reply(404, b"<html><body><h2>404 Not found</h2></body></html>",
                          kind="text/html")  # fmt: skip
-        verdict = self.weights.spend(self._weight(name, query))
-        stats = self.core.stats
-        stats.weight_max = max(stats.weight_max, verdict.used)
+        verdict = self.spend(self._weight(name, query))
         if verdict.status != 200:
-            stats.limited += 1
-            text = (
-                "Too much request weight used; current limit is"
-                f" {self.weights.budget} request weight per 1 MINUTE."
-            )
-            return _reply(verdict, {"code": -1003, "msg": text}, verdict.status)
+            told = {"code": TOO_MUCH, "msg": self.weights.words}
+            return weighed(verdict, told, verdict.status)
         try:
-            return _reply(verdict, self._answers[name](query))
+            return weighed(verdict, self._answers[name](query))
         except _Refused as error:
-            return _reply(verdict, {"code": error.code, "msg": str(error)}, 400)
+            return weighed(verdict, {"code": error.code, "msg": str(error)}, 400)
+
+    def spend(self, weight: int) -> Verdict:
+        """Count a request, of whatever side of the venue."""
+        verdict, stats = self.weights.spend(weight), self.core.stats
+        stats.weight_max = max(stats.weight_max, verdict.used)
+        stats.limited += verdict.status != 200
+        return verdict
 
     def _weight(self, name: str, query: dict[str, str]) -> int:
         if self.kind == "usdtm" and name == "klines":
@@ -301,7 +304,8 @@ def _limit(query: dict[str, str], most: int) -> int:
     return 500 if asked is None else max(1, min(asked, most))
 
 
-def _reply(verdict: Verdict, value: Any, status: int = 200) -> Reply:
+def weighed(verdict: Verdict, value: Any, status: int = 200) -> Reply:
+    """Return an answer that says what weight was used."""
     headers = [("x-mbx-used-weight", str(verdict.used)),
                ("x-mbx-used-weight-1m", str(verdict.used))]  # fmt: skip
     if verdict.retry_after_s:

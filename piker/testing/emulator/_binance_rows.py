@@ -40,7 +40,8 @@ def row_of(order: Order, *, full: bool = True) -> dict[str, Any]:
         "origQuoteOrderQty": "0.000000", "cummulativeQuoteQty": f"{order.paid:.8f}",
         "status": _state_of(order), "timeInForce": order.tif.upper(),
         "type": _kind_of(order), "side": order.side.upper(),
-        "workingTime": order.created_ms, "selfTradePreventionMode": "EXPIRE_MAKER",
+        "workingTime": -1 if order.state == "waiting" else order.created_ms,
+        "selfTradePreventionMode": "EXPIRE_MAKER",
     }  # fmt: skip
     if full:
         told |= {
@@ -72,11 +73,13 @@ def reports_of(
         "n": f"{trade.fee if trade else 0:.8f}",
         "N": trade.fee_asset if trade else None,
         "T": order.changed_ms, "t": trade.tid if trade else -1, "I": now_ms,
-        "w": not order.is_over, "m": bool(trade and trade.is_maker), "M": False,
+        "w": order.state == "open", "m": bool(trade and trade.is_maker), "M": False,
         "O": order.created_ms, "Z": f"{order.paid:.8f}",
         "Y": f"{trade.price * trade.size if trade else 0:.8f}", "Q": "0.00000000",
-        "W": order.created_ms, "V": "EXPIRE_MAKER",
+        "V": "EXPIRE_MAKER",
     }  # fmt: skip
+    if order.state != "waiting":
+        report["W"] = order.created_ms
     position = {
         "e": "outboundAccountPosition", "E": now_ms, "u": order.changed_ms,
         "B": [

@@ -53,3 +53,11 @@ class Weights:
             self._banned_until = now + BAN_S
             return Verdict(self.used, 418, BAN_S)
         return Verdict(self.used, 429, int(60 - (now - self._start)) + 1)
+
+    @property
+    def words(self) -> str:
+        """What is said of a request that is beyond it."""
+        return (
+            "Too much request weight used; current limit is"
+            f" {self.budget} request weight per 1 MINUTE."
+        )
