@@ -24,11 +24,11 @@ from ._private import Refusal
 
 _PAGE: Final = 50
 _TXIDS: Final = 50
-_TIFS: Final[dict[str, Tif]] = {"gtc": "gtc", "ioc": "ioc", "fok": "fok"}
-_KINDS: Final[dict[str, Kind]] = {
+_KINDS: Final[dict[Any, Kind]] = {
     "limit": "limit", "market": "market", "stop-loss": "stop",
     "stop-loss-limit": "stop_limit",
 }  # fmt: skip
+_TIFS: Final[dict[str, Tif]] = {"gtc": "gtc", "ioc": "ioc", "fok": "fok"}
 _WHYS: Final[dict[Why, str]] = {
     "symbol": "EQuery:Unknown asset pair",
     "halted": "EService:Market in cancel_only mode",
@@ -144,8 +144,7 @@ class KrakenDesk:
             raise Said("EGeneral:Invalid arguments:side")
         if kind not in _KINDS:
             raise Said("EGeneral:Invalid arguments:ordertype")
-        is_limit = kind in ("limit", "stop-loss-limit")
-        stop = _stop_of(params) if kind.startswith("stop") else None
+        has_price = kind in ("limit", "stop-loss-limit")
         tif = str(params.get("time_in_force", "gtc")).lower()
         if tif not in _TIFS:
             raise Said("EGeneral:Invalid arguments:timeinforce")
@@ -159,8 +158,8 @@ class KrakenDesk:
         return Order(
             0, account.name, str(params.get("symbol")), which,
             _KINDS[kind], size,
-            _number(params, "limit_price", None) if is_limit else None,
-            tif=_TIFS[tif] if is_limit else "ioc", stop=stop,
+            _number(params, "limit_price", None) if has_price else None,
+            tif=_TIFS[tif] if has_price else "ioc", stop=_stop_of(params),
             post_only=bool(params.get("post_only")), cl_id=cl_id,
             heard_ns=time.time_ns(),
         )  # fmt: skip
@@ -276,21 +275,30 @@ class KrakenDesk:
         }
 
 
+def _stop_of(params: dict[str, Any]) -> Decimal | None:
+    """Return at which last price an order is to begin to count; raises Said.
+
+    Other references and relative prices aren't emulated.
+    """
+    triggers = params.get("triggers")
+    is_stop = params["order_type"].startswith("stop-loss")
+    if not is_stop and triggers is None:
+        return None
+    wrong = Said("EGeneral:Invalid arguments:triggers")
+    if not is_stop or not isinstance(triggers, dict):
+        raise wrong
+    how = (triggers.get("reference", "last"), triggers.get("price_type", "static"))
+    price = _number(triggers, "price", None)
+    if how != ("last", "static") or price is None:
+        raise wrong
+    return price
+
+
 def _ofs(params: dict[str, str]) -> int:
     text = params.get("ofs", "0")
     if not text.isdecimal():
         raise Said("EGeneral:Invalid arguments:ofs")
     return int(text)
-
-
-def _stop_of(params: dict[str, Any]) -> Decimal:
-    told = params.get("triggers")
-    if not isinstance(told, dict) or told.get("reference", "last") != "last":
-        raise Said("EGeneral:Invalid arguments:triggers")
-    price = _number(told, "price", None)
-    if price is None:
-        raise Said("EGeneral:Invalid arguments:triggers")
-    return price
 
 
 def _named(order: Order) -> dict[str, Any]:

@@ -55,7 +55,6 @@ _REST: Final = {
 _METHODS: Final = {
     "add_order": "place", "amend_order": "amend", "cancel_order": "cancel",
     "cancel_all": "cancel_all", "subscribe": "subscribe",
-    "unsubscribe": "unsubscribe",
 }  # fmt: skip
 _TRADES: Final = frozenset({"place", "amend", "cancel", "cancel_all", "validate"})
 
@@ -213,8 +212,6 @@ class KrakenPrivate(PrivateSide):
             raise Said("EGeneral:Permission denied")
         if kind == "subscribe":
             do = partial(self._subscribe, conn, params)
-        elif kind == "unsubscribe":
-            do = partial(self._end, conn)
         else:
             do = partial(getattr(self._desk, kind), account, params)
         return await self.answer(kind, account, params, do)
@@ -253,10 +250,6 @@ class KrakenPrivate(PrivateSide):
         self._sequences[conn] = sequence = self._sequences[conn] + 1
         told = {"channel": "executions", "type": kind, "data": rows}
         conn.say(_ENCODER.encode(told | {"sequence": sequence}))
-
-    def _end(self, conn: Connection) -> dict[str, Any]:
-        self.leave(conn)
-        return {"channel": "executions"}
 
 
 def _to_reply(told: Any) -> Reply:

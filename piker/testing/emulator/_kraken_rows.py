@@ -16,7 +16,7 @@ from ._exchange import Event, Order, State, Trade
 from ._kraken_names import Pair
 
 _REST_STATES: Final[dict[State, str]] = {
-    "waiting": "pending", "open": "open", "filled": "closed", "canceled": "canceled",
+    "waiting": "open", "open": "open", "filled": "closed", "canceled": "canceled",
     "expired": "canceled", "rejected": "canceled",
 }  # fmt: skip
 _KINDS: Final = {
@@ -79,9 +79,10 @@ def full_row(order: Order, exec_type: str, status: str = "") -> dict[str, Any]:
     if order.price is not None:
         told["limit_price"] = order.price
     if order.stop is not None:
+        status = "untriggered" if order.state == "waiting" else "triggered"
         told["triggers"] = {
             "reference": "last", "price": order.stop, "price_type": "static",
-            "status": "untriggered" if order.state == "waiting" else "triggered",
+            "status": status,
         }  # fmt: skip
     return told
 
@@ -143,13 +144,16 @@ def _traded(order: Order, trade: Trade, ordinal: int) -> list[dict[str, Any]]:
 def rest_row(order: Order, pair: Pair, trades: list[str] | None) -> dict[str, Any]:
     """Return an order as REST lists it, with ids of its trades if asked for."""
     digits = pair.price_digits
-    price, price2 = f"{order.price or 0:.{digits}f}", "0"
-    if order.stop is not None:
-        price, price2 = f"{order.stop:.{digits}f}", price
+    # of a stop the first is where it begins to count
+    first, second = (order.price, None) if order.stop is None else (
+        order.stop, order.price
+    )  # fmt: skip
+    price = f"{first or 0:.{digits}f}"
     descr = {
         "pair": pair.altname, "type": order.side, "ordertype": _KINDS[order.kind],
-        "price": price, "price2": price2, "leverage": "none",
-        "order": f"{order.side} {order.size:.8f} {pair.altname} @ {order.kind} {price}",
+        "price": price, "price2": f"{second or 0:.{digits}f}", "leverage": "none",
+        "order": f"{order.side} {order.size:.8f} {pair.altname}"
+        f" @ {_KINDS[order.kind]} {price}",
         "close": "",
     }  # fmt: skip
     mean = order.paid / order.filled if order.filled else Decimal(0)
