@@ -248,7 +248,7 @@ def to_state(reqid: str, row: OrderRow, bs_mktid: str, time_ns: int) -> OrderSta
         state = "closed"
     elif row.status in ("canceled", "expired"):
         state = "canceled"
-    if state != "open" and 0 < row.closetm < _MAX_S:
+    if state != "open" and row.closetm.is_finite() and 0 < row.closetm < _MAX_S:
         time_ns = int(row.closetm * NS)
     descr = row.descr
     price, trigger = _terms_of(row)
@@ -299,10 +299,11 @@ def to_trades(
       rows: by their ids.
       mkts: markets by what REST calls them; one that isn't listed keeps that name.
     """
-    return [
-        _trade(tid, row, mkts.get(row.pair))
-        for tid, row in sorted(rows.items(), key=_when)
+    trades = [
+        (row.time, tid, _trade(tid, row, mkts.get(row.pair)))
+        for tid, row in rows.items()
     ]
+    return [trade for _, _, trade in sorted(trades, key=lambda one: one[:2])]
 
 
 def read_trade(tid: str, record: Mapping[str, Any], mkt: MktPair) -> VenueTrade:
@@ -313,12 +314,8 @@ def read_trade(tid: str, record: Mapping[str, Any], mkt: MktPair) -> VenueTrade:
     return _trade(tid, row, mkt)
 
 
-def _when(one: tuple[str, TradeRow]) -> tuple[Decimal, str]:
-    return one[1].time, one[0]
-
-
 def _trade(tid: str, row: TradeRow, mkt: MktPair | None) -> VenueTrade:
-    if not 0 <= row.time < _MAX_S:
+    if not row.time.is_finite() or not 0 <= row.time < _MAX_S:
         raise _bad(row, "an odd time")
     return VenueTrade(
         tid=tid,
