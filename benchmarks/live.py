@@ -53,7 +53,7 @@ spot_ws_api = "{binance.ws}/ws-api/v3"
 """
 _EDGE_S: Final = 1 / 6
 _DEADLINE_S: Final = 600.0
-_FLOOD: Final = 200_000
+_FLOOD: Final = 24_000
 
 
 @dataclass(frozen=True)

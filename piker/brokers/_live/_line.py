@@ -15,6 +15,7 @@ from typing import Any, Final
 import trio
 
 from piker.brokers._web import Backoff
+from piker.brokers._web._pace import Pace
 from piker.brokers._web._ws import Socket, open_socket
 from piker.errors import VenueError, VenueUnreachable
 
@@ -27,6 +28,8 @@ _LINE_S: Final = 5.0
 _PAUSE_S: Final = 4.0
 _PING_S: Final = 15.0
 _SILENT_S: Final = 30.0
+#: Of an account's events; no account has so many orders.
+_MESSAGES, _WINDOW_S = 500, 0.25
 
 Tell = Callable[[VenueEvent], None]
 
@@ -120,10 +123,12 @@ class LineSession:
         raise faults[0]
 
     async def _read_all(self, line: Line, tell: Tell) -> None:
+        pace = Pace(_MESSAGES, _WINDOW_S)
         while True:
             _, payloads = await line.socket.receive()
             for payload in payloads:
                 self._take(line, payload, tell)
+            await pace.took(len(payloads))
 
     async def _begin(self, line: Line, tell: Tell) -> None:
         """Subscribe to the account's events; orders may be sent from then on."""

@@ -35,6 +35,7 @@ from ._backoff import Backoff
 from ._budget import RateBudget
 from ._dialect import Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
 from ._faults import FaultLog
+from ._pace import Pace
 from ._requests import Requests, to_ask_again
 from ._trust import Trust
 
@@ -51,6 +52,8 @@ DEAD_AFTER_S: Final = 4.0
 _ACK_S: Final = 10.0
 _LOOK_S: Final = 0.25
 _DOUBT_EVERY_S: Final = 1.0
+#: Frames that are of no market; more of them are read more slowly.
+_IDLE_FRAMES, _WINDOW_S = 500, 0.25
 
 
 @dataclass(eq=False)
@@ -291,15 +294,20 @@ class Hub:
                 self._mistrust(late, f"{venue} didn't answer: {', '.join(late)}")
 
     async def _read(self, sock: Socket) -> None:
+        pace = Pace(_IDLE_FRAMES, _WINDOW_S)
         while True:
             received_ns, batch = await sock.receive()
             self._frame_at = trio.current_time()
-            self._take(batch, received_ns)
+            if idle := self._take(batch, received_ns):
+                await pace.took(idle)
 
     # -- what it says -----------------------------------------------------------
 
-    def _take(self, batch: list[bytes], received_ns: int) -> None:
-        """Hand each market its parts of a batch, all at once."""
+    def _take(self, batch: list[bytes], received_ns: int) -> int:
+        """Hand each market its parts of a batch, all at once.
+
+        Returns: how many of it were of no market.
+        """
         parts, notices, bad = self._decode(batch, received_ns)
         self.stats.frames += len(batch)
         self.stats.bad += bad
@@ -313,6 +321,7 @@ class Hub:
                 member.tell(found)
         if bad:
             self._doubtful.set()
+        return bad + len(notices)
 
     def _decode(
         self, batch: list[bytes], received_ns: int
