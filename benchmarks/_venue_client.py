@@ -41,6 +41,10 @@ class Desk(Protocol):
         """Cancel it; return once that is known."""
         ...
 
+    def taken_ns(self, oid: str) -> int:
+        """Return when emsd took an order, wall ns; 0 where there is no emsd."""
+        ...
+
 
 class Client:
     """Does what the parent tells, with either desk."""
@@ -48,12 +52,16 @@ class Client:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def sent(self, count: int) -> list[int]:
-        """Place *count* orders, one by one; return when each was sent, wall ns."""
+    async def sent(self, count: int) -> list[tuple[int, int]]:
+        """Place *count* orders, one by one.
+
+        Returns: when each was sent, and taken by emsd, wall ns.
+        """
         took = []
         for _ in range(count):
-            took.append(time.time_ns())
+            sent_ns = time.time_ns()
             oid = await self._desk.place()
+            took.append((sent_ns, self._desk.taken_ns(oid)))
             await self._desk.cancel(oid)
         return took
 
@@ -93,6 +101,7 @@ class Ours:
     def __init__(self, client: OrderClient, fqme: str, account: str) -> None:
         self._client, self._fqme, self._account = client, fqme, account
         self._told: dict[tuple[str, str], trio.Event] = {}
+        self._taken_ns: dict[str, int] = {}
 
     def _event(self, oid: str, resp: str) -> trio.Event:
         return self._told.setdefault((oid, resp), trio.Event())
@@ -103,6 +112,8 @@ class Ours:
             if isinstance(msg, Status):
                 if msg.resp in ("error", "closed"):
                     raise RuntimeError(f"order {msg.oid}: {msg.resp}: {msg.reason}")
+                if msg.resp == "pending":
+                    self._taken_ns.setdefault(msg.oid, msg.time_ns)
                 if (told := self._told.get((msg.oid, msg.resp))) is not None:
                     told.set()
 
@@ -126,6 +137,11 @@ class Ours:
         self._client.cancel_nowait(oid)
         await told.wait()
         del self._told[oid, "canceled"]
+        self._taken_ns.pop(oid, None)
+
+    def taken_ns(self, oid: str) -> int:
+        """Return when emsd took an order, wall ns."""
+        return self._taken_ns[oid]
 
 
 class Bare:
@@ -170,6 +186,10 @@ class Bare:
     async def cancel(self, oid: str) -> None:
         """Cancel it; return once that is known."""
         await self.ask("cancel_order", order_id=[oid])
+
+    def taken_ns(self, _oid: str) -> int:
+        """There is no emsd: 0."""
+        return 0
 
 
 @asynccontextmanager
