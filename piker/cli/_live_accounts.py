@@ -5,12 +5,12 @@ brokerd.<broker> that runs | a tree of our own, gone afterwards --> trades, keys
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
 from piker.clearing import open_brokerd
-from piker.msgs import AccountCheck, SyncDone, SyncProgress
+from piker.msgs import AccountCheck, AllEnded, Resting, SyncDone, SyncProgress
 from piker.service import (
     Addr,
     Portal,
@@ -25,6 +25,8 @@ from piker.service import (
 from ._sync import LOOKS_ONLY, private_runtime
 
 _CHECK_S = 60.0
+#: The daemon gives up after a minute by itself.
+_END_S = 90.0
 
 
 @asynccontextmanager
@@ -91,6 +93,35 @@ async def sync(
                 return told, asked
             show(told)
     raise AssertionError("the last thing told is that it is done")
+
+
+async def end_all(
+    addr: Addr,
+    account: str,
+    private: Addr,
+    agrees: Callable[[list[Resting]], Awaitable[bool]] | None,
+) -> tuple[AllEnded | None, str]:
+    """End all open orders of an account; return what came of it, and who did it.
+
+    Args:
+      addr: of the registry of the tree that may run.
+      account: full name.
+      private: where a tree of our own may listen.
+      agrees: asked first, told of what is open; None if nobody is to be asked. None is
+        returned if it doesn't agree.
+    """
+    from piker.brokers._live._rpc import cancel_all, open_orders
+
+    broker = account.partition(".")[0]
+    async with open_accounts(addr, broker, private) as (portal, asked):
+        if agrees is not None:
+            there = await call_endpoint(
+                portal, open_orders, account=account, deadline_s=_CHECK_S
+            )
+            if not await agrees(there):
+                return None, asked
+        work = call_endpoint(portal, cancel_all, account=account, deadline_s=_END_S)
+        return await work, asked
 
 
 def held_text(balances: Mapping[str, Decimal]) -> str:

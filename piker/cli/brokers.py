@@ -110,6 +110,25 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command(name="cancel-all")
+def cancel_all(
+    ctx: typer.Context,
+    account: Annotated[
+        str, typer.Argument(metavar="BROKER.ACCOUNT", help="E.g. binance.main.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """End all open orders of an account at its venue, whoever placed them.
+
+    By the venue's own call, whether emsd runs or not. New ones aren't kept from being
+    placed: `piker halt` does that. Exit code 1 if any rests, or that isn't known.
+    """
+    from ._cancel_all import cancel_all as work
+
+    work(options_of(ctx), account, yes=yes, as_json=as_json)
+
+
 def _checks(found: list[AccountCheck]) -> Table:
     from ._live_accounts import held_text
     from ._show import new_table

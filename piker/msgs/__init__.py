@@ -7,6 +7,8 @@ Leaf package: it imports nothing of piker but :mod:`piker.types` and
 
 from ._accounts import (
     AccountCheck as AccountCheck,
+    AllEnded as AllEnded,
+    Resting as Resting,
     SyncDone as SyncDone,
     SyncProgress as SyncProgress,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 from piker.types import Struct
 
@@ -45,6 +46,40 @@ class SyncDone(Struct, frozen=True, kw_only=True, tag="sync_done"):
     trades: int
     positions: tuple[BrokerdPosition, ...]
     balances: dict[str, Decimal]
+
+
+class Resting(Struct, frozen=True, kw_only=True):
+    """An order that is open at a venue, whoever placed it.
+
+    Attributes:
+      bs_mktid: its market, as the venue spells it.
+      reqid: the venue's id.
+      side: which way.
+      price: limit, 0 of a market order.
+      size: whole size.
+      filled: of it.
+    """
+
+    bs_mktid: str
+    reqid: str
+    side: Literal["buy", "sell"]
+    price: Decimal
+    size: Decimal
+    filled: Decimal
+
+
+class AllEnded(Struct, frozen=True, kw_only=True):
+    """What became of ending all open orders of an account.
+
+    Attributes:
+      ended: how many there were that aren't open any more.
+      resting: those that still are, as far as the venue has told.
+      fault: why what rests isn't known, or why it does; empty if none does.
+    """
+
+    ended: int
+    resting: tuple[Resting, ...] = ()
+    fault: str = ""
 
 
 class AccountCheck(Struct, frozen=True, kw_only=True):

@@ -61,8 +61,9 @@ _GROUPS: Final[tuple[tuple[str, str, tuple[Any, ...]], ...]] = (
     ),
     (
         "brokerd to client",
-        "Of its accounts, besides orders: trades as they are fetched, and keys.",
-        (msgs.SyncProgress, msgs.SyncDone, msgs.AccountCheck),
+        "Of its accounts, besides what emsd asks for: trades as they are fetched, keys,"
+        " and the end of all that is open.",
+        (msgs.SyncProgress, msgs.SyncDone, msgs.AccountCheck, msgs.AllEnded),
     ),
     (
         "Client to datad",

@@ -152,3 +152,17 @@ async def test_a_refused_connection_costs_nothing():
         assert http.requests == 3
         with trio.fail_after(1):
             await budget.spend()
+
+
+async def test_what_weighs_nothing_waits_for_a_pause_and_behind_nobody(autojump_clock):
+    budget, began = RateBudget(2, 10.0), trio.current_time()
+    await budget.spend(2)
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(budget.spend, 2)
+        await trio.testing.wait_all_tasks_blocked()
+        await budget.spend(0)
+        assert trio.current_time() == began
+        budget.pause(3)
+        await budget.spend(0)
+        assert trio.current_time() == began + 3
+    assert trio.current_time() == began + 10

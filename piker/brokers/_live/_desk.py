@@ -141,6 +141,14 @@ class LiveDesk:
         """Tell nobody any more, until the next one asks."""
         self.tell = self._asker = None
 
+    def look_again(self) -> None:
+        """Look at the venue soon: something may have been missed."""
+        self._wanted.set()
+
+    def open_mkts(self) -> set[str]:
+        """Return where orders are open or on their way, as the venue spells it."""
+        return {order.mkt.bs_mktid for order in self._orders.values()}
+
     # -- life ---------------------------------------------------------------------
 
     async def run(self) -> None:

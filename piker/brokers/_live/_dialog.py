@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import (
     AbstractAsyncContextManager,
     asynccontextmanager,
@@ -134,9 +134,7 @@ class Host:
             return {}
         keys = {f"{self.broker}.{label}": each for label, each in told.items()}
         if account and account not in keys:
-            raise AccountNotFound(
-                f"no account {account!r} in brokers.toml: it has {', '.join(keys)}"
-            )
+            raise unknown(account, keys)
         names = [account] if account else list(keys)
         return {name: keys[name] for name in names if name not in self.desks}
 
@@ -203,6 +201,13 @@ async def keys_of(broker: str) -> dict[str, Keys]:
             "to fill in"
         )
     return keys
+
+
+def unknown(account: str, names: Iterable[str]) -> AccountNotFound:
+    """Return that there are no keys for an account."""
+    return AccountNotFound(
+        f"no account {account!r} in brokers.toml: it has {', '.join(names)}"
+    )
 
 
 async def _check(session: Session) -> None:

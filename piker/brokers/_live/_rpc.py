@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from piker.msgs import AccountCheck, SyncDone, SyncProgress
+from piker.msgs import AccountCheck, AllEnded, Resting, SyncDone, SyncProgress
 from piker.service import Context, endpoint
 
 from ._accounts import check_all, sync_trades
+from ._end_all import end_all, list_open
 
 
 @endpoint(started=None, sends=SyncProgress | SyncDone)
@@ -35,3 +36,27 @@ async def check_accounts(ctx: Context) -> None:
     Raises: ConfigError: there is none, or what is told of them is wrong.
     """
     await ctx.started(await check_all())
+
+
+@endpoint(started=list[Resting])
+async def open_orders(ctx: Context, account: str) -> None:
+    """Started: what is open in an account, whoever placed it.
+
+    Args:
+      account: full name.
+
+    Raises: AccountNotFound; ConfigError; what the venue refuses.
+    """
+    await ctx.started(await list_open(account))
+
+
+@endpoint(started=AllEnded)
+async def cancel_all(ctx: Context, account: str) -> None:
+    """Started: what became of ending all that is open, which takes up to a minute.
+
+    Args:
+      account: full name.
+
+    Raises: AccountNotFound; ConfigError.
+    """
+    await ctx.started(await end_all(account))

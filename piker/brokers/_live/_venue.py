@@ -6,7 +6,7 @@ LiveDesk --place, amend, cancel, find, list--> Session --> the venue
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal, Protocol
@@ -227,6 +227,19 @@ class Session(Protocol):
 
     async def cancel(self, order: OrderState) -> OrderState:
         """End an order; return it as it ended."""
+
+    async def cancel_all(self, bs_mktids: Iterable[str]) -> int:
+        """End all that is open, whoever placed it; return how many the venue counts.
+
+        Asked again if it isn't answered: what is over isn't ended twice. It needs no
+        line.
+
+        Args:
+          bs_mktids: where something may be open. A venue without a word for all
+            markets ends what is in these.
+
+        Raises: VenueError: some of it may have been done.
+        """
 
     async def find(
         self, mkt: MktPair, cl_id: str, reqid: str = ""

@@ -36,8 +36,14 @@ class RateBudget:
         """Wait until *weight* fits, and count it as spent.
 
         Who is cancelled while waiting has spent nothing; who is cancelled later has:
-        the request may be on its way. Raises ValueError for more than ever fits.
+        the request may be on its way. A weight of 0 waits for the end of a pause, and
+        behind nobody. Raises ValueError for more than ever fits.
         """
+        if not weight:
+            await trio.lowlevel.checkpoint()
+            while self.paused_s:  # noqa: ASYNC110 - until a time
+                await trio.sleep(self.paused_s)
+            return
         if weight > self.weight:
             raise ValueError(
                 f"a weight of {weight:g} is over the budget {self.weight:g}"

@@ -36,6 +36,7 @@ from ._order_schemas import (
     ApiAnswer,
     ApiError,
     BuySell,
+    CanceledRow,
     EventHead,
     ExecutionReport,
     Half,
@@ -54,6 +55,7 @@ _HEAD: Final = msgspec.json.Decoder(EventHead)
 _REPORT: Final = msgspec.json.Decoder(ExecutionReport)
 _ORDER: Final = msgspec.json.Decoder(OrderRow)
 _ORDERS: Final = msgspec.json.Decoder(list[OrderRow])
+_CANCELED: Final = msgspec.json.Decoder(list[CanceledRow])
 _TRADES: Final = msgspec.json.Decoder(list[TradeRow])
 _ACCOUNT: Final = msgspec.json.Decoder(AccountRow)
 _RESTRICTIONS: Final = msgspec.json.Decoder(RestrictionsRow)
@@ -91,6 +93,12 @@ def parse_order(body: bytes) -> OrderState:
 def parse_orders(body: bytes) -> list[OrderState]:
     """Return the orders of a list."""
     return [_order(row, body) for row in decode(_ORDERS, "binance", body)]
+
+
+def parse_canceled(body: bytes) -> int:
+    """Return how many orders a market's end of all orders ended."""
+    rows = decode(_CANCELED, "binance", body)
+    return sum(len(row.order_reports) or 1 for row in rows)
 
 
 def parse_trades(body: bytes) -> list[VenueTrade]:

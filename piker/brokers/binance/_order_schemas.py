@@ -71,6 +71,16 @@ class Half(Struct, frozen=True, rename="camel"):
     stop_price: Decimal = Decimal(0)
 
 
+class CanceledRow(Struct, frozen=True, rename="camel"):
+    """An order that was ended with all of its market, or a list of orders.
+
+    ``{"symbol": "BTCUSDT", "orderId": 28, "status": "CANCELED", ...}``,
+    ``{"orderListId": 1929, "contingencyType": "OCO", "orderReports": [{...}, {...}]}``
+    """
+
+    order_reports: list[Raw] = []
+
+
 class Replacement(Struct, frozen=True, rename="camel"):
     """What became of both halves.
 

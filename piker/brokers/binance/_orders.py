@@ -12,7 +12,7 @@ https://developers.binance.com/docs/binance-spot-api-docs/websocket-api
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any, Final
@@ -36,6 +36,7 @@ from piker.brokers._web import RateBudget, VenueTime, run_local
 from piker.errors import (
     BadPayload,
     UsageError,
+    VenueError,
     VenueRefused,
 )
 from piker.log import get_logger
@@ -47,6 +48,7 @@ from ._order_decode import (
     error_of,
     parse_answer,
     parse_balances,
+    parse_canceled,
     parse_events,
     parse_order,
     parse_orders,
@@ -166,8 +168,9 @@ class BinanceSession(LineSession):
         return answer
 
     async def _look(
-        self, what: str, params: dict[str, Any], root: str = "/api/v3"
-    ) -> bytes:
+        self, what: str, params: dict[str, Any], root: str = "/api/v3",
+        *, method: str = "GET", weight: float | None = None,
+    ) -> bytes:  # fmt: skip
         """Look at something by REST; raises VenueError."""
         if self._time.is_unknown:
             await self._measure_time()
@@ -176,8 +179,9 @@ class BinanceSession(LineSession):
             try:
                 answer = await self._api.http.ask(
                     f"{root}/{what}?{signed_query(self._keys, told)}",
-                    weight=_WEIGHTS[what],
+                    weight=_WEIGHTS[what] if weight is None else weight,
                     headers={"X-MBX-APIKEY": self._keys.key.reveal()},
+                    method=method,
                     tries=1 if attempt == 2 else 2,
                 )
             except VenueRefused as err:
@@ -223,6 +227,30 @@ class BinanceSession(LineSession):
         params = {"symbol": order.bs_mktid, "orderId": int(order.reqid)}
         answer = await self._order("order.cancel", params)
         return self._read(parse_order, answer)
+
+    async def cancel_all(self, bs_mktids: Iterable[str]) -> int:
+        """End all that is open in these markets; return how many orders that were."""
+        ended, faults = 0, list[VenueError]()
+        for bs_mktid in bs_mktids:
+            try:
+                ended += await self._cancel_market(bs_mktid)
+            except VenueError as err:  # the next one may be ended all the same
+                faults.append(err)
+        if faults:
+            raise faults[0]
+        return ended
+
+    async def _cancel_market(self, bs_mktid: str) -> int:
+        # of what the venue allows our budget leaves more than that takes
+        try:
+            body = await self._look(
+                "openOrders", {"symbol": bs_mktid}, method="DELETE", weight=0
+            )
+        except VenueRefused as err:
+            if "code -2011:" in str(err):  # there is none
+                return 0
+            raise
+        return parse_canceled(body)
 
     def _read(self, parse: Callable[[bytes], Any], answer: ApiAnswer) -> Any:
         """Return what an answer says; of one that can't be read nobody knows."""

@@ -32,6 +32,7 @@ from ._names import FIAT, OWN, rest_names
 from ._order_schemas import (
     Amended,
     ClosedOrders,
+    Count,
     Execution,
     History,
     Message,
@@ -69,6 +70,7 @@ _NAMED: Final = msgspec.json.Decoder(Named)
 _AMENDED: Final = msgspec.json.Decoder(Amended)
 _OPEN: Final = msgspec.json.Decoder(OpenOrders)
 _CLOSED: Final = msgspec.json.Decoder(ClosedOrders)
+_COUNT: Final = msgspec.json.Decoder(Count)
 _ROWS: Final = msgspec.json.Decoder(dict[str, OrderRow])
 _HISTORY: Final = msgspec.json.Decoder(History)
 _TRADES: Final = msgspec.json.Decoder(dict[str, TradeRow])
@@ -227,6 +229,11 @@ def parse_open(body: bytes) -> dict[str, OrderRow]:
 def parse_closed(body: bytes) -> dict[str, OrderRow]:
     """Return orders that are over, by their ids."""
     return decode_result(_CLOSED, body).closed
+
+
+def parse_count(body: bytes) -> int:
+    """Return how many orders a request has ended."""
+    return decode_result(_COUNT, body).count
 
 
 def parse_rows(body: bytes) -> dict[str, OrderRow]:

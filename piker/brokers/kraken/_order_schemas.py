@@ -10,9 +10,9 @@ https://docs.kraken.com/api/docs/rest-api/get-trade-history
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 Side = Literal["buy", "sell"]
 
@@ -159,6 +159,12 @@ class ClosedOrders(Struct, frozen=True):
     """``{"closed": {"O5KZFT-GH3AD-LP6TLU": {...}}, "count": 2}``."""
 
     closed: dict[str, OrderRow]
+
+
+class Count(Struct, frozen=True):
+    """``{"count": 4}``: so many orders were ended, or will be."""
+
+    count: Annotated[int, Meta(ge=0)]
 
 
 class TradeRow(Struct, frozen=True):

@@ -241,6 +241,8 @@ class BinanceDesk:
 
     def _cancel_all(self, account: Account, params: dict[str, str]) -> list[Any]:
         symbol = params.get("symbol") or missing("symbol")
+        if symbol not in self.accounts.exchange.books:
+            raise Said(*_WHYS["symbol"])
         live = self.accounts.exchange.open_orders(account.name, symbol)
         if not live:
             raise Said(*_WHYS["unknown"])

@@ -182,8 +182,8 @@ class Asked(_Fault, frozen=True):
     """Do something wrong with the next private request of a kind, once.
 
     Attributes:
-      on: ``place``, ``amend``, ``cancel``, ``status``, ``open``, ``trades``,
-        ``account``, ``token``, ``subscribe``; any if empty.
+      on: ``place``, ``amend``, ``cancel``, ``cancel_all``, ``status``, ``open``,
+        ``trades``, ``account``, ``token``, ``subscribe``; any if empty.
       how: ``unheard``: the connection breaks and nothing is done; ``unanswered``: it
         is done, and then the connection breaks; ``unsure``: it is done, and the answer
         says that nobody knows; ``refused``: nothing is done, the venue is out of

@@ -49,7 +49,8 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _REST: Final = {
     "GetWebSocketsToken": "token", "OpenOrders": "open", "ClosedOrders": "status",
     "QueryOrders": "status", "TradesHistory": "trades", "QueryTrades": "trades",
-    "Balance": "account", "AddOrder": "validate", "WithdrawMethods": "permissions",
+    "Balance": "account", "AddOrder": "validate", "CancelAll": "cancel_all",
+    "WithdrawMethods": "permissions",
 }  # fmt: skip
 #: Likewise by method of the websocket.
 _METHODS: Final = {
@@ -124,7 +125,8 @@ class KrakenPrivate(PrivateSide):
         if name not in _REST:
             raise Said("EGeneral:Unknown method")
         kind = _REST[name]
-        self._count(account, 2 if kind == "trades" else 1)
+        if kind != "cancel_all":  # which the true venue counts otherwise
+            self._count(account, 2 if kind == "trades" else 1)
         if name == "OpenOrders" and "cl_ord_id" in params:
             kind = "status"
         if (kind in _TRADES and not account.may_trade) or (
@@ -140,6 +142,7 @@ class KrakenPrivate(PrivateSide):
             "QueryTrades": partial(self._desk.trades, account, params),
             "Balance": partial(self._desk.balance, account, params),
             "AddOrder": partial(_validated, params),
+            "CancelAll": partial(self._desk.cancel_all, account, params),
             "WithdrawMethods": list[Any],
         }
         return await self.answer(kind, account, params, acts[name])
