@@ -24,6 +24,7 @@ from piker.service import (
 
 from ._sync import LOOKS_ONLY, private_runtime
 
+ZERO = Decimal(0)
 _CHECK_S = 60.0
 #: The daemon gives up after a minute by itself.
 _END_S = 90.0
@@ -124,8 +125,32 @@ async def end_all(
         return await work, asked
 
 
+def beyond_text(done: SyncDone) -> list[str]:
+    """Return a sentence for each asset of which there is more than trades come to."""
+    told = []
+    for asset, amount in sorted(done.otherwise.items()):
+        there = _number(done.balances.get(asset, ZERO))
+        traded = _number(done.traded.get(asset, ZERO))
+        told.append(
+            f"{asset}: {there} there, of which trades come to {traded} and all else to "
+            f"{_number(amount)}"
+        )
+    if done.unlisted:
+        shown = ", ".join(done.unlisted)
+        told.append(f"trades of markets that aren't listed are in none of it: {shown}")
+    if done.is_moving:
+        told.append("trades went on meanwhile: it may be off by the last of them")
+    return told
+
+
+def _number(value: Decimal) -> str:
+    """Return all digits of a number, but for zeros at its end."""
+    whole, dot, rest = f"{value:,f}".partition(".")
+    return f"{whole}{dot}{rest}".rstrip("0").rstrip(".") if dot else whole
+
+
 def held_text(balances: Mapping[str, Decimal]) -> str:
     """Return what an account has, in one line; empty of nothing."""
     return ", ".join(
-        f"{size.normalize():,f} {asset}" for asset, size in sorted(balances.items())
+        f"{_number(size)} {asset}" for asset, size in sorted(balances.items())
     )

@@ -125,7 +125,8 @@ def audit_(
 ) -> None:
     """Add ledgers up a second way and compare; exit code 1 if anything differs.
 
-    With the positions that piker keeps, and with the account file.
+    With the positions that piker keeps, and with the account file. Files only: what a
+    broker has is compared by `piker ledger sync`.
     """
     from piker.accounting import Audit, list_accounts
     from piker.errors import LedgerError
@@ -204,8 +205,9 @@ def sync(
     """Bring a ledger up to date with who clears the account.
 
     Of an account at a broker the trades since the last that is booked are fetched, by
-    the order daemon that runs, or by one that leaves nothing. Of a paper account what
-    the engine holds is compared. Exit code 1 if that isn't what the ledger comes to.
+    the order daemon that runs, or by one that leaves nothing; and each balance there is
+    told apart into what trades come to, and the rest. Of a paper account what the
+    engine holds is compared. Exit code 1 if that isn't what the ledger comes to.
     """
     from functools import partial
 
@@ -255,7 +257,7 @@ def _sync_live(
     import trio
 
     from ._demo import end_tree, free_addr
-    from ._live_accounts import held_text, sync as fetch
+    from ._live_accounts import beyond_text, held_text, sync as fetch
     from ._show import bare_fields, put_json
 
     addr = settle(options)
@@ -271,6 +273,8 @@ def _sync_live(
         f"{done.trades:,} in the ledger, {len(done.positions)} open; the account has "
         f"{held_text(done.balances) or 'nothing'}"
     )
+    for sentence in beyond_text(done):
+        say(f"{name}: {sentence}")
 
 
 @contextmanager

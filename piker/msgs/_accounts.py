@@ -39,6 +39,11 @@ class SyncDone(Struct, frozen=True, kw_only=True, tag="sync_done"):
       trades: in the ledger now.
       positions: of the ledger, those that aren't flat.
       balances: of assets, as the venue has them, what orders hold included.
+      traded: of assets, by how much the trades of the ledger changed them, fees too.
+      otherwise: of assets, what the venue has beyond that, where there is any: paid in
+        or out, of trades before the ledger, of what a venue rounds.
+      unlisted: markets of the ledger that the venue has no more: not in *traded*.
+      is_moving: trades went on while it looked: *otherwise* may be off by the last.
     """
 
     seen: int
@@ -46,6 +51,10 @@ class SyncDone(Struct, frozen=True, kw_only=True, tag="sync_done"):
     trades: int
     positions: tuple[BrokerdPosition, ...]
     balances: dict[str, Decimal]
+    traded: dict[str, Decimal]
+    otherwise: dict[str, Decimal]
+    unlisted: tuple[str, ...] = ()
+    is_moving: bool = False
 
 
 class Resting(Struct, frozen=True, kw_only=True):

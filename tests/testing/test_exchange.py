@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from piker.testing.emulator._exchange import Exchange, Fees, Order, Refused, Rules
+from piker.testing.emulator._exchange import Exchange, Order, Refused, Rules
+from piker.testing.emulator._fees import Fees
 
 D = Decimal
 RULES = Rules(

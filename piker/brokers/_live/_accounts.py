@@ -7,17 +7,25 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+
+import trio
 
 from piker.errors import PikerError, UsageError
 from piker.log import get_logger
 from piker.msgs import NS, AccountCheck, MktPair, SyncDone, SyncProgress
 
+from ._balances import otherwise, traded
+from ._desk import LiveDesk
 from ._dialog import current_host, keys_of
 from ._secrets import Keys
 from ._venue import Session
 
 log = get_logger(__name__)
+
+#: How often balances are looked at until no trade comes in between.
+_LOOKS = 4
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ async def sync_trades(
     backend = backend_of(host.broker)
     await host.open_desks(backend.open_session, backend.get_mkt, account)
     desk = host.desks[account]
+    before = await desk.session.balances()
     seen = booked = 0
     lists = await desk.lists_of(fqmes)
     for nth, mkt in enumerate(lists, 1):
@@ -72,14 +81,49 @@ async def sync_trades(
                 markets=len(lists),
             )
         seen, booked = seen + seen_here, booked + booked_here
+    mkts = {mkt.fqme: mkt for mkt in await desk.mkts_held()}
+    balances, booked_since, is_moving = await _settled(desk, lists, before)
+    txns = desk.ledger.txns
     await desk.write_account()
+    changed = await trio.to_thread.run_sync(traded, txns, mkts)
     yield SyncDone(
-        seen=seen,
-        booked=booked,
-        trades=len(desk.ledger),
+        seen=seen + booked_since,
+        booked=booked + booked_since,
+        trades=len(txns),
         positions=desk.positions(),
-        balances=await desk.session.balances(),
+        balances=balances,
+        traded=changed,
+        otherwise=otherwise(balances, changed),
+        unlisted=tuple(sorted({txn.fqme for txn in txns} - mkts.keys())),
+        is_moving=is_moving,
     )
+
+
+async def _settled(
+    desk: LiveDesk, lists: list[MktPair | None], before: dict[str, Decimal]
+) -> tuple[dict[str, Decimal], int, bool]:
+    """Return balances that go with what is booked, and what was booked meanwhile.
+
+    Args:
+      desk: whose.
+      lists: of trades, which were fetched.
+      before: balances before that was begun.
+
+    Returns: balances; how many trades were booked for them; whether trades go on, so
+      that they go with each other only nearly.
+    """
+    booked = 0
+    for _ in range(_LOOKS):
+        seq = desk.ledger.seq
+        balances = await desk.session.balances()
+        # no trade leaves them as they were
+        if balances == before and desk.ledger.seq == seq:
+            return balances, booked, False
+        before = balances
+        for mkt in lists:
+            async for _page, new in desk.fetch(mkt, whole=False):
+                booked += new
+    return before, booked, True
 
 
 async def check_all() -> list[AccountCheck]:

@@ -636,8 +636,21 @@ class LiveDesk:
         named = [await self._mkt(fqme) for fqme in fqmes]
         if self.session.lists_together:
             return [None]
-        held = [await self._mkt(fqme) for fqme in self._positions]
+        held = await self.mkts_held()
         return list({mkt.fqme: mkt for mkt in (*named, *held)}.values())
+
+    async def mkts_held(self) -> list[MktPair]:
+        """Return the markets of the ledger, but those that aren't listed any more.
+
+        Raises: as *get_mkt*, but for these.
+        """
+        mkts = []
+        for fqme in self._positions:
+            try:
+                mkts.append(await self._mkt(fqme))
+            except SymbolNotFound as err:
+                self._say_gone(fqme, err)
+        return mkts
 
     async def fetch(
         self, mkt: MktPair | None, *, whole: bool

@@ -191,7 +191,7 @@ class Accounts:
 
     # -- control ------------------------------------------------------------------
 
-    def control(  # noqa: C901 - a table of paths
+    def control(  # noqa: C901, PLR0912 - a table of paths
         self, what: str, query: dict[str, str], body: bytes
     ) -> Any:
         """Do what a control path asks for; None if it isn't one of these.
@@ -218,6 +218,9 @@ class Accounts:
                     del self.keys[key]
             case "place":  # somebody at the venue's own screen
                 return self._place(msgspec.json.decode(body, type=_ByHand))
+            case "fees":  # in a third asset
+                self.exchange.fees.asset = query["asset"]
+                self.exchange.fees.worth = Decimal(query["worth"])
             case "history":
                 self._make_history(query["name"], query["symbol"], int(query["count"]))
             case "cancel":

@@ -15,6 +15,8 @@ from decimal import Decimal
 from itertools import count
 from typing import Final, Literal
 
+from ._fees import Fees
+
 ZERO: Final = Decimal(0)
 
 Side = Literal["buy", "sell"]
@@ -169,15 +171,6 @@ class _Book:
 
     def side(self, side: Side) -> list[Order]:
         return self.bids if side == "buy" else self.asks
-
-
-@dataclass
-class Fees:
-    """What trades cost: rates, and whether in what one gets or in quote units."""
-
-    maker: Decimal = Decimal("0.001")
-    taker: Decimal = Decimal("0.001")
-    in_received: bool = True
 
 
 @dataclass
@@ -457,10 +450,8 @@ class Exchange:
         self, book: _Book, order: Order, tid: int, price: Decimal, size: Decimal,
         *, is_maker: bool,
     ) -> None:  # fmt: skip
-        rate = self.fees.maker if is_maker else self.fees.taker
-        in_base = self.fees.in_received and order.side == "buy"
-        asset = book.rules.base if in_base else book.rules.quote
-        fee = (size if in_base else size * price) * rate
+        assets = book.rules.base, book.rules.quote
+        fee, asset = self.fees.of(assets, order.side, price, size, is_maker=is_maker)
         self._balance(order.account, asset).free -= fee
         now = replace(order)
         trade = Trade(tid, now, price, size, fee, asset, is_maker, self.now_ms())

@@ -27,7 +27,8 @@ import trio
 
 from ._accounts import Account, Accounts
 from ._core import Core, Reply
-from ._exchange import Event, Fees, Order
+from ._exchange import Event, Order
+from ._fees import Fees
 from ._kraken_desk import KrakenDesk, Said
 from ._kraken_names import Pair
 from ._kraken_rest import Bucket

@@ -1,0 +1,66 @@
+"""What trades come to, asset by asset, and what an account has besides: pure.
+
+    the ledger's trades --traded--> what each asset changed by
+    the venue's balances, less that --> otherwise: deposits, withdrawals, older trades
+
+Exact: sums and products of decimals, none of which is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Context, Decimal, Inexact
+from typing import Final
+
+from piker.accounting import Transaction
+from piker.msgs import MktPair
+
+ZERO: Final = Decimal(0)
+#: More digits than any sum of trades has; one that is rounded all the same is an error.
+_EXACT: Final = Context(prec=400, traps=[Inexact])
+
+
+def traded(
+    txns: Iterable[Transaction], mkts: Mapping[str, MktPair]
+) -> dict[str, Decimal]:
+    """Return by how much trades changed each asset, those that came out even too.
+
+    Args:
+      txns: of a ledger.
+      mkts: their markets, by full name; trades of others are left out.
+    """
+    changed: dict[str, Decimal] = {}
+
+    def add(asset: str, amount: Decimal) -> None:
+        changed[asset] = _EXACT.add(changed.get(asset, ZERO), amount)
+
+    for txn in txns:
+        mkt = mkts.get(txn.fqme)
+        if mkt is None or mkt.src is None:
+            continue
+        quote = mkt.src.name
+        add(mkt.dst.name, txn.size)
+        if txn.etype == "clear":  # else nothing is paid for it
+            add(quote, _EXACT.multiply(txn.size, txn.price).copy_negate())
+        # paid in another asset, *cost* is only what that was worth
+        fee = txn.fee if txn.fee_asset else txn.cost
+        add(txn.fee_asset or quote, fee.copy_negate())
+    return changed
+
+
+def otherwise(
+    balances: Mapping[str, Decimal], changed: Mapping[str, Decimal]
+) -> dict[str, Decimal]:
+    """Return what an account has of each asset beyond what trades come to.
+
+    Args:
+      balances: of the venue; an asset that isn't there is none.
+      changed: see `traded`.
+
+    Returns: assets of which that is 0 are left out.
+    """
+    beyond = {
+        asset: _EXACT.subtract(balances.get(asset, ZERO), changed.get(asset, ZERO))
+        for asset in sorted({*balances, *changed})
+    }
+    return {asset: amount for asset, amount in beyond.items() if amount}
