@@ -24,7 +24,7 @@ from tests.brokers._live import (
     write_secrets,
 )
 from tests.cli import _cli
-from tests.cli.test_cli_live import names_of, run
+from tests.cli.test_cli_live import run
 
 pytestmark = pytest.mark.tree
 
@@ -99,7 +99,7 @@ async def test_no_daemon_and_no_ledger_is_needed(open_test_pikerd, at):
             told = await end_all(live, "--yes", "--json")
         assert (told.code, told.json["asked"], told.json["ended"]) == (0, "private", 3)
         assert await states(live) == ["canceled"] * 3
-        assert f"brokerd.{at.broker}" not in await names_of(live.tree)
+        assert f"brokerd.{at.broker}" not in await live.tree.infos()
         assert (await live.venue.stats())["websockets"] == 0
 
 
