@@ -17,8 +17,9 @@ from piker.brokers._web import Backoff
 from piker.errors import SymbolNotFound, VenueError
 from piker.log import get_logger
 from piker.msgs import MktPair
+from piker.service import collapse_eg
 
-from ._reconcile import Known, Plan, reconcile
+from ._reconcile import Known, Plan, Question, reconcile
 from ._venue import Cursor, OrderRejected, OrderState, Session, VenueTrade
 
 log = get_logger(__name__)
@@ -28,6 +29,8 @@ T = TypeVar("T")
 #: A request that was sent before a death can be done so long after it, at any venue.
 LATE_S: Final = 6.0
 _PAUSE_S: Final = 0.5
+#: Questions that are asked at once.
+_AT_ONCE: Final = 50
 
 
 @dataclass(eq=False)
@@ -41,6 +44,9 @@ class Looker:
     session: Session
     trouble: str = ""
     _began: float = field(default_factory=trio.current_time)
+    _at_once: trio.CapacityLimiter = field(
+        default_factory=lambda: trio.CapacityLimiter(_AT_ONCE)
+    )
 
     async def look(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Return what is asked for; asks again for as long as it takes.
@@ -77,19 +83,24 @@ class Looker:
             plan = reconcile(known(), open_orders, answers)
             if not plan.ask:
                 return plan
-            for question in plan.ask:
-                find = partial(
-                    self.session.find,
-                    mkts(question.symbol),
-                    question.cl_id,
-                    question.reqid,
-                )
+            # all at once: a venue may take them in one request
+            async with collapse_eg(), trio.open_nursery() as tasks:
+                for question in plan.ask:
+                    mkt = mkts(question.symbol)
+                    tasks.start_soon(self._answer, question, mkt, answers)
+
+    async def _answer(
+        self, question: Question, mkt: MktPair, answers: dict[str, OrderState | None]
+    ) -> None:
+        find = partial(self.session.find, mkt, question.cl_id, question.reqid)
+        async with self._at_once:
+            answer = await self.look(find)
+        if answer is None and not self._is_past:
+            # whoever was here before may have sent it a moment ago
+            await trio.sleep_until(self._began + LATE_S)
+            async with self._at_once:
                 answer = await self.look(find)
-                if answer is None and not self._is_past:
-                    # whoever was here before may have sent it a moment ago
-                    await trio.sleep_until(self._began + LATE_S)
-                    answer = await self.look(find)
-                answers[question.cl_id] = answer
+        answers[question.cl_id] = answer
 
     @property
     def _is_past(self) -> bool:

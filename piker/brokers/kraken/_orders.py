@@ -81,7 +81,8 @@ from ._order_decode import (
     to_trades,
     trade_of,
 )
-from ._order_schemas import Execution, Message, TradeRow
+from ._order_schemas import Execution, Message, OrderRow, TradeRow
+from ._queries import Queries
 from ._rest import parse_error
 from ._sign import signed_form
 from ._symbols import find_by_pair, find_listed
@@ -150,6 +151,7 @@ class KrakenSession(LineSession):
         self._states: OrderedDict[str, OrderState] = OrderedDict()
         self._ends: dict[str, _End] = {}
         self._pairs: dict[str, MktPair] = {}
+        self._queries = Queries(self._ask_rows)
         self._orders = run_local(
             ("orders", conf.ws_auth, account),
             lambda: RateBudget(conf.orders, _BUDGET_S),
@@ -386,7 +388,7 @@ class KrakenSession(LineSession):
         if end.state is not None:
             return end.state
         try:
-            (found,) = await self._query([order.reqid], order.bs_mktid)
+            found = await self._query(order.reqid, order.bs_mktid)
         except VenueError as err:
             raise Unsure(f"{BROKER} took a cancel; how it ended: {err}") from None
         if not found.is_over:
@@ -412,12 +414,11 @@ class KrakenSession(LineSession):
         """Return an order by its id, None if the venue never had it."""
         if reqid:
             try:
-                (found,) = await self._query([reqid], mkt.bs_mktid)
+                return await self._query(reqid, mkt.bs_mktid)
             except VenueRefused as err:
                 if any(words in str(err) for words in _ABSENT):
                     return None
                 raise
-            return found
         # in this order: what ends in between is in the second one
         for what, parse in (("OpenOrders", parse_open), ("ClosedOrders", parse_closed)):
             await self._need_time()
@@ -428,13 +429,14 @@ class KrakenSession(LineSession):
                     return to_state(each, row, mkt.bs_mktid, now_ns)
         return None
 
-    async def _query(self, reqids: list[str], bs_mktid: str) -> list[OrderState]:
+    async def _query(self, reqid: str, bs_mktid: str) -> OrderState:
+        """Return an order by the venue's id; raises VenueError."""
         await self._need_time()
         now_ns = self.now_ns()
-        rows = parse_rows(await self._look("QueryOrders", {"txid": ",".join(reqids)}))
-        if set(rows) != set(reqids):
-            raise BadPayload(f"{BROKER} answered with other orders than asked for")
-        return [to_state(each, row, bs_mktid, now_ns) for each, row in rows.items()]
+        return to_state(reqid, await self._queries.row(reqid), bs_mktid, now_ns)
+
+    async def _ask_rows(self, reqids: list[str]) -> dict[str, OrderRow]:
+        return parse_rows(await self._look("QueryOrders", {"txid": ",".join(reqids)}))
 
     async def open_orders(self) -> list[OrderState]:
         """Return all that are open."""
