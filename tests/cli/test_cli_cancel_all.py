@@ -165,20 +165,28 @@ async def test_a_venue_that_is_out_of_order_is_told_of(open_test_pikerd):
 async def test_it_passes_whoever_waits_for_the_budget(open_test_pikerd):
     """Trades of years are fetched, for which an account may ask seldom."""
     slow = At(**{**vars(KRAKEN), "conf": "requests = 10000\norders = 10000\n"})
-    async with open_live(open_test_pikerd, at=slow) as live, live_trading(slow) as me:
+    async with open_live(open_test_pikerd, at=slow) as live:
         await live.venue.control(f"history?name=main&symbol={slow.symbol}&count=5000")
-        rests = order(58_000, "0.01", at=slow)
-        await me.client.send(rests)
-        await me.until(resp="open", oid=rests.oid)
-        argv = ("ledger", "sync", slow.account, "--all")
-        async with _cli.start(*argv, env=live.tree.env) as syncing:
-            await trio.sleep(3)  # what may be asked for at once is spent
-            with trio.fail_after(5):
-                async with trio.open_nursery() as tasks:
-                    tasks.start_soon(call_end_all, live)
-                    await me.until(resp="canceled", oid=rests.oid)
-                    tasks.cancel_scope.cancel()
-            await syncing.end()
+        async with live_trading(slow) as me:
+            rests = order(58_000, "0.01", at=slow)
+            await me.client.send(rests)
+            await me.until(resp="open", oid=rests.oid)
+            argv = ("ledger", "sync", slow.account, "--all")
+            async with _cli.start(*argv, env=live.tree.env) as syncing:
+                # what may be asked for in 45 s is spent
+                while not await pages(live) > 3:
+                    await trio.sleep(0.1)
+                with trio.fail_after(15):
+                    async with trio.open_nursery() as tasks:
+                        tasks.start_soon(call_end_all, live)
+                        await me.until(resp="canceled", oid=rests.oid)
+                        tasks.cancel_scope.cancel()
+                await syncing.end()
+
+
+async def pages(live) -> int:
+    told = (await live.venue.stats())["requests"]
+    return told.get("/0/private/TradesHistory", 0)
 
 
 @pytest.mark.parametrize(("said", "is_done"), [("y", True), ("no", False), ("", False)])
