@@ -28,7 +28,9 @@ _PAPERBOI = _ANY | {
 #: Of every brokerd, but for its backend's own.
 _BROKERD = _ANY | {
     "piker.brokers._daemon:_setup_persistent_brokerd",
+    "piker.brokers._live._rpc:cancel_all",
     "piker.brokers._live._rpc:check_accounts",
+    "piker.brokers._live._rpc:open_orders",
     "piker.brokers._live._rpc:sync_ledger",
 }
 
