@@ -69,6 +69,7 @@ class LineSession:
         self._url, self._proxy = url, proxy
         self._deadline_s, self._reconnect_max_s = deadline_s, reconnect_max_s
         self._line: Line | None = None
+        self._fault = "it isn't connected yet"
         self._is_up = trio.Event()
         self._numbers = count(1)
 
@@ -91,7 +92,8 @@ class LineSession:
             try:
                 await self._hold(tell)
             except VenueError as err:
-                tell(LineDown(str(err)))
+                self._fault = str(err)
+                tell(LineDown(self._fault))
             held_s = trio.current_time() - began
             await trio.sleep(backoff.next_s(held_s))
 
@@ -160,7 +162,7 @@ class LineSession:
                 await self._is_up.wait()
         if self._line is None:
             raise NoLine(
-                f"{self._broker} can't be reached: the line for orders is down"
+                f"the line for orders to {self._broker} is down: {self._fault}"
             )
         return self._line
 

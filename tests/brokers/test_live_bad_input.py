@@ -1,0 +1,53 @@
+"""Keys that are revoked and markets that are delisted while orders rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.brokers._live import BINANCE, KRAKEN, live_trading, open_live, order
+
+pytestmark = pytest.mark.tree
+
+AT = pytest.mark.parametrize("at", [BINANCE, KRAKEN], ids=["binance", "kraken"])
+
+
+@AT
+async def test_an_order_that_rests_in_a_market_that_is_delisted_ends(
+    open_test_pikerd, at
+):
+    async with open_live(open_test_pikerd, at=at) as live, live_trading(at) as me:
+        rests = order(58_000, "0.5", at=at)
+        await me.client.send(rests)
+        await me.until(resp="open", oid=rests.oid)
+        await live.venue.outside(at.symbol, "sell", "58000", "50.2")
+        await me.until(resp="fill", oid=rests.oid)
+        await live.venue.control(f"delist?symbol={at.symbol}")
+        ended = await me.until(resp="canceled", oid=rests.oid)
+        assert 0 < ended.filled < rests.size
+        late = order(58_000, "0.5", at=at)
+        await me.client.send(late)
+        refused = await me.until(resp="error", oid=late.oid)
+        assert refused.reason
+        assert not me.dialogs
+        daemon = live.tree.services.service_tasks[f"brokerd.{at.broker}"]
+        assert daemon.restarts == 0
+
+
+@AT
+async def test_a_key_that_is_revoked_is_said_and_ends_nothing(open_test_pikerd, at):
+    """What rests at the venue rests there: nobody knows more than was told."""
+    async with open_live(open_test_pikerd, at=at) as live, live_trading(at) as me:
+        rests = order(58_000, "0.5", at=at)
+        await me.client.send(rests)
+        await me.until(resp="open", oid=rests.oid)
+        await live.venue.control("revoke?name=main")
+        await live.venue.fault("disconnect", how="rst")
+        late = order(58_100, "0.5", at=at)
+        await me.client.send(late)
+        refused = await me.until(resp="error", oid=late.oid, deadline_s=40)
+        assert "key" in refused.reason.lower(), refused.reason
+        assert set(me.dialogs) == {rests.oid}
+        doing = (await live.tree.infos())[f"brokerd.{at.broker}"].doing
+        assert "no line" in doing
+        daemon = live.tree.services.service_tasks[f"brokerd.{at.broker}"]
+        assert daemon.restarts == 0
