@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,11 +21,12 @@ from tests.brokers._live import Live, order
 from tests.brokers._matrix import Case, Found, Runner
 from tests.clearing._trade import Trader
 
-#: Orders that live at once.
-_MOST = 12
+#: Orders that live at once, and edits of one.
+_MOST, _EDITS = 12, 10
+_TRADERS = 4
 #: Between the account's own best prices and those of the rest of the book.
 _BIDS, _ASKS = (59_100, 59_400), (59_600, 59_900)
-_BACK_S = 30.0
+_BACK_S = 40.0
 
 
 @dataclass
@@ -52,13 +54,18 @@ class Storm(Runner):
         super().__init__(live, me)
         self.rng = random.Random(seed)
         self.came = Stormed()
+        self.taken = 0
+        self.edits: Counter[str] = Counter()
 
     async def ride(self, kills: int) -> Stormed:
         """Kill the order daemon so often while orders rest and fill."""
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(self._trade)
+            for _ in range(_TRADERS):
+                tasks.start_soon(self._trade)
             tasks.start_soon(self._take)
             for _ in range(kills):
+                if self.rng.random() < 0.75:  # else it is killed as it begins
+                    await self._until_taken()
                 await trio.sleep(self.rng.uniform(0.02, 0.8))
                 await self._kill_once(f"brokerd.{self.at.broker}")
             tasks.cancel_scope.cancel()
@@ -67,6 +74,13 @@ class Storm(Runner):
         told = (await self.live.venue.account("main"))["trades"]
         self.came.wrong, self.came.fills = found.wrong, len(told)
         return self.came
+
+    async def _until_taken(self) -> None:
+        """Wait until an order is taken again."""
+        before = self.taken
+        with trio.fail_after(_BACK_S):
+            while self.taken == before:
+                await trio.sleep(0.01)
 
     async def _kill_once(self, name: str) -> None:
         """Kill a daemon, and wait until another is there."""
@@ -85,15 +99,19 @@ class Storm(Runner):
         """Place, change and cancel orders, for ever."""
         while True:
             alive, dice = list(self.me.dialogs), self.rng.random()
+            one = self.rng.choice(alive) if alive else ""
             with suppress(OrderError), trio.move_on_after(2):
-                if not alive or (len(alive) < _MOST and dice < 0.6):
+                if not one or (len(alive) < _MOST and dice < 0.6):
                     await self._place()
-                elif dice < 0.8:
-                    await self._change(self.rng.choice(alive))
+                elif dice < 0.8 and self.edits[one] < _EDITS:
+                    await self._change(one)
                 else:
                     self.came.cancels += 1
-                    await self.me.client.cancel(self.rng.choice(alive))
+                    await self.me.client.cancel(one)
+            heard = len(self.me.heard)
             self._listen()
+            now = self.me.heard[heard:]
+            self.taken += sum(getattr(msg, "resp", "") == "open" for msg in now)
             await trio.sleep(self.rng.uniform(0, 0.03))
 
     async def _place(self) -> None:
@@ -108,6 +126,7 @@ class Storm(Runner):
         status = self.me.dialogs[oid]
         assert status.req is not None
         self.came.edits += 1
+        self.edits[oid] += 1
         await self.me.client.update(oid, price=Decimal(self._price(status.req.action)))
 
     def _price(self, action: str) -> int:

@@ -149,7 +149,7 @@ class Emulator:
                 try:
                     return await client.request(method, url, json=body)
                 # it refuses to listen, as it was told to, or takes nobody in any more
-                except (httpx.ConnectError, httpx.RemoteProtocolError):
+                except (httpx.NetworkError, httpx.RemoteProtocolError):
                     if trio.current_time() >= until:
                         raise
                 await trio.sleep(0.05)
