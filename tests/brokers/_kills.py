@@ -54,7 +54,7 @@ class Storm(Runner):
         super().__init__(live, me)
         self.rng = random.Random(seed)
         self.came = Stormed()
-        self.taken = 0
+        self.taken: set[str] = set()
         self.edits: Counter[str] = Counter()
 
     async def ride(self, kills: int) -> Stormed:
@@ -76,10 +76,10 @@ class Storm(Runner):
         return self.came
 
     async def _until_taken(self) -> None:
-        """Wait until an order is taken again."""
-        before = self.taken
+        """Wait until another order was taken."""
+        before = len(self.taken)
         with trio.fail_after(_BACK_S):
-            while self.taken == before:
+            while len(self.taken) == before:
                 await trio.sleep(0.01)
 
     async def _kill_once(self, name: str) -> None:
@@ -111,7 +111,7 @@ class Storm(Runner):
             heard = len(self.me.heard)
             self._listen()
             now = self.me.heard[heard:]
-            self.taken += sum(getattr(msg, "resp", "") == "open" for msg in now)
+            self.taken |= {msg.oid for msg in now if getattr(msg, "resp", "") == "open"}
             await trio.sleep(self.rng.uniform(0, 0.03))
 
     async def _place(self) -> None:
