@@ -1,8 +1,8 @@
 """When an order is over by itself: by the clock and the hours of its market.
 
-    gtc | the market's own end, if it has one
-    gtd | the time it says
-    day | the end of the trading session that runs, or comes next
+    gtc      | the market's own end, if it has one
+    gtd      | the time it says
+    day      | the end of the trading session that runs, or comes next
     ioc, fok | nobody waits for it: its broker ends it at once
 
 Pure. Times are ns since the epoch by the market's clock; an order is over from the
@@ -33,7 +33,7 @@ def expires_at(
       mkt: its market; no order outlives it.
       now_ns: when the order came; of a ``day`` order, which day is meant.
     """
-    if order.is_at_once or order.tif in ("ioc", "fok"):
+    if order.is_at_once:
         return None
     ends = [market_end(mkt, calendar)]
     if order.tif == "gtd":

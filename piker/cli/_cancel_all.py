@@ -15,7 +15,7 @@ from piker.errors import UsageError
 from ._demo import end_tree, free_addr
 from ._live_accounts import end_all
 from ._run import Options, say, settle, until_told
-from ._show import put_json
+from ._show import bare_fields, put_json
 
 if TYPE_CHECKING:
     from piker.msgs import AllEnded, Resting
@@ -40,9 +40,7 @@ def cancel_all(options: Options, account: str, *, yes: bool, as_json: bool) -> N
         say("nothing was asked for")
         raise typer.Exit(1)
     if as_json:
-        from msgspec import to_builtins
-
-        put_json({"account": str(name), "asked": asked, **to_builtins(done)})
+        put_json({"account": str(name), "asked": asked, **bare_fields(done)})
     else:
         typer.echo(f"{name}: {counted(done.ended)} ended")
     for sentence in open_sentences(done):

@@ -357,7 +357,7 @@ def with_unit(
     if price is None or price <= 0:
         raise UsageError(
             f"no price of {mkt.fqme} is known yet, so the limit can't be told in"
-            f" {UNIT_NAMES[unit]}: try again once it has quoted"
+            f" {unit}: try again once it has quoted"
         )
     a_unit = worth("currency", mkt, Lot(Decimal(1), price))
     if unit == "units":
@@ -368,7 +368,7 @@ def with_unit(
     if limit <= 0:
         raise UsageError(
             f"a limit of {_shown(alloc.limit, alloc.unit)} is nothing in"
-            f" {UNIT_NAMES[unit]} of {mkt.fqme}: raise it first"
+            f" {unit} of {mkt.fqme}: raise it first"
         )
     return replace(alloc, unit=unit, limit=limit)
 

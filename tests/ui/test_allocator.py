@@ -337,7 +337,7 @@ def test_a_limit_stays_worth_what_it_was_in_another_unit():
     assert with_unit(alloc, MKT, "currency", None) is alloc
     with pytest.raises(UsageError, match="no price of btcusdt.spot.sim is known yet"):
         with_unit(alloc, MKT, "units", None)
-    with pytest.raises(UsageError, match="is nothing in # units"):
+    with pytest.raises(UsageError, match="is nothing in units of"):
         with_unit(currency("6"), WHOLE, "units", D(100))
 
 

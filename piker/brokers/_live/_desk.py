@@ -51,7 +51,7 @@ from ._client_ids import client_id
 from ._live_order import ZERO, LiveOrder, of_open_order, of_stranger
 from ._reconcile import fresh, oid_of
 from ._sync import Looker
-from ._trades import cost_of, other_fee
+from ._trades import cost_of, other_fee, quote_of
 from ._venue import (
     START,
     Cursor,
@@ -584,10 +584,9 @@ class LiveDesk:
         known = cost_of(trade, mkt)
         if known is not None:
             return known
-        quote = mkt.src.name if mkt.src is not None else ""
         if time.time_ns() - trade.time_ns > _NEWS_NS:
             return ZERO  # what it was worth then nobody tells
-        return trade.fee * await self._rate_of(trade.fee_asset, quote)
+        return trade.fee * await self._rate_of(trade.fee_asset, quote_of(mkt))
 
     async def _rate_of(self, asset: str, quote: str) -> Decimal:
         """Return what one of an asset is worth, as of the last minute; 0 if unknown."""

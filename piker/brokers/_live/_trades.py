@@ -34,14 +34,14 @@ def to_transaction(trade: VenueTrade, mkt: MktPair) -> Transaction:
 
 def cost_of(trade: VenueTrade, mkt: MktPair) -> Decimal | None:
     """Return what a trade's fee comes to, quote units; None of a third asset's."""
-    if not trade.fee or trade.fee_asset in ("", _quote_of(mkt)):
+    if not trade.fee or trade.fee_asset in ("", quote_of(mkt)):
         return trade.fee
     return trade.fee * trade.price if trade.fee_asset == mkt.dst.name else None
 
 
 def other_fee(trade: VenueTrade, mkt: MktPair) -> dict[str, Any]:
     """Return *fee* and *fee_asset* of a trade, empty if they are its cost."""
-    if not trade.fee or trade.fee_asset in ("", _quote_of(mkt)):
+    if not trade.fee or trade.fee_asset in ("", quote_of(mkt)):
         return {}
     return {"fee": trade.fee, "fee_asset": trade.fee_asset}
 
@@ -51,5 +51,6 @@ def not_of(mkt: MktPair, told: str, venue: str) -> BadPayload:
     return BadPayload(f"not of {mkt.fqme}: {venue}'s record of a trade in {told!r}")
 
 
-def _quote_of(mkt: MktPair) -> str:
+def quote_of(mkt: MktPair) -> str:
+    """Return what a market is paid with, empty where its name leaves that out."""
     return mkt.src.name if mkt.src is not None else ""
