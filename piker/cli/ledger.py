@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -279,29 +280,38 @@ def _sync_live(
 
 @contextmanager
 def _fetching() -> Iterator[Callable[[SyncProgress], None]]:
-    """Show how far trades are fetched, on stderr where that is a terminal."""
+    """Show how far trades are fetched, on stderr where that is a terminal.
+
+    The bar is of time, from the first trade to now: how many come, no venue says.
+    """
     from datetime import UTC, datetime
 
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
+        BarColumn(bar_width=10),
         TextColumn("{task.description}"),
         console=console,
         transient=True,
         disable=not console.is_terminal,
     ) as shown:
         task = shown.add_task("asking for trades", total=None)
+        began_ns: dict[int, int] = {}
 
         def show(told: SyncProgress) -> None:
+            first_ns = began_ns.setdefault(told.nth, told.time_ns)
+            done = (told.time_ns - first_ns) / max(1, time.time_ns() - first_ns)
             day = datetime.fromtimestamp(told.time_ns // 10**9, UTC)
+            # short: a bar gets what a line has left
+            which = f" ({told.nth} of {told.markets})" if told.markets > 1 else ""
             words = (
-                f"{told.fqme} ({told.nth} of {told.markets}): {told.seen:,} trades up"
-                f" to {day:%Y-%m-%d %H:%M}, {told.booked:,} new"
+                f"{told.fqme}{which} {told.seen:,} trades to {day:%Y-%m-%d %H:%M},"
+                f" {told.booked:,} new"
             )
-            shown.update(task, description=words)
+            shown.update(task, description=words, total=1.0, completed=done)
 
         yield show
 
