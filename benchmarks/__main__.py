@@ -24,6 +24,7 @@ NAMES: Final = (
     "attach",
     "klines",
     "search",
+    "aio",
     "wire",
     "isolation",
     "store",

@@ -14,7 +14,11 @@ from ._actors import (  # isort: skip
     sigterm_cancels as sigterm_cancels,
     sweep_contexts as sweep_contexts,
 )
-from ._aio import open_channel_from as open_channel_from
+from ._aio import (
+    infect as infect,
+    open_channel_from as open_channel_from,
+    run_infected as run_infected,
+)
 from ._context import (
     Context as Context,
     EndpointSpec as EndpointSpec,

@@ -9,11 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import trio
+from outcome import Outcome
 from tractor import to_asyncio
 
+from ._engine import engine
+from ._guest import wait_in_loop
 from ._version import A5
+
+T = TypeVar("T")
 
 
 class AioSide:
@@ -63,3 +69,37 @@ async def open_channel_from(
 
     async with to_asyncio.open_channel_from(quiet) as (chan, first):
         yield chan, first
+
+
+def run_infected(main: Callable[[], Awaitable[T]]) -> T:
+    """Run *main* with trio as a guest of an asyncio loop; return what it returns.
+
+    Within it, `open_channel_from` works once `infect` was called in an open runtime:
+    what ``infect_asyncio`` does for an actor that is spawned, for this process.
+    """
+
+    async def aio_main() -> T:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[Outcome[T]] = loop.create_future()
+
+        def soon(func: Callable[[], object]) -> None:
+            loop.call_soon_threadsafe(func)
+
+        trio.lowlevel.start_guest_run(
+            main,
+            run_sync_soon_threadsafe=soon,
+            done_callback=ended.set_result,
+            strict_exception_groups=False,
+        )
+        return (await ended).unwrap()
+
+    return asyncio.run(aio_main())
+
+
+def infect() -> None:
+    """Let this process's actor use the asyncio loop that it is a guest of."""
+    wait_in_loop()
+    if A5:
+        engine.current_actor()._infected_aio = True  # noqa: SLF001
+    else:
+        engine.runtime_vars()["_is_infected_aio"] = True
