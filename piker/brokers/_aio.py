@@ -26,7 +26,7 @@ from piker.errors import PikerError, VenueUnreachable
 from piker.log import get_logger
 from piker.service import open_channel_from
 
-from ._aio_line import CLOSE_S, Line, ProxyStats
+from ._aio_line import CLOSE_S, Line, ProxyStats, name_of
 from ._aio_stream import Emit, Inbox
 
 log = get_logger(__name__)
@@ -60,6 +60,11 @@ class MethodProxy(Generic[C]):
         """How many requests are under way that somebody waits for."""
         return len(self._line.calls)
 
+    @property
+    def running(self) -> int:
+        """How many requests are under way, waited for or not."""
+        return self._line.running
+
     def within(self, deadline_s: float, *, goes_on: bool = False) -> MethodProxy[C]:
         """Return the same with another deadline, see the attributes."""
         return replace(self, deadline_s=deadline_s, goes_on=goes_on)
@@ -77,12 +82,8 @@ class MethodProxy(Generic[C]):
           deadline, it was broken off, or the client is gone.
         """
         line = self._line
-
-        async def work() -> T:
-            return await method(line.client, *args, **kwargs)
-
-        call = line.begin(_name_of(method), work)
-        with trio.move_on_after(self.deadline_s):
+        call = line.begin(method, args, kwargs)
+        with trio.CancelScope(deadline=trio.current_time() + self.deadline_s):
             try:
                 await call.done.wait()
             finally:
@@ -116,12 +117,8 @@ class MethodProxy(Generic[C]):
         Overrun, once more than *room* items wait that all have to be kept;
         VenueUnreachable if the client is gone.
         """
-        line, inbox = self._line, Inbox[T](_name_of(method), room, key)
-
-        async def work() -> None:
-            await method(line.client, inbox.emit, *args)
-
-        call = line.begin(inbox.name, work, inbox.end)
+        line, inbox = self._line, Inbox[T](name_of(method), room, key)
+        call = line.begin(method, (inbox.emit, *args), {}, inbox.end)
         try:
             yield inbox
         finally:
@@ -139,10 +136,6 @@ class _Chan(Protocol):
     """The asyncio end of `open_channel_from`."""
 
     def started_nowait(self, value: Any) -> None: ...
-
-
-def _name_of(method: Callable[..., Any]) -> str:
-    return getattr(method, "__qualname__", repr(method))
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -27,26 +27,36 @@ log = get_logger(__name__)
 CLOSE_S: Final = 3.0
 
 
+def name_of(method: Callable[..., Any]) -> str:
+    """Return a method's name, for errors."""
+    return getattr(method, "__qualname__", repr(method))
+
+
 @dataclass(eq=False)
 class Call:
     """A request under way, known by its ``mid``.
 
     Attributes:
       mid: of it.
-      work: makes what is to be run on the asyncio side.
-      name: of the method, for errors.
+      method: of the client.
+      args, kwargs: of it, after the client.
       then: hears of its end, and with which error, where there is one.
       done: set once it is answered.
       value, error: the answer; *error* is the very object that was raised.
     """
 
     mid: int
-    work: Callable[[], Coroutine[Any, Any, Any]]
-    name: str
+    method: Callable[..., Awaitable[Any]]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     then: Callable[[BaseException | None], None] | None = None
     done: trio.Event = field(default_factory=trio.Event)
     value: Any = None
     error: BaseException | None = None
+
+    @property
+    def name(self) -> str:
+        return name_of(self.method)
 
     def answer(self, value: Any, error: BaseException | None) -> None:
         self.value, self.error = value, error
@@ -111,18 +121,19 @@ class Line:
 
     def begin(
         self,
-        name: str,
-        work: Callable[[], Coroutine[Any, Any, Any]],
+        method: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         then: Callable[[BaseException | None], None] | None = None,
     ) -> Call:
-        """Begin *work* with the loop's next turn; VenueUnreachable without a client."""
+        """Begin with the loop's next turn; VenueUnreachable without a client."""
         if self._loop is None:
             raise self.gone()
-        call = Call(next(self._mids), work, name, then)
+        call = Call(next(self._mids), method, args, kwargs, then)
         self.stats.asked += 1
         self.calls[call.mid] = call
         self._tasks[call.mid] = self._loop.create_task(
-            self._do(call), name=name, context=self._context.copy()
+            self._do(call), context=self._context.copy()
         )
         return call
 
@@ -132,6 +143,8 @@ class Line:
         task = self._tasks.get(call.mid)
         if waited_for is not None and task is not None and not goes_on:
             task.cancel()
+            # one that hasn't begun yet never will, and tells nobody
+            task.add_done_callback(lambda _: self._tasks.pop(call.mid, None))
 
     async def end(self, call: Call) -> None:
         """End a call, and wait until it has."""
@@ -141,6 +154,11 @@ class Line:
             is_over = trio.Event()
             task.add_done_callback(lambda _: is_over.set())
             await is_over.wait()
+
+    @property
+    def running(self) -> int:
+        """How many requests are under way, waited for or not."""
+        return len(self._tasks)
 
     def gone(self) -> VenueUnreachable:
         """Return that there is no client any more."""
@@ -154,7 +172,7 @@ class Line:
         value: Any = None
         error: BaseException | None = None
         try:
-            value = await call.work()
+            value = await call.method(self.client, *call.args, **call.kwargs)
         except asyncio.CancelledError:
             # of ours there is nobody left to tell: this one is the client's own, which
             # ended what it was waiting for
@@ -176,14 +194,13 @@ class Line:
     async def end_all(self) -> None:
         """Begin nothing more, and end what is under way; the client is still there."""
         self._loop = None
-        tasks = [task for task in self._tasks.values() if not task.done()]
-        for task in tasks:
+        running = list(self._tasks.values())
+        for task in running:
             task.cancel()
-        if not tasks:
-            return
-        _, left = await asyncio.wait(tasks, timeout=CLOSE_S / 2)
-        for task in left:
-            log.error("%s: %s doesn't end", self.venue, task.get_name())
+        if running:
+            _, left = await asyncio.wait(running, timeout=CLOSE_S / 2)
+            for task in left:
+                log.error("%s: a request doesn't end: %r", self.venue, task)
 
     def close(self, why: str) -> None:
         """Tell all who wait that there is no client any more."""

@@ -184,7 +184,7 @@ async def test_ten_thousand_answers_each_come_to_their_caller():
         with trio.fail_after(5):  # those that go on do so to their end
             while clients[-1].running:
                 await trio.sleep(0.01)
-        assert proxy.waiting == 0
+        assert proxy.waiting == proxy.running == 0
         assert proxy.stats.asked == 10_000
         assert await proxy.call(Client.echo, "still alive") == "still alive"
     await trio.sleep(0.05)
@@ -251,6 +251,18 @@ async def test_the_deadline_is_told_and_ends_the_work():
             await proxy.within(0.02, goes_on=True).call(Client.echo, 5, 0.1)
         assert clients[-1].running == {5}
         await trio.sleep(0.15)
+        assert not clients[-1].running
+
+
+@infected
+async def test_a_request_that_is_let_go_before_it_begins_leaves_nothing():
+    async with open_proxy(open_client, venue="test") as proxy:
+        for _ in range(10):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await proxy.call(Client.hold)
+        await trio.sleep(0.02)
+        assert proxy.waiting == proxy.running == 0
         assert not clients[-1].running
 
 

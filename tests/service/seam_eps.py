@@ -185,6 +185,16 @@ async def aio_echo(chan, factor: int) -> None:
         alive.discard("aio")
 
 
+@endpoint(started=list[str])
+async def who_waits(ctx: Context) -> None:
+    """Tell the threads there are, after trio had nothing to do for a while."""
+    import threading
+
+    for _ in range(3):
+        await trio.sleep(0.02)
+    await ctx.started([thread.name for thread in threading.enumerate()])
+
+
 @endpoint(started=str, sends=int, receives=int | str)
 async def through_asyncio(ctx: Context, factor: int) -> None:
     async with open_channel_from(aio_echo, factor=factor) as (chan, first):

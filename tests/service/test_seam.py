@@ -900,6 +900,13 @@ async def test_asyncio_code_is_reached_and_left_cleanly(open_kid):
         assert await t.call_endpoint(portal, eps.hold) == child.pid
 
 
+async def test_a_guest_of_asyncio_has_no_thread_wait_for_its_io(open_kid):
+    """Trio's own way would have one: each wait would cost two changes of threads."""
+    async with open_kid(infect_asyncio=True) as (_, portal):
+        async with t.open_context(portal, eps.who_waits) as (_, names):
+            assert sorted(names) == ["MainThread", "orphan-guard"]
+
+
 # -- what a child is spared -------------------------------------------------------
 
 UNGUARDED = """

@@ -16,6 +16,7 @@ import trio
 from piker._child import TRACTORS_OWN
 
 from ._engine import engine
+from ._guest import wait_in_loop
 
 ORPHAN_GRACE_S = 1.5
 #: Names the process that a child is to live with; who asks later may get another's.
@@ -87,3 +88,4 @@ def arm_when_child() -> None:
     except RuntimeError:
         return  # imported outside the run: nothing to tie it to
     arm_child()
+    wait_in_loop()

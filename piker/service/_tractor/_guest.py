@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import trio
-from outcome import Outcome, capture
+from outcome import capture
 
 from piker.log import get_logger
 
@@ -25,8 +25,8 @@ _run: Any = trio._core._run  # noqa: SLF001 - of trio's inner parts, used here a
 _by_thread: Callable[..., None] = _run.start_thread_soon
 _by_pipe: Callable[[Any], None] = _run.Runner.force_guest_tick_asap
 
-#: Guests that wait in their loop just now, by trio's runner.
-_waits: dict[Any, _Wait] = {}
+#: Guests that wait in their loops, by trio's runner.
+_hosts: dict[Any, _Host] = {}
 
 
 def wait_in_loop() -> None:
@@ -42,57 +42,84 @@ def wait_in_loop() -> None:
 def _wait(get_events: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
     """Have *deliver* called once there are events: in the loop, or by a thread."""
     try:
-        _Wait(get_events)
+        guest, timeout_s = _held_by(get_events)
+        host = _hosts.get(guest.runner) or _Host(guest)
     except (RuntimeError, LookupError, AttributeError, OSError) as err:
         log.debug("trio waits in a thread: %r", err)
         _by_thread(get_events, deliver)
+    else:
+        host.wait(timeout_s)
+
+
+def _held_by(get_events: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the guest, and for how long it is to wait: trio's closure has both."""
+    names = get_events.__code__.co_freevars
+    held = dict(zip(names, get_events.__closure__ or (), strict=True))
+    return held["self"].cell_contents, held["timeout"].cell_contents
 
 
 def _force(runner: Any) -> None:
     """Let *runner* go on, as something has become ready in its own thread."""
-    waiting = _waits.get(runner)
-    if waiting is None or runner.guest_tick_scheduled:
+    host = _hosts.get(runner)
+    if host is None or runner.guest_tick_scheduled:
         _by_pipe(runner)
-        return
-    runner.guest_tick_scheduled = True
-    waiting.end_soon()
+    else:
+        host.end_soon()
 
 
-class _Wait:
-    """One wait: over when trio's selector has something, when told, or after a time."""
+class _Host:
+    """The loop as one guest's host: its wait ends when it is told to, or in time."""
 
-    __slots__ = ("_fd", "_guest", "_is_over", "_loop", "_timer")
+    __slots__ = ("_due", "_fd", "_guest", "_is_waiting", "_loop", "_timer", "_told")
 
-    def __init__(self, get_events: Callable[[], Any]) -> None:
-        """Wait as *get_events*, trio's closure, was to do it."""
-        names = get_events.__code__.co_freevars
-        held = dict(zip(names, get_events.__closure__ or (), strict=True))
-        self._guest, timeout_s = (held[name].cell_contents for name in _HELD)
-        self._is_over = False
-        self._fd: int = self._guest.runner.io_manager._epoll.fileno()  # noqa: SLF001
+    def __init__(self, guest: Any) -> None:
+        self._guest = guest
+        self._is_waiting = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = float("inf")
+        self._fd: int = guest.runner.io_manager._epoll.fileno()  # noqa: SLF001
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._fd, self._end)
-        self._timer = self._loop.call_later(timeout_s, self._end)
-        _waits[self._guest.runner] = self
+        self._loop.add_reader(self._fd, self._go_on)
+        guest.run_sync_soon_not_threadsafe = self._loop.call_soon
+        told, guest.done_callback = guest.done_callback, self._close
+        self._told: Callable[[Any], None] = told
+        _hosts[guest.runner] = self
+
+    def wait(self, timeout_s: float) -> None:
+        """Let the guest go on once its selector has something, or after a time."""
+        self._is_waiting = True
+        due = self._loop.time() + timeout_s
+        if (
+            due < self._due
+        ):  # a timer that is early does no harm, as most are called off
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = due
+            self._timer = self._loop.call_at(due, self._on_time)
 
     def end_soon(self) -> None:
-        """End it with the loop's next turn."""
-        self._loop.call_soon(self._end)
+        """Let it go on with the loop's next turn."""
+        self._guest.runner.guest_tick_scheduled = True
+        self._loop.call_soon(self._go_on)
 
-    def _end(self) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
-        self._loop.remove_reader(self._fd)
-        self._timer.cancel()
+    def _on_time(self) -> None:
+        self._due, self._timer = float("inf"), None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._is_waiting:
+            return  # it goes on already, and looks into its selector then
+        self._is_waiting = False
         guest, runner = self._guest, self._guest.runner
-        del _waits[runner]
-        events: Outcome[Any] = capture(runner.io_manager.get_events, 0)
-        # as trio's own `deliver` does, but without a detour by another thread's queue
-        guest.unrolled_run_next_send = events
-        guest.run_sync_soon_not_threadsafe = self._loop.call_soon
+        # what trio's own `deliver` does, but without a detour by another thread
+        guest.unrolled_run_next_send = capture(runner.io_manager.get_events, 0)
         runner.guest_tick_scheduled = True
         guest.guest_tick()
 
-
-_HELD = ("self", "timeout")
+    def _close(self, outcome: Any) -> None:
+        """Leave the loop as it was, before anything gets the number of our file."""
+        self._loop.remove_reader(self._fd)
+        if self._timer is not None:
+            self._timer.cancel()
+        del _hosts[self._guest.runner]
+        self._told(outcome)
