@@ -22,11 +22,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import trio
 
-from piker.errors import PikerError, VenueUnreachable
+from piker.errors import PikerError
 from piker.log import get_logger
 from piker.service import open_channel_from
 
-from ._aio_line import CLOSE_S, Line, ProxyStats, name_of
+from ._aio_line import CLOSE_S, Call, Line, ProxyStats, name_of
 from ._aio_stream import Emit, Inbox
 
 log = get_logger(__name__)
@@ -81,18 +81,13 @@ class MethodProxy(Generic[C]):
         Raises: what it raises, the very object; VenueUnreachable: no answer within the
           deadline, it was broken off, or the client is gone.
         """
-        line = self._line
-        call = line.begin(method, args, kwargs)
-        with trio.CancelScope(deadline=trio.current_time() + self.deadline_s):
-            try:
-                await call.done.wait()
-            finally:
-                if not call.done.is_set():
-                    line.let_go(call, goes_on=self.goes_on)
-        if not call.done.is_set():
-            raise VenueUnreachable(
-                f"{line.venue} didn't answer {call.name} within {self.deadline_s:g} s"
-            )
+        call = Call(method, args, kwargs, self.goes_on)
+        self._line.begin(call, self.deadline_s)
+        try:
+            await call.done.wait()
+        finally:
+            if not call.done.is_set():
+                self._line.let_go(call)
         return cast("T", call.unwrap())
 
     @asynccontextmanager
@@ -118,7 +113,8 @@ class MethodProxy(Generic[C]):
         VenueUnreachable if the client is gone.
         """
         line, inbox = self._line, Inbox[T](name_of(method), room, key)
-        call = line.begin(method, (inbox.emit, *args), {}, inbox.end)
+        call = Call(method, (inbox.emit, *args), {}, then=inbox.end)
+        line.begin(call)
         try:
             yield inbox
         finally:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -40,19 +41,23 @@ class Call:
       mid: of it.
       method: of the client.
       args, kwargs: of it, after the client.
+      goes_on: it runs to its end even if nobody waits any more.
       then: hears of its end, and with which error, where there is one.
+      timer: of its deadline.
       done: set once it is answered.
       value, error: the answer; *error* is the very object that was raised.
     """
 
-    mid: int
     method: Callable[..., Awaitable[Any]]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    goes_on: bool = False
     then: Callable[[BaseException | None], None] | None = None
+    timer: asyncio.TimerHandle | None = None
     done: trio.Event = field(default_factory=trio.Event)
     value: Any = None
     error: BaseException | None = None
+    mid: int = -1
 
     @property
     def name(self) -> str:
@@ -60,6 +65,8 @@ class Call:
 
     def answer(self, value: Any, error: BaseException | None) -> None:
         self.value, self.error = value, error
+        if self.timer is not None:
+            self.timer.cancel()
         self.done.set()
         if self.then is not None:
             self.then(error)
@@ -119,29 +126,29 @@ class Line:
 
     # -- asked for in trio ------------------------------------------------------
 
-    def begin(
-        self,
-        method: Callable[..., Awaitable[Any]],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        then: Callable[[BaseException | None], None] | None = None,
-    ) -> Call:
+    def begin(self, call: Call, deadline_s: float = math.inf) -> None:
         """Begin with the loop's next turn; VenueUnreachable without a client."""
         if self._loop is None:
             raise self.gone()
-        call = Call(next(self._mids), method, args, kwargs, then)
+        call.mid = next(self._mids)
         self.stats.asked += 1
         self.calls[call.mid] = call
         self._tasks[call.mid] = self._loop.create_task(
             self._do(call), context=self._context.copy()
         )
-        return call
+        if deadline_s < math.inf:
+            # a timer of the loop's is much lighter than a cancel scope of trio's
+            call.timer = self._loop.call_later(
+                deadline_s, self._give_up, call, deadline_s
+            )
 
-    def let_go(self, call: Call, *, goes_on: bool) -> None:
-        """Forget a call that nobody waits for; end it too, unless it *goes_on*."""
+    def let_go(self, call: Call) -> None:
+        """Forget a call that nobody waits for; end it too, unless it goes on."""
         waited_for = self.calls.pop(call.mid, None)
         task = self._tasks.get(call.mid)
-        if waited_for is not None and task is not None and not goes_on:
+        if call.timer is not None:
+            call.timer.cancel()
+        if waited_for is not None and task is not None and not call.goes_on:
             task.cancel()
             # one that hasn't begun yet never will, and tells nobody
             task.add_done_callback(lambda _: self._tasks.pop(call.mid, None))
@@ -149,7 +156,7 @@ class Line:
     async def end(self, call: Call) -> None:
         """End a call, and wait until it has."""
         task = self._tasks.get(call.mid)
-        self.let_go(call, goes_on=False)
+        self.let_go(call)
         if task is not None:
             is_over = trio.Event()
             task.add_done_callback(lambda _: is_over.set())
@@ -190,6 +197,11 @@ class Line:
             self.stats.late += 1
         else:
             waiting.answer(value, error)
+
+    def _give_up(self, call: Call, deadline_s: float) -> None:
+        self.let_go(call)
+        late = f"{self.venue} didn't answer {call.name} within {deadline_s:g} s"
+        call.answer(None, VenueUnreachable(late))
 
     async def end_all(self) -> None:
         """Begin nothing more, and end what is under way; the client is still there."""
