@@ -50,6 +50,7 @@ class Client:
     running: set = field(default_factory=set)
     log: list = field(default_factory=list)
     shut: asyncio.Event = field(default_factory=asyncio.Event)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def echo(self, value, delay_s=0.0, swallow=False):
         self.running.add(value)
@@ -62,6 +63,12 @@ class Client:
             return value
         finally:
             self.running.discard(value)
+
+    async def pass_gate(self, value):
+        self.running.add(value)
+        await self.gate.wait()
+        self.running.discard(value)
+        self.log.append(value)
 
     async def fail(self, error):
         raise error
@@ -248,10 +255,14 @@ async def test_the_deadline_is_told_and_ends_the_work():
         await trio.sleep(0.02)
         assert not clients[-1].running
         with pytest.raises(VenueUnreachable):
-            await proxy.within(0.02, goes_on=True).call(Client.echo, 5, 0.1)
+            await proxy.within(0.02, goes_on=True).call(Client.pass_gate, 5)
         assert clients[-1].running == {5}
-        await trio.sleep(0.15)
-        assert not clients[-1].running
+        assert (proxy.waiting, proxy.running) == (0, 1)
+        clients[-1].gate.set()
+        await trio.sleep(0.02)
+        assert clients[-1].log == [5]
+        assert proxy.running == 0
+        assert proxy.stats.late == 2
 
 
 @infected
