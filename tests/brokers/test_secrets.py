@@ -13,7 +13,9 @@ from hypothesis import given, strategies as st
 
 from piker.brokers._live._secrets import (
     Keys,
+    Sealed,
     Secret,
+    fields_of,
     own_part,
     parse_keys,
     read_keys,
@@ -24,8 +26,15 @@ HIDDEN = "hunter2-hunter2"
 FILE = Path("/conf/brokers.toml")
 
 
+class Number(Sealed):
+    """Of a backend whose accounts have something else to tell."""
+
+    __slots__ = ("number",)
+    number: Secret
+
+
 def keys(text: str, broker: str = "kraken", path: Path = FILE) -> dict[str, Keys]:
-    return parse_keys(text, broker, path)
+    return parse_keys(text, broker, path, Keys)
 
 
 def test_a_secret_shows_nowhere():
@@ -42,7 +51,10 @@ def test_a_secret_shows_nowhere():
     assert hash(secret) == hash(Secret("x"))
 
 
-@pytest.mark.parametrize("what", [Secret(HIDDEN), Keys(Secret(HIDDEN), Secret("x"))])
+@pytest.mark.parametrize(
+    "what",
+    [Secret(HIDDEN), Keys(Secret(HIDDEN), Secret("x")), Number(Secret(HIDDEN))],
+)
 def test_a_secret_goes_nowhere(what):
     for ship in (
         pickle.dumps, copy.copy, copy.deepcopy, msgspec.msgpack.encode,
@@ -129,7 +141,34 @@ def test_a_file_of_a_secret_is_to_be_private(tmp_path):
 
 def test_no_other_process_may_read_them():
     with pytest.raises(ServiceError, match="a process with no actor may not read"):
-        read_keys("kraken")
+        read_keys("kraken", Keys)
+
+
+def test_a_backend_says_what_its_accounts_have():
+    text = f"""
+        [ib.accounts.main]
+        number = "{HIDDEN}"
+        [ib.accounts.second]
+        number = {{cmd = ["printf", "DU2"]}}
+    """
+    told = parse_keys(text, "ib", FILE, Number)
+    assert {label: each.number.reveal() for label, each in told.items()} == {
+        "main": HIDDEN, "second": "DU2",
+    }  # fmt: skip
+    assert repr(told["main"]) == "Number(<secret>)"
+    assert (fields_of(Number), fields_of(Keys)) == ("number", "key and secret")
+    with pytest.raises(ValueError, match="shorter"):
+        Keys(Secret("x"))
+
+
+@pytest.mark.parametrize("more", ["key = 'x'", "secret = 'x'", "nick = 'x'"])
+def test_what_a_backend_does_not_ask_for_is_refused(more):
+    text = f"[ib.accounts.main]\nnumber = '{HIDDEN}'\n{more}"
+    with pytest.raises(ConfigError, match="wanted number, got") as caught:
+        parse_keys(text, "ib", FILE, Number)
+    assert HIDDEN not in str(caught.value)
+    with pytest.raises(ConfigError, match="wanted key and secret, got"):
+        parse_keys(text, "ib", FILE, Keys)
 
 
 # -- of the file, a broker's own part -------------------------------------------------

@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Any
 
 import trio
 
-from piker.errors import PikerError, UsageError
+from piker.errors import PikerError
 from piker.log import get_logger
 from piker.msgs import NS, AccountCheck, MktPair, SyncDone, SyncProgress
 
+from ._backend import LiveBackend as LiveBackend, backend_of
 from ._balances import otherwise, traded
 from ._desk import LiveDesk
 from ._dialog import current_host, keys_of
-from ._secrets import Keys
-from ._venue import Session
+from ._secrets import Sealed
 
 log = get_logger(__name__)
 
 #: How often balances are looked at until no trade comes in between.
 _LOOKS = 4
-
-
-@dataclass(frozen=True)
-class LiveBackend:
-    """What a backend with live accounts brings: ``BACKEND`` of its ``_orders``.
-
-    Attributes:
-      open_session: opens an account's session.
-      get_mkt: finds a market by its full name.
-    """
-
-    open_session: Callable[[str, Keys], AbstractAsyncContextManager[Session]]
-    get_mkt: Callable[[str], Awaitable[MktPair]]
-
-
-def backend_of(broker: str) -> LiveBackend:
-    """Return what a backend brings for live accounts; UsageError if nothing."""
-    name = f"piker.brokers.{broker}._orders"
-    try:
-        module: Any = importlib.import_module(name)
-    except ModuleNotFoundError as err:
-        if err.name != name:  # a fault of ours, or of the installation
-            raise
-        raise UsageError(f"{broker!r} has no live accounts") from None
-    backend: LiveBackend = module.BACKEND
-    return backend
 
 
 async def sync_trades(
@@ -136,7 +106,7 @@ async def check_all() -> list[AccountCheck]:
     ]
 
 
-async def _check(account: str, keys: Keys, backend: LiveBackend) -> AccountCheck:
+async def _check(account: str, keys: Sealed, backend: LiveBackend) -> AccountCheck:
     try:
         async with backend.open_session(account, keys) as session:
             told = await session.permissions()

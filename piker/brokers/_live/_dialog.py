@@ -43,8 +43,9 @@ from piker.msgs import (
 )
 from piker.service import Context, MsgStream, collapse_eg
 
+from ._backend import backend_of
 from ._desk import LiveDesk, Tell
-from ._secrets import Keys, read_keys
+from ._secrets import Sealed, fields_of, read_keys
 from ._venue import Session
 
 log = get_logger(__name__)
@@ -52,7 +53,7 @@ log = get_logger(__name__)
 _CHECK_S: Final = 5.0
 _SEND_S: Final = 10.0
 
-OpenSession = Callable[[str, Keys], AbstractAsyncContextManager[Session]]
+OpenSession = Callable[[str, Any], AbstractAsyncContextManager[Session]]
 
 
 @dataclass(eq=False)
@@ -122,7 +123,7 @@ class Host:
             if account in self.shut or not self.desks:
                 raise next(self.shut[name] for name in wanted)
 
-    async def _wanted(self, account: str) -> dict[str, Keys]:
+    async def _wanted(self, account: str) -> dict[str, Sealed]:
         """Return the keys of accounts that are to be opened."""
         try:
             told = await keys_of(self.broker)
@@ -191,14 +192,15 @@ class Host:
             dialog.gone.set()
 
 
-async def keys_of(broker: str) -> dict[str, Keys]:
+async def keys_of(broker: str) -> dict[str, Sealed]:
     """Return the keys of a broker's accounts, by label; ConfigError if it has none."""
-    keys = await trio.to_thread.run_sync(read_keys, broker)
+    kind = backend_of(broker).keys
+    keys = await trio.to_thread.run_sync(read_keys, broker, kind)
     if not keys:
         raise ConfigError(
             f"brokers.toml has no account of {broker}: a table "
-            f"[{broker}.accounts.LABEL] with key and secret; `piker init` writes one "
-            "to fill in"
+            f"[{broker}.accounts.LABEL] with {fields_of(kind)}; `piker init` writes "
+            "one to fill in"
         )
     return keys
 

@@ -20,7 +20,7 @@ from piker.errors import VenueError
 from piker.log import get_logger
 from piker.msgs import AllEnded, Resting
 
-from ._accounts import backend_of
+from ._backend import backend_of
 from ._dialog import current_host, keys_of, unknown
 from ._venue import OrderState, Session
 

@@ -1,6 +1,7 @@
-"""Keys of accounts: read by ``brokerd.<broker>`` alone, and never shown.
+"""Secrets of accounts: read by ``brokerd.<broker>`` alone, and never shown.
 
 brokers.toml --[kraken.accounts.main]--> {"main": Keys(key, secret)}
+what there is to tell, a backend says: its kind of `Sealed`
 a text, {cmd = [...]}: what a command prints, {file = ...}: what a file holds
 """
 
@@ -10,7 +11,7 @@ import os
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from piker.config import check_secrets_file
 from piker.errors import ConfigError, ServiceError
@@ -57,7 +58,24 @@ class Secret:
         raise TypeError("a secret is neither pickled nor copied")
 
 
-class Keys:
+class Sealed:
+    """What brokers.toml tells of an account: secrets, each in a slot of its kind."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __init__(self, *held: Secret) -> None:
+        """Hold the secrets, in the order of the slots."""
+        for name, secret in zip(self.__slots__, held, strict=True):
+            setattr(self, name, secret)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_SHOWN})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("keys are neither pickled nor copied")
+
+
+class Keys(Sealed):
     """What an account signs with.
 
     Attributes:
@@ -66,20 +84,19 @@ class Keys:
     """
 
     __slots__ = ("key", "secret")
-
-    def __init__(self, key: Secret, secret: Secret) -> None:
-        """Hold both."""
-        self.key, self.secret = key, secret
-
-    def __repr__(self) -> str:
-        return f"Keys({_SHOWN})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("keys are neither pickled nor copied")
+    key: Secret
+    secret: Secret
 
 
-def read_keys(broker: str) -> dict[str, Keys]:
-    """Return the keys of a broker's accounts, by label.
+K = TypeVar("K", bound=Sealed)
+
+
+def read_keys(broker: str, kind: type[K]) -> dict[str, K]:
+    """Return what a broker's accounts are opened with, by label.
+
+    Args:
+      broker: whose.
+      kind: what there is of each account.
 
     Raises:
       ServiceError: this process is not the broker's order daemon.
@@ -102,7 +119,7 @@ def read_keys(broker: str) -> dict[str, Keys]:
         raise ConfigError(f"{path}: can't be read as text") from None
     finally:
         held[:] = bytes(len(held))  # what is another broker's isn't to stay here
-    return parse_keys(text, broker, path)
+    return parse_keys(text, broker, path, kind)
 
 
 def own_part(held: bytearray, broker: str) -> bytes:
@@ -169,7 +186,7 @@ def _check_actor(broker: str) -> None:
         raise ServiceError(f"{name} may not read the secrets of {broker}")
 
 
-def parse_keys(text: str, broker: str, path: Path) -> dict[str, Keys]:
+def parse_keys(text: str, broker: str, path: Path, kind: type[K]) -> dict[str, K]:
     """Return what *text*, of *path*, says of a broker's accounts; ConfigError."""
     try:
         tables = tomllib.loads(text)
@@ -183,19 +200,23 @@ def parse_keys(text: str, broker: str, path: Path) -> dict[str, Keys]:
     if not isinstance(accounts, dict):
         raise ConfigError(f"{path}: {broker}: wanted tables [{broker}.accounts.LABEL]")
     return {
-        label: _keys_of(told, path, f"{broker}.accounts.{label}")
+        label: _keys_of(told, path, f"{broker}.accounts.{label}", kind)
         for label, told in accounts.items()
     }
 
 
-def _keys_of(table: Any, path: Path, where: str) -> Keys:
-    if not isinstance(table, dict) or set(table) != {"key", "secret"}:
+def fields_of(kind: type[Sealed]) -> str:
+    """Return what there is to tell of an account, as words."""
+    return " and ".join(kind.__slots__)
+
+
+def _keys_of(table: Any, path: Path, where: str, kind: type[K]) -> K:
+    if not isinstance(table, dict) or set(table) != set(kind.__slots__):
         known = sorted(table) if isinstance(table, dict) else "no table"
-        raise ConfigError(f"{path}: {where}: wanted key and secret, got {known}")
-    key, secret = (
-        _secret_of(table[name], path, f"{where}.{name}") for name in ("key", "secret")
+        raise ConfigError(f"{path}: {where}: wanted {fields_of(kind)}, got {known}")
+    return kind(
+        *(_secret_of(table[name], path, f"{where}.{name}") for name in kind.__slots__)
     )
-    return Keys(key, secret)
 
 
 def _secret_of(told: Any, path: Path, where: str) -> Secret:
