@@ -106,6 +106,8 @@ class Position:
             self._clear(size, txn.price, txn.cost, seq)
         elif txn.etype == "split":
             self._split(txn)
+        elif txn.etype == "fee":
+            self.fees += txn.cost
         else:
             self._transfer(txn, seq)
         self.trades += 1

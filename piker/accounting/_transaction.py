@@ -14,7 +14,7 @@ from piker.types import Struct
 
 from ._exact import MAX_DIGITS, ONE, ZERO, is_number
 
-EventType = Literal["clear", "transfer", "split", "expiry"]
+EventType = Literal["clear", "transfer", "split", "expiry", "fee"]
 EVENT_TYPES: Final = frozenset(get_args(EventType))
 
 MAX_NS: Final = 2**63 - 1  # in the year 2262
@@ -35,12 +35,12 @@ class Transaction(
       fqme: full name of the market.
       size: change of the position, base units (contracts, of one), < 0 if sold. 0 of
         an expiry: all there is. Of a split 0: as *ratio* says, exactly; else the
-        change that the broker booked, where it rounds.
+        change that the broker booked, where it rounds. Of a fee 0.
       price: quote units for one base unit. Of a transfer what comes in is worth; of
         an expiry what it is settled at.
       time_ns: when, by the market's clock; ``dt`` in the file.
       cost: fees, quote units, < 0 of a rebate or of cash for a fraction.
-      etype: what happened.
+      etype: what happened; ``fee``: one by itself, of a trade that was booked without.
       bs_mktid: the broker's own name of the market.
       expiry: ``yyyymmdd`` of a contract that expires, where the file tells it.
       multiplier: base units that a contract of size 1 stands for.
@@ -105,6 +105,8 @@ def _fault_of_kind(  # noqa: PLR0911 - a list of checks
         return "etype", f"wanted one of {', '.join(get_args(EventType))}"
     if not txn.size and txn.etype in {"clear", "transfer"}:
         return "size", f"a {txn.etype} of size 0 changes nothing"
+    if txn.etype == "fee" and (txn.size or txn.price or not (txn.cost or txn.fee)):
+        return "cost", "a fee by itself has a cost, and neither size nor price"
     if txn.multiplier <= 0:
         return "multiplier", f"wanted a number > 0, got {txn.multiplier}"
     if txn.fee and not txn.fee_asset:

@@ -68,6 +68,9 @@ class Oracle:
             self.lots = [(units * scale, paid / scale) for units, paid in self.lots]
             self.since_flat -= cost
             return
+        if txn.etype == "fee":
+            self.since_flat -= cost if self.size else 0
+            return
         if txn.etype == "expiry" and not size:
             size = -self.size
         closing = Fraction(0)

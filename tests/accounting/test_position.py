@@ -44,6 +44,10 @@ def expiry(price, size=0, cost=0) -> Transaction:
     return txn(size, price, cost, etype="expiry")
 
 
+def late_fee(cost) -> Transaction:
+    return txn(0, 0, cost, etype="fee")
+
+
 def check(position: Position, oracle: Oracle) -> None:
     assert Fraction(position.size) == oracle.size
     assert Fraction(position.fees) == oracle.fees
@@ -279,6 +283,15 @@ def test_a_fill_and_its_transaction_are_the_same():
     assert to_fill(booked, 7, "paper", 5) == fill
 
 
+def test_a_fee_that_came_late_is_one_of_what_is_held():
+    late = run([txn(2, 100), late_fee(3)])
+    at_once = run([txn(2, 100, 3)])
+    for key in ("size", "fees", "ppu", "bep", "realised"):
+        assert getattr(late, key) == getattr(at_once, key)
+    flat = run([txn(2, 100), txn(-2, 110), late_fee(3), txn(1, 50)])
+    assert (flat.fees, flat.bep, flat.realised) == (3, 50, 17)
+
+
 # -- at random ---------------------------------------------------------------------
 
 SIZES = st.decimals(-50, 50, places=3).filter(bool)
@@ -289,6 +302,7 @@ OTHERS = st.one_of(
     st.builds(transfer, SIZES, PRICES, COSTS),
     st.builds(expiry, PRICES),
     st.builds(split, st.sampled_from(["2:1", "3:1", "1:2", "5:4", "1:10"])),
+    st.builds(late_fee, COSTS.filter(bool)),
 )
 
 
