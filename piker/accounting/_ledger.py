@@ -77,6 +77,10 @@ class LedgerView:
         """Return the serial of a trade, None if it isn't here."""
         return self._seqs.get(tid)
 
+    def txn_at(self, seq: int) -> Transaction:
+        """Return the transaction of a serial that is here."""
+        return self._txns[seq - 1]
+
     def positions(self) -> dict[str, Position]:
         """Return what the transactions come to, by full name, flat ones too.
 

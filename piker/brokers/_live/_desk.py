@@ -25,7 +25,6 @@ from piker.accounting import (
     Ledger,
     Position,
     Transaction,
-    of_fill,
     to_fill,
     write_account,
 )
@@ -49,9 +48,10 @@ from piker.msgs import (
 
 from ._client_ids import client_id
 from ._live_order import ZERO, LiveOrder, of_open_order, of_stranger
+from ._mended import is_undoing, lacks_fee, late_fee, mends, newest, undoing
 from ._reconcile import fresh, oid_of
 from ._sync import Looker
-from ._trades import cost_of, other_fee, quote_of
+from ._trades import cost_of, other_fee, quote_of, to_transaction
 from ._venue import (
     START,
     Cursor,
@@ -492,33 +492,40 @@ class LiveDesk:
     ) -> None:
         """Put trades into the ledger, each once, and tell of them if they are news."""
         async with self._book_turn:
-            news = list(fresh(trades, ()))
-            news = [one for one in news if self.ledger.seq_of(one.tid) is None]
-            if not news:
+            told = list(newest(fresh(trades, ()), self.ledger))
+            txns = [
+                txn
+                for trade in told
+                for txn in (
+                    await self._entries_of(trade)
+                    if self.ledger.seq_of(trade.tid) is None
+                    else await self._fee_of(trade)
+                )
+            ]
+            if not txns:
                 return
-            asked = [await self._fill_of(trade) for trade in news]
-            fills = [each for each in asked if each is not None]
-            if not fills:
-                return
-            await self._append([txn for _, txn in fills])
-            for _, txn in fills:
+            await self._append(txns)
+            for txn in txns:
                 self._count(txn)
                 self._positions.setdefault(txn.fqme, Position(txn.fqme)).add(
                     txn, self._serial(txn.tid)
                 )
             if is_news:
-                self._tell_fills([fill for fill, _ in fills])
-        for oid in dict.fromkeys(fill.oid for fill, _ in fills):
+                self._tell_entries(txns)
+        for oid in dict.fromkeys(txn.oid for txn in txns):
             if order := self._orders.get(oid):
                 self._say(order)
 
-    def _tell_fills(self, fills: list[BrokerdFill]) -> None:
+    def _tell_entries(self, txns: list[Transaction]) -> None:
+        """Tell of what was booked: of fills, and of positions that are others now."""
         now_ns = time.time_ns()
-        told = [
-            replace(fill, seq=self._serial(fill.tid), time_ns=now_ns) for fill in fills
+        fills = [
+            to_fill(txn, self._serial(txn.tid), self.account, now_ns)
+            for txn in txns
+            if txn.etype == "clear"
         ]
-        moved = dict.fromkeys(fill.symbol for fill in fills)
-        self._tell(*told, *(self._position(fqme) for fqme in moved))
+        moved = dict.fromkeys(txn.fqme for txn in txns)
+        self._tell(*fills, *(self._position(fqme) for fqme in moved))
 
     def _serial(self, tid: str) -> int:
         seq = self.ledger.seq_of(tid)
@@ -552,32 +559,30 @@ class LiveDesk:
         """Count a trade that is in the ledger."""
         if txn.reqid:
             had = self._booked.get(txn.reqid, ZERO)
-            self._booked[txn.reqid] = had + abs(txn.size)
+            size = abs(txn.size)
+            self._booked[txn.reqid] = had - size if is_undoing(txn) else had + size
 
-    async def _fill_of(
-        self, trade: VenueTrade
-    ) -> tuple[BrokerdFill, Transaction] | None:
-        """Return a trade as it is told and booked; None: its market isn't listed."""
+    async def _entries_of(self, trade: VenueTrade) -> list[Transaction]:
+        """Return a trade as it is booked, and before it what it corrects."""
         mkt = await self._learn_mkt(trade.bs_mktid)
-        if mkt is None:
-            return None
-        fill = BrokerdFill(
-            oid=oid_of(trade, self._by_cl_id, self._by_reqid),
-            reqid=trade.reqid,
-            tid=trade.tid,
-            seq=0,
-            account=self.account,
-            symbol=mkt.fqme,
-            action=trade.side,
-            size=trade.size,
-            price=trade.price,
+        if mkt is None:  # it isn't listed
+            return []
+        undone = undoing(trade, self.ledger)
+        txn = replace(
+            to_transaction(trade, mkt),
             cost=await self._cost_of(trade, mkt),
-            time_ns=time.time_ns(),
-            broker_time_ns=trade.time_ns,
-            taker=trade.taker,
-            **other_fee(trade, mkt),
+            oid="" if undone else oid_of(trade, self._by_cl_id, self._by_reqid),
         )
-        return fill, of_fill(fill, mkt.multiplier, mkt.bs_mktid)
+        return [*undone, txn]
+
+    async def _fee_of(self, trade: VenueTrade) -> list[Transaction]:
+        """Return the fee of a trade that is booked, and lacks it."""
+        known = lacks_fee(trade, self.ledger)
+        mkt = await self._learn_mkt(trade.bs_mktid) if known is not None else None
+        if known is None or mkt is None:
+            return []
+        cost = await self._cost_of(trade, mkt)
+        return [late_fee(known, cost, other_fee(trade, mkt))]
 
     async def _cost_of(self, trade: VenueTrade, mkt: MktPair) -> Decimal:
         """Return what a trade cost, in quote units."""
@@ -748,7 +753,7 @@ class LiveDesk:
             return
         now_ns = time.time_ns()
         fills = [
-            self._named(to_fill(txn, seq, self.account, now_ns))
+            self._named(to_fill(txn, seq, self.account, now_ns), txn)
             for seq, txn in self.ledger.since(asked.after_seq)
             if txn.etype == "clear" and self._is_news(txn, now_ns)
         ]
@@ -765,8 +770,10 @@ class LiveDesk:
         is_ours = bool(txn.oid) or txn.reqid in self._by_reqid
         return is_ours or now_ns - txn.time_ns < _NEWS_NS
 
-    def _named(self, fill: BrokerdFill) -> BrokerdFill:
+    def _named(self, fill: BrokerdFill, txn: Transaction) -> BrokerdFill:
         """Return a fill with its order's id, where that was found since."""
+        if mends(txn, self.ledger):
+            return fill
         oid = fill.oid or self._by_reqid.get(fill.reqid, "")
         return replace(fill, oid=oid)
 

@@ -100,6 +100,8 @@ class VenueTrade(Struct, frozen=True, kw_only=True):
       fee_asset: as piker spells it, lower case.
       time_ns: of the venue.
       taker: whether it took what rested.
+      has_editions: the venue corrects it by another of a later number, see
+        `piker.brokers._live._mended`.
     """
 
     tid: str
@@ -113,6 +115,7 @@ class VenueTrade(Struct, frozen=True, kw_only=True):
     fee_asset: str
     time_ns: int
     taker: bool = False
+    has_editions: bool = False
 
     @property
     def cursor(self) -> Cursor:
