@@ -22,7 +22,11 @@ from ._places import (
     ledgers_dir as ledgers_dir,
     list_accounts as list_accounts,
 )
-from ._position import Position as Position, positions_of as positions_of
+from ._position import (
+    Position as Position,
+    position_for as position_for,
+    positions_of as positions_of,
+)
 from ._transaction import (
     EventType as EventType,
     Transaction as Transaction,

@@ -88,9 +88,11 @@ def _table(position: Position, clears: list[tuple[int, Transaction]]) -> str:
         lines.append(f"bs_mktid = {quoted(position.bs_mktid)}")
     if position.expiry:
         lines.append(f'expiry = "{position.expiry:%Y%m%d}"')
+    if position.is_inverse:
+        lines.append("inverse = true")
     lines += [f"{key} = {plain(getattr(position, key))}" for key in _NUMBERS]
     lines += [f"seq = {position.seq}", "clears = ["]
-    again = Position(position.fqme)
+    again = type(position)(position.fqme)
     for i, (seq, txn) in enumerate(clears):
         opening = replace(txn, etype="clear", size=position.opened_size, ratio="")
         again.add(txn if i else opening, seq)

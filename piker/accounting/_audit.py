@@ -45,6 +45,7 @@ class Recount:
     realised: Decimal = ZERO
     since_flat: Decimal = ZERO
     multiplier: Decimal = ONE
+    is_inverse: bool = False
     tids: list[str] = field(default_factory=list)
 
     @property
@@ -53,11 +54,15 @@ class Recount:
         if not self.size:
             return ZERO
         with localcontext(_WIDE):
+            if self.is_inverse:
+                lost = self.since_flat / (self.multiplier * _wide(self.size))
+                even = 1 / self.ppu + lost
+                return 1 / even if even > 0 else ZERO
             return self.ppu - self.since_flat / (self.multiplier * _wide(self.size))
 
     def add(self, txn: Transaction) -> None:
         """Book *txn*; the context is wide."""
-        self.multiplier = txn.multiplier
+        self.multiplier, self.is_inverse = txn.multiplier, txn.inverse
         self.fees += Fraction(txn.cost)
         before = self.size
         size = Fraction(txn.size)
@@ -80,7 +85,8 @@ class Recount:
         by_ratio = before * new / old
         self.size = before + Fraction(txn.size) if txn.size else by_ratio
         if self.size:
-            self.ppu = self.ppu * _wide(before) / _wide(self.size)
+            units = _wide(before) / _wide(self.size)
+            self.ppu = self.ppu / units if self.is_inverse else self.ppu * units
 
     def _trade(self, txn: Transaction, size: Fraction) -> None:
         closing = Fraction(0)
@@ -91,7 +97,7 @@ class Recount:
         if size:
             share = _wide(closing / size)
         if closing:
-            per_unit = ZERO if txn.etype == "transfer" else txn.price - self.ppu
+            per_unit = ZERO if txn.etype == "transfer" else self._earned(txn.price)
             self._earn(-_wide(closing) * per_unit * txn.multiplier)
         self._earn(-txn.cost * share)
         self.size += closing
@@ -99,9 +105,17 @@ class Recount:
             self.ppu, self.since_flat = ZERO, ZERO
         if opening:
             held, more = _wide(self.size), _wide(opening)
-            self.ppu = (self.ppu * held + txn.price * more) / (held + more)
+            if not self.is_inverse:
+                self.ppu = (self.ppu * held + txn.price * more) / (held + more)
+            else:
+                coins = held / self.ppu if held else ZERO
+                self.ppu = (held + more) / (coins + more / txn.price)
             self.size += opening
         self._earn(-txn.cost * (1 - share))
+
+    def _earned(self, price: Decimal) -> Decimal:
+        """Return what a unit earned that is sold at *price*."""
+        return 1 / self.ppu - 1 / price if self.is_inverse else price - self.ppu
 
     def _earn(self, money: Decimal) -> None:
         self.realised += money

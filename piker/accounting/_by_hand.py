@@ -127,7 +127,7 @@ def _value(key: str, value: Any) -> Any:
     """Return what is meant by the value of *key*; raises ValueError."""
     if key == "dt":
         return time_ns_of(value)
-    if key == "taker":
+    if key in {"taker", "inverse"}:
         if not isinstance(value, bool):
             raise ValueError(f"wanted true or false, got {value!r}")
         return value

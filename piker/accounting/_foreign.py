@@ -51,6 +51,7 @@ NAMES: Final = {
     "etype": ("etype",),
     "expiry": ("expiry",),
     "multiplier": ("multiplier",),
+    "inverse": ("inverse",),
     "ratio": ("ratio", "splitratio"),
     "oid": ("oid", "orderid", "ordertxid", "clientorderid"),
     "reqid": ("reqid", "venueorderid"),
@@ -206,7 +207,9 @@ class _Reader:
 
     def _values(self, at: int, told: Mapping[str, str]) -> dict[str, Any]:
         """Return what isn't text in a row; raises ValueError."""
-        taken: dict[str, Any] = {"taker": told.get("taker", "").lower() in _TRUE}
+        taken: dict[str, Any] = {
+            key: told.get(key, "").lower() in _TRUE for key in ("taker", "inverse")
+        }
         field = ""
         try:
             for field in ("size", "price", "cost", "multiplier"):

@@ -31,7 +31,7 @@ from ._transaction import MAX_CHARS, Transaction, fault_of, show_ns
 #: where they aren't the default.
 KEYS: Final = (
     "fqme", "size", "price", "cost",
-    "bs_mktid", "etype", "expiry", "multiplier", "ratio", "oid", "reqid",
+    "bs_mktid", "etype", "expiry", "multiplier", "inverse", "ratio", "oid", "reqid",
     "fee", "fee_asset", "taker",
     "dt",
 )  # fmt: skip
@@ -47,7 +47,7 @@ _DT: Final = (
 )
 _FORMS: Final = {
     "size": _NUMBER, "price": _NUMBER, "cost": _NUMBER, "multiplier": _NUMBER,
-    "fee": _NUMBER, "taker": "(true)", "dt": _DT,
+    "fee": _NUMBER, "taker": "(true)", "inverse": "(true)", "dt": _DT,
 }  # fmt: skip
 #: Blank lines and comments.
 _BETWEEN: Final = r"(?:[ \t]*+(?:#[^\x00-\x08\x0a-\x1f\x7f]*+)?\n)*+"
@@ -80,6 +80,8 @@ def table_text(txn: Transaction) -> str:
         lines.append(f'expiry = "{txn.expiry}"')
     if txn.multiplier != ONE:
         lines.append(f"multiplier = {plain(txn.multiplier)}")
+    if txn.inverse:
+        lines.append("inverse = true")
     lines += [
         f"{key} = {quoted(text)}"
         for key in ("ratio", "oid", "reqid")
@@ -160,8 +162,8 @@ def _reader(
 
     def read(parts: tuple[Any, ...]) -> Transaction | None:
         tid, fqme, size, price, cost, bs_mktid, etype, expiry = parts[:8]
-        multiplier, ratio, oid, reqid, fee, fee_asset, taker = parts[8:15]
-        day, hours, minutes, secs, rest = parts[15:]
+        multiplier, inverse, ratio, oid, reqid, fee, fee_asset, taker = parts[8:16]
+        day, hours, minutes, secs, rest = parts[16:]
         if fqme not in names:
             if not is_fqme(fqme):
                 return None
@@ -183,6 +185,7 @@ def _reader(
             bs_mktid=names.setdefault(bs_mktid, bs_mktid) if bs_mktid else "",
             expiry=expiry or "",
             multiplier=Decimal(multiplier) if multiplier else ONE,
+            inverse=bool(inverse),
             ratio=ratio or "",
             oid=oid or "",
             reqid=reqid or "",
@@ -191,9 +194,10 @@ def _reader(
             taker=bool(taker),
         )
         # Of the usual kind the pattern has seen all but this.
-        if etype or expiry or multiplier or ratio or fee or not tid or not txn.size:
-            return None if fault_of(txn) else txn
-        return txn
+        is_usual = txn.size and not (etype or expiry or multiplier or inverse)
+        if is_usual and tid and not (ratio or fee):
+            return txn
+        return None if fault_of(txn) else txn
 
     return read
 

@@ -29,7 +29,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from piker.errors import LedgerError
 from piker.msgs import NS, BrokerdPosition, Fqme
@@ -55,6 +55,7 @@ class Position:
       size: base units, < 0 of a short.
       fees: paid so far, quote units.
       multiplier: base units that a contract of size 1 stands for.
+      is_inverse: see `InversePosition`.
       trades: transactions in it.
       seq: serial of the last of them in the ledger.
       opened_seq: of the one that opened it from flat, or flipped it; 0 if it is flat.
@@ -68,20 +69,24 @@ class Position:
         "seq", "size", "time_ns", "trades",
     )  # fmt: skip
 
+    is_inverse: ClassVar[bool] = False
+
     def __init__(self, fqme: str) -> None:
         self.fqme = fqme
         self.bs_mktid = ""
-        self.size = self.opened_size = self.fees = self._cash = ZERO
+        self.size = self.opened_size = self.fees = ZERO
+        self._cash: Any = ZERO  # a fraction of an inverse market, as *_value* is then
         self.multiplier = ONE
         self.trades = self.seq = self.opened_seq = self.time_ns = 0
         self._expiry = ""
         # The basis is (_value / _over) * (size / _whole): an exit changes size alone.
-        self._value, self._over, self._whole = ZERO, ONE, ZERO
+        self._value: Any = ZERO
+        self._over, self._whole = ONE, ZERO
         self._folds = 0
         self._moved = Fraction(0)
         # Cash, fees and moved when it was last flat, and how much of the fee of a
         # trade that flipped it is the new position's: (fee, its part, the trade).
-        self._base: tuple[Decimal, Decimal, Fraction] = (ZERO, ZERO, self._moved)
+        self._base: tuple[Any, Decimal, Fraction] = (ZERO, ZERO, self._moved)
         self._flip: tuple[Decimal, Decimal, Decimal] | None = None
 
     # -- booking ----------------------------------------------------------------
@@ -99,6 +104,11 @@ class Position:
         """Book *txn*; the caller has made EXACT the context."""
         if txn.multiplier != self.multiplier:
             self._take_multiplier(txn)
+        if txn.inverse is not self.is_inverse:
+            raise LedgerError(
+                f"trade {txn.tid!r} of {self.fqme} and those before it aren't of one "
+                "kind: one is inverse, the other isn't; a contract doesn't change that"
+            )
         if txn.etype == "clear":
             self._clear(txn.size, txn.price, txn.cost, seq)
         elif txn.etype == "expiry":
@@ -120,7 +130,7 @@ class Position:
 
     def _clear(self, size: Decimal, price: Decimal, cost: Decimal, seq: int) -> None:
         before = self.size
-        value = size * price
+        value = self._worth(size, price)
         self._cash -= value
         if cost:
             self.fees += cost
@@ -138,12 +148,16 @@ class Position:
 
     def _open(self, size: Decimal, price: Decimal, cost: Decimal, seq: int) -> None:
         """Begin anew with *size*, which is booked already."""
-        value = size * price
+        value = self._worth(size, price)
         self._value, self._over, self._whole = value, ONE, size
         self._folds = 0
         self._base = (self._cash + value, self.fees - cost, self._moved)
         self._flip = None
         self.opened_seq, self.opened_size = seq, size
+
+    def _worth(self, size: Decimal, price: Decimal) -> Any:
+        """Return what *size* units cost, in what profits are counted in."""
+        return size * price
 
     def _enter(self, before: Decimal, after: Decimal, value: Decimal) -> None:
         """Add to what there is."""
@@ -202,7 +216,7 @@ class Position:
             self._clear(size, txn.price, txn.cost, seq)
             return
         leaving = -size if abs(size) <= abs(before) else before
-        self._moved = bounded(self._moved + self.ppu_exact * Fraction(leaving))
+        self._moved = bounded(self._moved + self._mean * Fraction(leaving))
         self.size = before - leaving
         rest = size + leaving
         if not self.size:
@@ -223,9 +237,12 @@ class Position:
     @property
     def ppu_exact(self) -> Fraction:
         """Mean entry price, quote units, without fees; 0 if flat."""
-        if not self.size:
-            return Fraction(0)
-        return self._value_of_one(self._whole)
+        return self._mean
+
+    @property
+    def _mean(self) -> Fraction:
+        """What one unit of what is held cost, as `_worth` counts."""
+        return self._value_of_one(self._whole) if self.size else Fraction(0)
 
     def _value_of_one(self, whole: Decimal) -> Fraction:
         return Fraction(self._value) / (Fraction(self._over) * Fraction(whole))
@@ -233,17 +250,14 @@ class Position:
     @property
     def basis_exact(self) -> Fraction:
         """What is held cost, quote units, without fees; < 0 of a short."""
-        return self.ppu_exact * Fraction(self.size) * Fraction(self.multiplier)
+        return self._mean * Fraction(self.size) * Fraction(self.multiplier)
 
     @property
     def realised_exact(self) -> Fraction:
         """Profit so far, quote units, less all fees."""
-        return self._realised_at(self.ppu_exact)
-
-    def _realised_at(self, ppu: Fraction) -> Fraction:
         came = Fraction(self._cash) + self._moved
         if self.size:
-            came += ppu * Fraction(self.size)
+            came += self._mean * Fraction(self.size)
         return came * Fraction(self.multiplier) - Fraction(self.fees)
 
     @property
@@ -317,19 +331,90 @@ class Position:
 
     def to_msg(self, broker: str, account: str, currency: str = "") -> BrokerdPosition:
         """Return it as it is told to clients."""
-        ppu = self.ppu_exact
         return BrokerdPosition(
             broker=broker,
             account=account,
             symbol=self.fqme,
             size=self.size,
-            avg_price=shown(ppu),
+            avg_price=self.ppu,
             bep=self.bep,
-            realized=shown(self._realised_at(ppu)),
+            realized=self.realised,
             fees=self.fees,
             seq=self.seq,
             currency=currency,
         )
+
+
+class InversePosition(Position):
+    """A position whose size counts quote units, and that earns and pays base units.
+
+    A size ``s`` bought at ``p`` and sold at ``q`` earns ``m * (s / p - s / q)``: a unit
+    costs ``-1 / p`` then, and all else is as it is of others. Money is in base units,
+    and prices are quote units for one; the mean entry price is the harmonic mean. No
+    decimal is a third, so sums of money are fractions, rounded at the 40th digit.
+    https://docs.deribit.com/articles/contract-introduction-policy
+    """
+
+    __slots__ = ()
+
+    is_inverse = True
+
+    def __init__(self, fqme: str) -> None:
+        super().__init__(fqme)
+        self._cash = Fraction(0)
+        self._base = (Fraction(0), ZERO, self._moved)
+
+    def _worth(self, size: Decimal, price: Decimal) -> Any:
+        return bounded(-Fraction(size) / Fraction(price))
+
+    def _clear(self, size: Decimal, price: Decimal, cost: Decimal, seq: int) -> None:
+        super()._clear(size, price, cost, seq)
+        self._cash = bounded(self._cash)
+        if self.size:
+            self._value = bounded(self._value)
+
+    def _fold(self, size: Decimal) -> None:
+        self._value = bounded(self._value_of_one(self._whole) * Fraction(size))
+        self._whole = size
+
+    def _be_flat(self) -> None:
+        super()._be_flat()
+        self._value = Fraction(0)
+
+    @property
+    def ppu_exact(self) -> Fraction:
+        """Mean entry price, quote units, without fees; 0 if flat."""
+        return _price_of(self._mean)
+
+    @property
+    def basis_exact(self) -> Fraction:
+        """What is held is worth at its entry, base units; < 0 of a short."""
+        return -super().basis_exact
+
+    @property
+    def bep_exact(self) -> Fraction:
+        """As of others; 0 too where no price would make up for what was lost."""
+        return _price_of(super().bep_exact)
+
+    @property
+    def ledger_bep_exact(self) -> Fraction:
+        """Like `bep_exact`, of all the market's transactions there ever were."""
+        return _price_of(super().ledger_bep_exact)
+
+    def unrealised_exact(self, price: Decimal) -> Fraction:
+        """What closing it at *price* would add to what is realised, base units."""
+        worth = Fraction(self.size) * Fraction(self.multiplier) / Fraction(price)
+        return self.basis_exact - worth
+
+
+def _price_of(cost: Fraction) -> Fraction:
+    """Return the price at which a unit of an inverse contract costs *cost*, < 0."""
+    return -1 / cost if cost < 0 else Fraction(0)
+
+
+def position_for(txn: Transaction) -> Position:
+    """Return what books transactions of the market of *txn*; that one isn't booked."""
+    return (InversePosition if txn.inverse else Position)(txn.fqme)
 
 
 def positions_of(
@@ -348,7 +433,7 @@ def positions_of(
         for seq, txn in enumerate(txns, after_seq + 1):
             position = found.get(txn.fqme)
             if position is None:
-                position = found[txn.fqme] = Position(txn.fqme)
+                position = found[txn.fqme] = position_for(txn)
             position._book(txn, seq)  # noqa: SLF001 - add(), in one context for all
     return found
 

@@ -44,6 +44,8 @@ class Transaction(
       bs_mktid: the broker's own name of the market.
       expiry: ``yyyymmdd`` of a contract that expires, where the file tells it.
       multiplier: base units that a contract of size 1 stands for.
+      inverse: *size* counts quote units, and profits and *cost* are paid in base units:
+        a size s bought at p and sold at q earns ``s / p - s / q``.
       ratio: of a split, ``NEW:OLD``: ``2:1`` doubles the units.
       oid: the order's id.
       reqid: the broker's id of the order.
@@ -63,6 +65,7 @@ class Transaction(
     bs_mktid: str = ""
     expiry: str = ""
     multiplier: Decimal = ONE
+    inverse: bool = False
     ratio: str = ""
     oid: str = ""
     reqid: str = ""
@@ -107,8 +110,8 @@ def _fault_of_kind(  # noqa: PLR0911 - a list of checks
         return "size", f"a {txn.etype} of size 0 changes nothing"
     if txn.etype == "fee" and (txn.size or txn.price or not (txn.cost or txn.fee)):
         return "cost", "a fee by itself has a cost, and neither size nor price"
-    if txn.multiplier <= 0:
-        return "multiplier", f"wanted a number > 0, got {txn.multiplier}"
+    if fault := _fault_of_contract(txn):
+        return fault
     if txn.fee and not txn.fee_asset:
         return "fee_asset", f"a fee of {txn.fee} is of an asset"
     if txn.etype == "split" and not _RATIO.fullmatch(txn.ratio):
@@ -119,6 +122,14 @@ def _fault_of_kind(  # noqa: PLR0911 - a list of checks
         return "expiry", f"wanted yyyymmdd, got {txn.expiry!r}"
     if not 0 <= txn.time_ns <= MAX_NS:
         return "dt", "wanted a time from 1970 to 2262"
+    return None
+
+
+def _fault_of_contract(txn: Transaction) -> tuple[str, str] | None:
+    if txn.multiplier <= 0:
+        return "multiplier", f"wanted a number > 0, got {txn.multiplier}"
+    if txn.inverse and txn.price <= 0 and txn.etype not in {"fee", "split"}:
+        return "price", f"of an inverse contract wanted > 0, got {txn.price}"
     return None
 
 
@@ -146,7 +157,11 @@ def show_ns(time_ns: int) -> str:
 
 
 def of_fill(
-    fill: BrokerdFill, multiplier: Decimal = ONE, bs_mktid: str = ""
+    fill: BrokerdFill,
+    multiplier: Decimal = ONE,
+    bs_mktid: str = "",
+    *,
+    inverse: bool = False,
 ) -> Transaction:
     """Return what a fill writes into the ledger of its account."""
     return Transaction(
@@ -158,6 +173,7 @@ def of_fill(
         time_ns=fill.broker_time_ns,
         bs_mktid=bs_mktid,
         multiplier=multiplier,
+        inverse=inverse,
         oid=fill.oid,
         reqid=fill.reqid,
         fee=fill.fee,

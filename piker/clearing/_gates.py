@@ -330,7 +330,8 @@ def max_notional(order: Order, known: Known, conf: RiskConf) -> str:
             f"no price of {known.mkt.fqme} is known yet, so nobody can say what"
             f" {_of(order.size)} are worth; try again once it has quoted"
         )
-    worth = multiply(multiply(order.size, price), known.mkt.multiplier)
+    units = multiply(order.size, known.mkt.multiplier)
+    worth = units if known.mkt.is_inverse else multiply(units, price)
     if worth <= shortest(conf.max_notional):
         return ""
     return (

@@ -27,6 +27,7 @@ from piker.accounting import (
     Transaction,
     of_fill,
     open_ledger,
+    position_for,
     to_fill,
     write_account,
 )
@@ -292,14 +293,14 @@ class PaperEngine:
     def _fresh(self, fills: Sequence[BrokerdFill]) -> list[Transaction]:
         """Return *fills* as they are booked, less those that are in the ledger."""
         fresh = [fill for fill in fills if self._ledger.seq_of(fill.tid) is None]
-        return [of_fill(fill, *self._terms(fill.symbol)) for fill in fresh]
+        return [self._txn_of(fill) for fill in fresh]
 
     def _move(self, txns: Sequence[Transaction]) -> None:
         """Count what was booked just now."""
         self._is_moved |= bool(txns)
         for txn in txns:
             if txn.fqme not in self._positions:
-                self._positions[txn.fqme] = Position(txn.fqme)
+                self._positions[txn.fqme] = position_for(txn)
             self._positions[txn.fqme].add(txn, self._serial(txn.tid))
 
     def _serial(self, tid: str) -> int:
@@ -343,11 +344,11 @@ class PaperEngine:
                 await trio.sleep(_RETRY_S)
         self._move(txns)
 
-    def _terms(self, fqme: str) -> tuple[Decimal, str]:
-        """Return a market's multiplier and the backend's name of it."""
-        mkt = self._desks[fqme].mkt
+    def _txn_of(self, fill: BrokerdFill) -> Transaction:
+        """Return what a fill writes into the ledger."""
+        mkt = self._desks[fill.symbol].mkt
         assert mkt is not None, "it has orders"
-        return mkt.multiplier, mkt.bs_mktid
+        return of_fill(fill, mkt.multiplier, mkt.bs_mktid, inverse=mkt.is_inverse)
 
     def _note(self, msg: BrokerdMsg) -> None:
         """Keep what is told of each order that is open."""

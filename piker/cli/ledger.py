@@ -376,14 +376,14 @@ def _rows(
     view: LedgerView, market: str | None, last: int | None
 ) -> list[dict[str, Any]]:
     """Return a row for each transaction, of the *last* ones, with what it left."""
-    from piker.accounting import Position
+    from piker.accounting import position_for
 
     chosen = [(seq, txn) for seq, txn in view.since(0) if market in {None, txn.fqme}]
     first = 0 if last is None else len(chosen) - last
     held: dict[str, Position] = {}
     rows = []
     for i, (seq, txn) in enumerate(chosen):
-        position = held.setdefault(txn.fqme, Position(txn.fqme))
+        position = held.setdefault(txn.fqme, position_for(txn))
         position.add(txn, seq)
         if i >= first:
             rows.append(_row(seq, txn, position))

@@ -7,6 +7,7 @@ whole ticks, with integers, so no result depends on a precision set elsewhere.
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from functools import cached_property
 from typing import Literal
 
@@ -66,6 +67,7 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
       atype: kind of the market itself; *dst*'s kind unless it is a derivative.
       size_min, size_max: of one order at the venue, base units; 0 where it sets none.
       cost_min: least size times price of one order, quote units; 0 likewise.
+      settle: the asset in which profits and fees are paid, where that isn't *src*.
     """
 
     dst: Asset
@@ -82,6 +84,7 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     size_min: Decimal = Decimal(0)
     size_max: Decimal = Decimal(0)
     cost_min: Decimal = Decimal(0)
+    settle: str = ""
 
     def __post_init__(self) -> None:
         _check_step("price_tick", self.price_tick)
@@ -113,6 +116,36 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     def bs_fqme(self) -> str:
         """The full name without the broker, e.g. ``btcusdt.spot``."""
         return self.name.bs_fqme
+
+    @property
+    def is_inverse(self) -> bool:
+        """Whether sizes count quote units, and profits are paid in *dst*.
+
+        A size ``s`` bought at ``p`` and sold at ``q`` earns ``s / p - s / q`` of *dst*.
+        """
+        return self.src is not None and self.settle == self.dst.name
+
+    @property
+    def paid_in(self) -> str:
+        """The asset in which profits and fees are paid; empty if the name hides it."""
+        return self.settle or (self.src.name if self.src is not None else "")
+
+    def worth(self, size: Decimal, price: Decimal) -> Fraction:
+        """Return what a size is worth at a price, quote units, signed as the size."""
+        units = Fraction(size) * Fraction(self.multiplier)
+        return units if self.is_inverse else units * Fraction(price)
+
+    def profit(self, size: Decimal, entry: Fraction, price: Fraction) -> Fraction:
+        """Return what a size that was got at *entry* earns at *price*, of `paid_in`.
+
+        Args:
+          size: < 0 of a short.
+          entry, price: quote units, > 0 of an inverse market.
+        """
+        units = Fraction(size) * Fraction(self.multiplier)
+        if self.is_inverse:
+            return units * (1 / entry - 1 / price)
+        return units * (price - entry)
 
     @cached_property
     def price_digits(self) -> int:

@@ -223,10 +223,9 @@ def _why_none(alloc: Allocator, mkt: MktPair, left: Fraction, slot: Fraction) ->
 
 def worth(unit: Unit, mkt: MktPair, lot: Lot) -> Fraction:
     """Return how much of a limit in *unit* a lot takes, whichever way it is."""
-    size = abs(Fraction(lot.size))
     if unit == "units":
-        return size
-    return size * Fraction(lot.price) * Fraction(mkt.multiplier)
+        return abs(Fraction(lot.size))
+    return abs(mkt.worth(lot.size, lot.price))
 
 
 def _sum_of(unit: Unit, mkt: MktPair, lots: Iterable[Lot]) -> Fraction:

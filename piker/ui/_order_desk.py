@@ -204,6 +204,8 @@ def _size_at(line: OrderLine, price: Decimal, desk: Desk) -> Decimal | None:
         return None
     if line.account != desk.alloc.account or is_closing(line.what, desk.position):
         return None
+    if desk.mkt.is_inverse:  # a size is so many quote units at any price
+        return None
     value = Fraction(line.size) * Fraction(line.price)
     size = floored(value / Fraction(price), desk.mkt)
     return size if size not in (0, line.size) else None
@@ -233,7 +235,7 @@ def dragged_line(drag: Drag, desk: Desk) -> OrderLine | None:
 def question_of(order: Order, mkt: MktPair) -> str:
     """Return what is asked before a real order is sent."""
     assert order.price is not None, "orders of the chart have a price"
-    value = Fraction(order.size) * Fraction(order.price) * Fraction(mkt.multiplier)
+    value = mkt.worth(order.size, order.price)
     what = f"{order.action} {plain(order.size)} {order.symbol} at {plain(order.price)}"
     when = "" if order.exec_mode == "live" else " once that price is reached"
     return f"{what}{when}, ~{money(value, mkt)}, with real money on {order.account}?"

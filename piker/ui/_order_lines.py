@@ -155,7 +155,7 @@ def _label(
     if order.action == "alert":
         text = f"alert {plain(price)}"
     else:
-        value = Fraction(size) * Fraction(price) * Fraction(mkt.multiplier)
+        value = mkt.worth(size, price)
         text = f"{order.account} {plain(size)} ~{money(value, mkt)}"
         if order.price is None:
             text += " at the market"
@@ -166,9 +166,13 @@ def _label(
 
 def money(value: Decimal | Fraction, mkt: MktPair) -> str:
     """Return quote units of a market in a few characters: ``$1.25k``, ``0.5 btc``."""
-    quote = mkt.src.name if mkt.src is not None else "usd"
-    if quote not in DOLLARS:
-        return f"{compact(value)} {quote}"
+    return money_of(value, mkt.src.name if mkt.src is not None else "usd")
+
+
+def money_of(value: Decimal | Fraction, asset: str) -> str:
+    """Return an amount of an asset in a few characters."""
+    if asset not in DOLLARS:
+        return f"{compact(value)} {asset}"
     return f"-${compact(-value)}" if value < 0 else f"${compact(value)}"
 
 
@@ -286,14 +290,19 @@ def _pnl(
     """Return what closing it would bring, as text, and that one's sign."""
     if last_price is None or not math.isfinite(last_price):
         return "", 0
-    size = Fraction(position.size) * Fraction(mkt.multiplier)
     entry = Fraction(position.avg_price)
     # a float counts as its shortest decimal, which the venue wrote
-    pnl = (Fraction(str(last_price)) - entry) * size
+    last = Fraction(str(last_price))
+    if mkt.is_inverse and (entry <= 0 or last <= 0):
+        return "", 0
+    pnl = mkt.profit(position.size, entry, last)
     sign = (pnl > 0) - (pnl < 0)
-    text = f"{'+' if sign > 0 else ''}{money(pnl, mkt)}"
-    if entry:
-        text += f" ({float(100 * pnl / abs(size * entry)):+.2f}%)"
+    text = f"{'+' if sign > 0 else ''}{money_of(pnl, mkt.paid_in or 'usd')}"
+    if entry and last:
+        # what it was worth when it was got, in what it pays
+        paid = abs(mkt.worth(position.size, position.avg_price))
+        paid = paid / entry if mkt.is_inverse else paid
+        text += f" ({float(100 * pnl / paid):+.2f}%)"
     return text, sign
 
 

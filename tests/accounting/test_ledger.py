@@ -125,6 +125,10 @@ def test_a_trade_is_booked_once():
         ({"price": D("1e40")}, "price: wanted a number"),
         ({"cost": D("1e-41")}, "cost: wanted a number"),
         ({"multiplier": D(0)}, "multiplier: wanted a number > 0"),
+        (
+            {"inverse": True, "price": D(0)},
+            "price: of an inverse contract wanted > 0, got 0",
+        ),
         ({"time_ns": -1}, "dt: wanted a time from 1970"),
         ({"time_ns": MAX_NS + 1}, "dt: wanted a time from 1970"),
         ({"etype": "gift"}, "etype: wanted one of clear, transfer, split, expiry, fee"),
@@ -448,6 +452,7 @@ ANY = st.builds(
     bs_mktid=WORDS,
     expiry=st.sampled_from(["", "20261218"]),
     multiplier=st.sampled_from([D(1), D(50), D("0.1")]),
+    inverse=st.booleans(),
     ratio=st.sampled_from(["", "2:1"]),
     oid=WORDS,
     reqid=WORDS,

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
-from piker.accounting import Position, Transaction, of_fill, positions_of, to_fill
+from piker.accounting import (
+    Position,
+    Transaction,
+    of_fill,
+    position_for,
+    positions_of,
+    to_fill,
+)
+from piker.accounting._audit import recount
 from piker.accounting._position import bounded
 from piker.errors import LedgerError
 from piker.msgs import BrokerdFill
@@ -338,3 +346,121 @@ def test_a_long_life_was_rounded():
     long = Fraction(1, 3**400)
     assert bounded(long) != long
     assert abs(bounded(long) - long) <= Fraction(1, 2 * 10**40)
+
+
+# -- inverse contracts ---------------------------------------------------------------
+
+
+def inverse(size, price=100, cost=0, at=0, **kwargs) -> Transaction:
+    return txn(size, price, cost, at, inverse=True, **kwargs)
+
+
+def test_an_inverse_contract_earns_coins():
+    """By hand: 100 USD at 50 are 2 coins; at 100 they are 1: 1 coin is earned."""
+    position = position_for(inverse(100, 50))
+    position.add(inverse(100, 50, "0.001"), 1)
+    assert (position.size, position.ppu) == (100, 50)
+    assert position.basis_exact == 2
+    assert position.unrealised(D(100)) == 1
+    assert position.unrealised(D(40)) == D("-0.5")
+    assert position.realised == D("-0.001")
+    # at the price where 100 / x = 2 - 0.001 the fee is earned again
+    assert position.bep_exact == Fraction(100) / Fraction("1.999")
+    position.add(inverse(300, 150, at=1), 2)
+    assert position.ppu == 100  # 400 USD for 4 coins
+    position.add(inverse(-200, 200, at=2), 3)
+    assert position.realised == D("0.999")  # 200 / 100 - 200 / 200
+    assert position.ppu == 100
+    position.add(inverse(-400, 50, at=3), 4)
+    assert (position.size, position.ppu) == (-200, 50)
+    assert position.realised == D("-1.001")  # 200 / 100 - 200 / 50
+    assert position.basis_exact == -4
+    assert position.unrealised(D(25)) == 4
+
+
+def test_what_no_price_makes_up_for_has_no_even_price():
+    position = position_for(inverse(1))
+    position.add(inverse(-100, 100, cost=5), 1)
+    position.add(inverse(50, 10, at=1), 2)
+    assert position.realised == D("-0.5")  # 50 / 10 - 50 / 100 - 5
+    assert position.bep == 50  # 50 / 50 - 50 / 100 is what was lost
+    long = position_for(inverse(1))
+    long.add(inverse(100, 100, cost=5), 1)
+    assert long.bep == long.ledger_bep == 0  # it has cost 5, and is 1 at most
+
+
+def test_kinds_of_contracts_are_not_mixed():
+    position = position_for(inverse(1))
+    position.add(inverse(1), 1)
+    with pytest.raises(LedgerError, match="one is inverse, the other isn't"):
+        position.add(txn(1, at=1), 2)
+    assert position.size == 1
+
+
+class Unit:
+    """A transaction of a contract that isn't inverse, and whose unit costs -1 / p."""
+
+    def __init__(self, told: Transaction) -> None:
+        self.told = told
+        self.price = -1 / Fraction(told.price) if told.price else Fraction(0)
+
+    def __getattr__(self, name: str):
+        return getattr(self.told, name)
+
+
+def near(got: Fraction, wanted: Fraction) -> bool:
+    return abs(got - wanted) <= max(1, abs(wanted)) * Fraction(1, 10**30)
+
+
+def price_of(unit: Fraction) -> Fraction:
+    return -1 / unit if unit < 0 else Fraction(0)
+
+
+SIZES = st.integers(-2000, 2000).filter(bool).map(lambda n: D(n) * 10)
+PRICES = st.integers(1, 10**7).map(lambda n: D(n) / 100)
+KINDS = st.sampled_from(["clear"] * 6 + ["transfer", "expiry", "fee"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(SIZES, PRICES, st.integers(-9, 99), KINDS), max_size=30),
+    st.sampled_from([D(1), D(10)]),
+)
+def test_inverse_positions_are_what_units_of_minus_one_by_p_come_to(parts, multiplier):
+    """Against the oracle in coins a dollar, and against the audit's own sums."""
+    oracle, txns = Oracle(), []
+    for at, (size, price, fee, etype) in enumerate(parts):
+        told = inverse(
+            D(0) if etype in {"fee", "expiry"} else size,
+            D(0) if etype == "fee" else price,
+            D(fee or 1) / 10**6,
+            at,
+            multiplier=multiplier,
+            etype=etype,
+        )
+        txns.append(told)
+        oracle.add(Unit(told))
+        position = positions_of(txns)[FQME]
+        assert Fraction(position.size) == oracle.size
+        assert Fraction(position.fees) == oracle.fees
+        assert near(position.ppu_exact, price_of(oracle.ppu))
+        assert near(position.realised_exact, oracle.realised)
+        assert near(1 / (position.bep_exact or 1), 1 / (price_of(oracle.bep) or 1))
+        for x in (D("0.5"), D(60_000)):
+            paid = oracle.unrealised(-1 / Fraction(x))
+            assert near(position.unrealised_exact(x), paid)
+        counted = recount(txns)[FQME]
+        assert near(Fraction(counted.ppu), position.ppu_exact)
+        assert near(Fraction(counted.realised), position.realised_exact)
+        assert near(1 / (Fraction(counted.bep) or 1), 1 / (position.bep_exact or 1))
+
+
+def test_a_hundred_thousand_inverse_trades_take_no_longer_each():
+    """Fractions of odd prices would grow with each of them."""
+    rng = random.Random(5)
+    position = position_for(inverse(1))
+    for at in range(3000):
+        size = rng.choice((-30, -10, 10, 20))
+        position.add(inverse(size, D(rng.randrange(10**6, 10**8)) / 1000, at=at), at)
+    assert position._cash.denominator.bit_length() <= 512
+    assert Fraction(position._value).denominator.bit_length() <= 512

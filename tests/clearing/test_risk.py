@@ -179,6 +179,8 @@ REFUSED = [
      "51 at 100, 5100"),
     ("max_notional", dark(price="51", size="99"), {}, "got 99 at 51, 5049"),
     ("max_notional", order(), {"mkt": market(multiplier=D(51))}, "got 1 at 100, 5100"),
+    ("max_notional", order(size="51"), {"mkt": market(multiplier=D(100), settle="btc")},
+     "got 51 at 100, 5100"),
     ("max_notional", order(price=None, otype="market"), {"prices": Prices()},
      "no price of"),
     ("price_band", order(price="110.01"), {}, "a buy is limited to 10% above the price "

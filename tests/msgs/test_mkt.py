@@ -1,6 +1,7 @@
 """Markets: steps of prices and sizes, exactly."""
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from fractions import Fraction
 
 import msgspec
 import numpy as np
@@ -41,6 +42,23 @@ def test_names():
     assert _mkt().fqme == "btcusdt.spot.sim"
     assert _mkt().bs_fqme == "btcusdt.spot"
     assert _OPTION.fqme == "tsla.20270115.200c.cboe.ib"
+
+
+def test_what_it_is_worth_and_brings():
+    """A size of an inverse market is in USD, and what it brings in coins."""
+    assert _mkt().paid_in == "usdt"
+    assert _OPTION.paid_in == ""
+    assert not _mkt().is_inverse
+    assert _OPTION.worth(Decimal(-2), Decimal("1.5")) == -300
+    assert _OPTION.profit(Decimal(-2), Fraction(1), Fraction(3, 2)) == -100
+    coins = _mkt(settle="btc", multiplier=Decimal(10))
+    assert coins.is_inverse
+    assert coins.paid_in == "btc"
+    assert coins.worth(Decimal(-2), Decimal("1.5")) == -20
+    assert coins.profit(Decimal(3), Fraction(10), Fraction(20)) == Fraction(3, 2)
+    linear = _mkt(settle="usdt")
+    assert not linear.is_inverse
+    assert linear.worth(Decimal(2), Decimal(3)) == 6
 
 
 @pytest.mark.parametrize("mkt", [_mkt(), _OPTION, _mkt("1E+1", "5")])

@@ -204,6 +204,18 @@ def test_a_contract_brings_its_multiple():
     assert mark.pnl == "+$100 (+1.00%)"
 
 
+def test_an_inverse_contract_brings_coins_and_is_worth_its_size():
+    mkt = market(settle="btc")
+    assert mkt.is_inverse
+    mark = position_mark(position("100", "50"), mkt, UNITS, 100.0)
+    assert mark.pnl == "+1 btc (+50.00%)"
+    mark = position_mark(position("-100", "50"), mkt, UNITS, 100.0)
+    assert mark.pnl == "-1 btc (-50.00%)"
+    assert position_mark(position("1", "50"), mkt, UNITS, 0.0).pnl == ""
+    label = line_of(status(req=order(price="100", size="7")), mkt=mkt).label
+    assert label == "paper 7 ~$7"
+
+
 def test_a_float_is_the_decimal_that_the_venue_wrote():
     assert position_mark(position("3", "0.1"), MKT, UNITS, 0.1).sign == 0
     assert (

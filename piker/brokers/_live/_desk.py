@@ -25,6 +25,7 @@ from piker.accounting import (
     Ledger,
     Position,
     Transaction,
+    position_for,
     to_fill,
     write_account,
 )
@@ -51,7 +52,7 @@ from ._live_order import ZERO, LiveOrder, of_open_order, of_stranger
 from ._mended import is_undoing, lacks_fee, late_fee, mends, newest, undoing
 from ._reconcile import fresh, oid_of
 from ._sync import Looker
-from ._trades import cost_of, other_fee, quote_of, to_transaction
+from ._trades import cost_of, other_fee, to_transaction
 from ._venue import (
     START,
     Cursor,
@@ -507,7 +508,7 @@ class LiveDesk:
             await self._append(txns)
             for txn in txns:
                 self._count(txn)
-                self._positions.setdefault(txn.fqme, Position(txn.fqme)).add(
+                self._positions.setdefault(txn.fqme, position_for(txn)).add(
                     txn, self._serial(txn.tid)
                 )
             if is_news:
@@ -591,7 +592,7 @@ class LiveDesk:
             return known
         if time.time_ns() - trade.time_ns > _NEWS_NS:
             return ZERO  # what it was worth then nobody tells
-        return trade.fee * await self._rate_of(trade.fee_asset, quote_of(mkt))
+        return trade.fee * await self._rate_of(trade.fee_asset, mkt.paid_in)
 
     async def _rate_of(self, asset: str, quote: str) -> Decimal:
         """Return what one of an asset is worth, as of the last minute; 0 if unknown."""

@@ -116,6 +116,7 @@ def late_fee(known: Transaction, cost: Decimal, paid: dict[str, Any]) -> Transac
         etype="fee",
         bs_mktid=known.bs_mktid,
         multiplier=known.multiplier,
+        inverse=known.inverse,
         reqid=known.reqid,
         **paid,
     )

@@ -26,6 +26,7 @@ def to_transaction(trade: VenueTrade, mkt: MktPair) -> Transaction:
         cost=cost_of(trade, mkt) or Decimal(0),
         bs_mktid=mkt.bs_mktid,
         multiplier=mkt.multiplier,
+        inverse=mkt.is_inverse,
         reqid=trade.reqid,
         taker=trade.taker,
         **other_fee(trade, mkt),
@@ -33,15 +34,18 @@ def to_transaction(trade: VenueTrade, mkt: MktPair) -> Transaction:
 
 
 def cost_of(trade: VenueTrade, mkt: MktPair) -> Decimal | None:
-    """Return what a trade's fee comes to, quote units; None of a third asset's."""
-    if not trade.fee or trade.fee_asset in ("", quote_of(mkt)):
+    """Return what a trade's fee comes to in what its profits are paid in.
+
+    None of a third asset's.
+    """
+    if not trade.fee or trade.fee_asset in ("", mkt.paid_in):
         return trade.fee
     return trade.fee * trade.price if trade.fee_asset == mkt.dst.name else None
 
 
 def other_fee(trade: VenueTrade, mkt: MktPair) -> dict[str, Any]:
     """Return *fee* and *fee_asset* of a trade, empty if they are its cost."""
-    if not trade.fee or trade.fee_asset in ("", quote_of(mkt)):
+    if not trade.fee or trade.fee_asset in ("", mkt.paid_in):
         return {}
     return {"fee": trade.fee, "fee_asset": trade.fee_asset}
 
@@ -49,8 +53,3 @@ def other_fee(trade: VenueTrade, mkt: MktPair) -> dict[str, Any]:
 def not_of(mkt: MktPair, told: str, venue: str) -> BadPayload:
     """Return that a record is of another market."""
     return BadPayload(f"not of {mkt.fqme}: {venue}'s record of a trade in {told!r}")
-
-
-def quote_of(mkt: MktPair) -> str:
-    """Return what a market is paid with, empty where its name leaves that out."""
-    return mkt.src.name if mkt.src is not None else ""
