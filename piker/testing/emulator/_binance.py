@@ -121,6 +121,10 @@ class Binance:
         """Make the message of an aggregate, or of a best bid and ask."""
         self._ready[id(item)] = self._main(self._symbols[item.market], item)
 
+    def due(self) -> Iterator[Frame]:
+        """Yield nothing: all messages are made of items."""
+        return iter(())
+
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield an aggregate and its trades, or a best bid and ask."""
         symbol = self._symbols[item.market]

@@ -108,6 +108,10 @@ class Venue(Protocol):
         """Yield the messages that *item*, which has just passed, makes."""
         ...
 
+    def due(self) -> Iterator[Frame]:
+        """Yield the messages that the clock makes, not an item."""
+        ...
+
     def prepare(self, item: Item) -> None:
         """Make ahead what of *item*'s messages can be: nobody waits for it yet."""
         ...

@@ -366,6 +366,12 @@ class Faults:
                 return fault
         return None
 
+    def has_asked(self, what: str) -> bool:
+        """Tell whether something is to go wrong with just this request."""
+        return any(
+            isinstance(fault, Asked) and fault.on == what for fault in self._privates
+        )
+
     def upgrade(self) -> Upgrade | None:
         """Return what strikes a websocket handshake."""
         return self._first(self._upgrade)

@@ -70,6 +70,10 @@ class Kraken:
         if isinstance(item, Print):
             self._ready[id(item)] = self._print(self._by_market[item.market], item)
 
+    def due(self) -> Iterator[Frame]:
+        """Yield nothing: all messages are made of items."""
+        return iter(())
+
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield the trades of a print, or a best bid and ask."""
         pair = self._by_market[item.market]

@@ -7,6 +7,7 @@ full speed:  as fast as the slowest listener reads; with fewer streams listened 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import trio
@@ -77,6 +78,7 @@ class Player:
                 await self._emit(item)
                 if not at % _BATCH:
                     await trio.lowlevel.checkpoint()
+            await self._send(self.venue.due())
             await self._cut_slow()
             wait_s = _POLL_S
             if core.tape.items and core.speed:
@@ -90,6 +92,7 @@ class Player:
             hearing = core.hearing()
             is_short = len(core.listeners) < self.streams
             if is_short or not (hearing and core.tape.items):
+                await self._send(self.venue.due())
                 await self._release()
                 with trio.move_on_after(_POLL_S):  # a silence ends without an event
                     await core.changed.wait()
@@ -115,8 +118,11 @@ class Player:
     # -- frames --------------------------------------------------------------------
 
     async def _emit(self, item: Item) -> None:
+        await self._send(self.venue.frames(item))
+
+    async def _send(self, frames: Iterator[Frame]) -> None:
         faults, stats = self.core.faults, self.core.stats
-        for frame in self.venue.frames(item):
+        for frame in frames:
             if not frame.conns:
                 continue
             number = stats.frames

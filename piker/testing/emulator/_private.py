@@ -71,6 +71,10 @@ class PrivateSide:
         """Return the answer to a question for open orders."""
         raise NotImplementedError
 
+    async def pause(self, seconds: float) -> None:
+        """Wait before an answer."""
+        await trio.sleep(seconds)
+
     # -- answers ------------------------------------------------------------------
 
     async def answer(  # noqa: C901 - a table
@@ -107,7 +111,7 @@ class PrivateSide:
             case "unsure":
                 raise self.unsure()
             case "slow" if fault:
-                await trio.sleep(fault.seconds)
+                await self.pause(fault.seconds)
             case "odd":
                 return self.odd(result)
         return result
