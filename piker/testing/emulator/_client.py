@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ._tape import Trade
 
-VENUES: Final = ("binance.spot", "binance.usdtm", "kraken.spot")
+VENUES: Final = ("binance.spot", "binance.usdtm", "kraken.spot", "deribit")
 
 #: Where nobody listens: what isn't emulated must not be looked for in the world.
 _NOWHERE: Final = "127.0.0.1:9"
@@ -170,7 +170,11 @@ def conf_of(*emulators: Emulator) -> str:
             },
         )
         prefix = f"{kind}_" if broker == "binance" else ""
-        table |= {f"{prefix}rest": one.http_url, f"{prefix}ws": one.ws_url}
+        if broker == "deribit":  # all of it is asked of one websocket
+            table.pop("rest")
+            table["ws"] = one.ws_url
+        else:
+            table |= {f"{prefix}rest": one.http_url, f"{prefix}ws": one.ws_url}
         if one.venue == "binance.spot":
             table["spot_ws_api"] = f"{one.ws_url}/ws-api/v3"
         if one.venue == "kraken.spot":

@@ -75,6 +75,7 @@ def open_tape(options: Options) -> Tape:
 def open_venue(core: Core, options: Options) -> Venue:
     """Return the venue that *options* name."""
     from ._binance import Binance
+    from ._deribit import Deribit
     from ._kraken import Kraken
 
     more: dict[str, Any] = {"made_up": options.made_up, "budget": options.budget}
@@ -85,6 +86,8 @@ def open_venue(core: Core, options: Options) -> Venue:
             return Binance(core, "usdtm", ping_s=options.ping_s, **more)
         case "kraken.spot":
             return Kraken(core, **more)
+        case "deribit":
+            return Deribit(core, ping_s=options.ping_s, **more)
     raise UsageError(f"no emulator of {options.venue!r}")
 
 

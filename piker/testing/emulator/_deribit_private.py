@@ -1,0 +1,336 @@
+"""What is asked of the emulated Deribit: who may, how often, what goes wrong with it.
+
+    a request of the websocket or of HTTP --credits, token, a fault--> a method
+
+By https://docs.deribit.com/articles/json-rpc-overview, .../authentication and
+.../access-scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+import trio
+
+from ._accounts import Account, Accounts
+from ._core import Core, Frame, Reply
+from ._deribit_auth import Credits, Token, Tokens
+from ._deribit_channels import Channels
+from ._deribit_public import Public
+from ._deribit_rpc import HTTP, Asking, Session
+from ._deribit_said import Said, number, wrong
+from ._deribit_world import World
+from ._exchange import Order
+from ._private import PrivateSide
+from ._tape import Item
+from ._ws import Connection
+
+#: Told once a request no longer stands in the way of those after it.
+_STATUS: ContextVar[Any] = ContextVar("_STATUS", default=trio.TASK_STATUS_IGNORED)
+
+
+class Then(NamedTuple):
+    """A result, and what begins once it is told."""
+
+    result: Any
+    begin: Callable[[], None]
+
+
+class DeribitPrivate(PrivateSide):
+    """See the module.
+
+    Attributes:
+      accounts: behind it.
+      tokens: of all who asked.
+    """
+
+    def __init__(
+        self, core: Core, world: World, channels: Channels, public: Public,
+        budget: int | None,
+    ) -> None:  # fmt: skip
+        super().__init__(core, Accounts(core))
+        self.tokens = Tokens(self.accounts)
+        self._world, self._channels, self._public = world, channels, public
+        self._credits = Credits(budget)
+
+    def follow(self, item: Item) -> None:
+        """Have what the tape says happen in the books of accounts' orders."""
+
+    def told(self) -> Iterator[Frame]:
+        """Yield what all are told of what accounts did."""
+        yield from ()
+
+    # -- HTTP ---------------------------------------------------------------------
+
+    def takes(self, method: str, path: str) -> bool:
+        """Tell whether a request is one of the API."""
+        return method in {"GET", "POST"} and f"{path}/".startswith(HTTP + "/")
+
+    async def rest(
+        self, method: str, path: str, query: str, body: bytes, headers: dict[str, str]
+    ) -> Reply | None:
+        """Answer a request of HTTP, see `Private`."""
+        asking = _of_http(method, path, query, body)
+        session = Session(None)
+        line = f"{method}\n{path}{'?' * bool(query)}{query}"
+
+        async def told() -> Any:
+            if header := headers.get("authorization", ""):
+                session.token = self.tokens.of_header(header, line, body)
+            return await self.call(session, asking)
+
+        return await self.reply_rest(told(), partial(_to_reply, asking))
+
+    # -- websockets ---------------------------------------------------------------
+
+    async def keep(self, conn: Connection) -> None:
+        """Answer what is asked on a connection, in order but for what is slow."""
+        await self.serve(conn, self._reply)
+
+    async def serve(self, conn: Connection, reply: Callable[..., Any]) -> None:
+        """Have requests be replied to one after the other, see `PrivateSide`."""
+        async with self._asked_of(conn) as asked, trio.open_nursery() as tasks:
+            async for request in asked:
+                await tasks.start(self._in_turn, reply, conn, *request)
+
+    @asynccontextmanager
+    async def _asked_of(self, conn: Connection) -> AsyncIterator[Any]:
+        _, asked = self._inbox(conn)
+        try:
+            yield asked
+        finally:
+            del self._inboxes[conn]
+            self.leave(conn)
+
+    async def _in_turn(
+        self, reply: Callable[..., Any], *request: Any,
+        task_status: Any = trio.TASK_STATUS_IGNORED,
+    ) -> None:  # fmt: skip
+        is_started = False
+
+        def started() -> None:
+            nonlocal is_started
+            if not is_started:
+                is_started = True
+                task_status.started()
+
+        _STATUS.set(started)
+        await reply(*request)
+        started()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, while what comes after it is answered."""
+        _STATUS.get()()
+        await trio.sleep(seconds)
+
+    async def _reply(self, conn: Connection, session: Session, asking: Asking) -> None:
+        def say(told: Any) -> None:
+            if isinstance(told, Then):
+                conn.say(asking.reply(told.result))
+                told.begin()
+            else:
+                conn.say(asking.reply(told))
+
+        if not self._credits.take(_who(session), asking.method):
+            self.core.stats.limited += 1
+            say(Said(10028, "too_many_requests"))
+            self.core.drop(conn)
+            await conn.close(1000, "too_many_requests")
+            return
+        await self.reply_ws(conn, self.call(session, asking), say)
+
+    # -- methods ------------------------------------------------------------------
+
+    async def call(self, session: Session, asking: Asking) -> Any:
+        """Do what is asked for, and whatever is to go wrong with it; raises Said."""
+        if asking.wrong is not None:
+            raise asking.wrong
+        if session.conn is None and not self._credits.take(
+            _who(session), asking.method
+        ):
+            self.core.stats.limited += 1
+            raise Said(10028, "too_many_requests")
+        method, params = asking.method, dict(asking.params)
+        if method == "public/auth":
+            return await self._struck("token", session, partial(
+                self._auth, session, params))  # fmt: skip
+        own = self._sessions(session, method, params)
+        if own is not None:
+            return await self._struck(method, session, own)
+        if method in self._public.methods:
+            do = partial(self._public.methods[method], params)
+            return await self._struck(method, session, do)
+        return await self._private(session, method, params)
+
+    async def _struck(self, kind: str, session: Session, do: Callable[[], Any]) -> Any:
+        """Do what is public, with a fault only if it names just this."""
+        if self.core.faults.has_asked(kind):
+            return await self.answer(kind, _nobody(session), {}, do)
+        return do()
+
+    async def _private(
+        self, session: Session, method: str, params: dict[str, Any]
+    ) -> Any:
+        if not method.startswith("private/"):
+            raise Said(-32601, "Method not found")
+        self._token_of(session, params)
+        raise Said(-32601, "Method not found")
+
+    def _token_of(self, session: Session, params: dict[str, Any]) -> Token:
+        """Return what a request is allowed by; raises Said."""
+        key = params.pop("access_token", None)
+        if isinstance(key, str):
+            return self.tokens.find(key, session)
+        if session.token is None:
+            raise Said(13009, "unauthorized", {"reason": "missing_token"})
+        if not self.tokens.is_known(session.token):
+            raise Said(13009, "unauthorized", {"reason": "token_expired"})
+        return self.tokens.check(session.token)
+
+    def _auth(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
+        session.token, told = self.tokens.authenticate(
+            params, session if session.conn is not None else None
+        )
+        return told
+
+    def _sessions(
+        self, session: Session, method: str, params: dict[str, Any]
+    ) -> Callable[[], Any] | None:
+        """Return what is done for a method of connections, None for another."""
+        if method == "private/logout":
+            return partial(self._logout, session)
+        if method not in _OF_CONNECTIONS:
+            return None
+        conn = session.conn
+        if conn is None:
+            raise Said(10030, "must_be_websocket_request")
+        acts: dict[str, Callable[[], Any]] = {
+            "set_heartbeat": lambda: session.set_heartbeat(number(params, "interval")),
+            "disable_heartbeat": session.disable_heartbeat,
+            "subscribe": partial(self._subscribe, session, conn, method, params),
+            "unsubscribe": partial(self._unsubscribe, conn, params),
+            "unsubscribe_all": partial(self._unsubscribe_all, conn),
+        }
+        return acts[method.partition("/")[2]]
+
+    def _logout(self, session: Session) -> str:
+        session.token = None
+        return "ok"
+
+    def _is_authorized(self, session: Session) -> bool:
+        try:
+            self._token_of(session, {})
+        except Said:
+            return False
+        return True
+
+    def _subscribe(
+        self, session: Session, conn: Connection, method: str, params: dict[str, Any]
+    ) -> Then:
+        """Have it hear channels; those that there are not are left out."""
+        is_private = method.startswith("private/")
+        if is_private:
+            self._token_of(session, params)
+        names = _names(params)
+        taken = []
+        for name in names:
+            channel = self._channels.find(name)
+            if channel is None:
+                continue
+            if channel.needs_key and not self._is_authorized(session):
+                raise Said(13778, "raw_subscriptions_not_available_for_unauthorized")
+            taken.append(name)
+        return Then(taken, partial(self._begin, conn, taken))
+
+    def _begin(self, conn: Connection, names: list[str]) -> None:
+        for name in names:
+            channel = self._channels.find(name)
+            if channel is not None and not conn.is_closing:
+                self._channels.subscribe(conn, channel)
+
+    def _unsubscribe(self, conn: Connection, params: dict[str, Any]) -> list[str]:
+        names = [name for name in _names(params) if name in conn.streams]
+        for name in names:
+            self.core.unsubscribe(conn, name)
+        return names
+
+    def _unsubscribe_all(self, conn: Connection) -> str:
+        for name in list(conn.streams):
+            self.core.unsubscribe(conn, name)
+        return "ok"
+
+    # -- what goes wrong ----------------------------------------------------------
+
+    def refused(self) -> Said:
+        """Return what it says when it is out of order."""
+        return Said(13028, "temporarily_unavailable")
+
+    def unsure(self) -> Said:
+        """Return what it says when it doesn't know."""
+        return Said(11094, "internal_server_error")
+
+    def odd(self, result: Any) -> Any:
+        """Return a result that has a number where a text belongs."""
+        if isinstance(result, Then):
+            return result._replace(result=odd_of(result.result))
+        return odd_of(result)
+
+    def list_open(self, orders: list[Order]) -> Any:
+        """Return the answer to a question for open orders."""
+        raise NotImplementedError
+
+
+_OF_CONNECTIONS: Final = frozenset(
+    {"public/set_heartbeat", "public/disable_heartbeat"}
+    | {
+        f"{of}/{name}"
+        for of in ("public", "private")
+        for name in ("subscribe", "unsubscribe", "unsubscribe_all")
+    }
+)
+
+
+def odd_of(result: Any) -> Any:
+    """Return a result with numbers where texts belong, whatever is in it."""
+    if isinstance(result, list):
+        return [odd_of(each) for each in result]
+    if isinstance(result, dict):
+        return {key: odd_of(value) for key, value in result.items()}
+    return 7 if isinstance(result, str) else [str(result)]
+
+
+def _names(params: dict[str, Any]) -> list[str]:
+    names = params.get("channels")
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise wrong("channels", "value required" if names is None else "wrong format")
+    return list(dict.fromkeys(names))
+
+
+def _who(session: Session) -> str:
+    return session.token.account.name if session.token is not None else ""
+
+
+def _nobody(session: Session) -> Account:
+    if session.token is not None:
+        return session.token.account
+    return Account(name="", key="", secret="")
+
+
+def _of_http(method: str, path: str, query: str, body: bytes) -> Asking:
+    """Return what a request of HTTP asks for: of its body, or of its address."""
+    name = path.removeprefix(HTTP).strip("/")
+    if method == "POST" and body:
+        return Asking.of(body)
+    params = dict(parse_qsl(query, keep_blank_values=True))
+    return Asking.of(msgspec.json.encode({"method": name, "params": params}))
+
+
+def _to_reply(asking: Asking, told: Any) -> Reply:
+    is_wrong = isinstance(told, Said)
+    return Reply(400 if is_wrong else 200, asking.reply(told))

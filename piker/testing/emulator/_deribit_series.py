@@ -1,0 +1,347 @@
+"""What the emulated Deribit's instruments trade at: made of the tape's markets.
+
+a Print of the tape --> a deal of each direct instrument, and of one that follows it
+a Book of the tape  --> the best bid and ask of all of them
+
+Each is a pure function of the tape, so stream and requests agree, and what passed
+while nobody listened is there too. Deals of accounts are put in between.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from itertools import count
+from typing import Final, NamedTuple
+
+from ._deribit_math import Terms, smile, value, volatility
+from ._deribit_names import Family, Instrument
+from ._deribit_past import Past
+from ._tape import LOTS, Book, Market, Print
+
+_YEAR_MS: Final = 365 * 86_400_000
+_CARRY: Final = 0.05  # a year's interest on the index
+_LEVELS: Final = 10
+
+
+class Deal(NamedTuple):
+    """One trade, as anybody is told of it.
+
+    Attributes:
+      seq: of its instrument, rises by one.
+      tid: unique in its currency, rises.
+      time_ms: the venue's stamp.
+      price: in the instrument's quote.
+      amount: in units of amounts.
+      side: of the taker, 1 bought, -1 sold.
+      index_price, mark_price: right then.
+      iv: volatility of the price, a share; 0 if it is no option.
+      turn: 0 up, 1 as before which was up, 2 down, 3 as before which was down.
+    """
+
+    seq: int
+    tid: int
+    time_ms: int
+    price: float
+    amount: float
+    side: int
+    index_price: float
+    mark_price: float
+    iv: float
+    turn: int
+
+
+class Quotes(NamedTuple):
+    """The best bid and ask with their amounts; a price of 0 where there is none."""
+
+    bid: float
+    bid_amount: float
+    ask: float
+    ask_amount: float
+    time_ms: int
+    update_id: int
+
+
+class Series:
+    """One instrument, and what has passed of it.
+
+    Args:
+      inst: which.
+      source: the tape's market that it follows; None: it doesn't trade.
+      first: number of its first deal.
+      ids: of its currency.
+
+    Attributes:
+      deals: that passed.
+      market: its deals as the tape has them, in base units.
+      closed_at: price of its delivery, once it expired.
+      settled: price of its last settlement, 0 if there was none.
+      interest: amounts of all positions, made up.
+    """
+
+    def __init__(
+        self, inst: Instrument, source: Market | None, first: int, ids: Iterator[int]
+    ) -> None:
+        self.inst, self.source = inst, source
+        self.deals: list[Deal] = []
+        self.market = Market(inst.mkt(), first, first)
+        self.closed_at: float | None = None
+        self.settled = 0.0
+        self.interest = float(inst.least * (1000 + inst.number * 7919 % 90_000))
+        self._ids = ids
+        if source is not None and source.older is not None:
+            self.market.older = Past(self.price_of, source.older)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it can be traded."""
+        return self.closed_at is None
+
+    # -- worth --------------------------------------------------------------------
+
+    def index_at(self, price: float, number: int) -> float:
+        """Return the index where the tape's market is at *price*."""
+        return round(price * (1 + (number % 9 - 4) * 2e-6), 2)
+
+    def years(self, time_ms: int) -> float:
+        """Return how long it lives on."""
+        return max(0.0, self.inst.expires_ms - time_ms) / _YEAR_MS
+
+    def forward(self, index: float, time_ms: int) -> float:
+        """Return what a future of the same expiry costs."""
+        return index * math.exp(_CARRY * min(self.years(time_ms), 2.0))
+
+    def terms(self, index: float, time_ms: int) -> Terms:
+        """Return what decides about its value, of an option."""
+        assert self.inst.strike is not None, "it is an option"
+        forward, is_call = self.forward(index, time_ms), self.inst.right == "C"
+        return Terms(forward, float(self.inst.strike), self.years(time_ms), is_call)
+
+    def mark(self, index: float, time_ms: int) -> float:
+        """Return its fair price."""
+        inst = self.inst
+        if inst.kind == "option":
+            terms = self.terms(index, time_ms)
+            worth = value(terms, smile(terms.forward, terms.strike))
+            return round(worth / terms.forward, 6) if inst.is_inverse else (
+                round(worth, 4)
+            )  # fmt: skip
+        if inst.is_perpetual or inst.kind == "spot":
+            return index
+        return round(self.forward(index, time_ms), 2)
+
+    def price_of(self, price: float, time_ms: int) -> float:
+        """Return what it trades at where the tape's market is at *price*."""
+        if self._is_direct:
+            return self._round(price, ROUND_HALF_UP)
+        mark = self._round(self.mark(price, time_ms), ROUND_HALF_UP)
+        return max(mark, float(self.inst.tick))
+
+    @property
+    def _is_direct(self) -> bool:
+        return self.inst.is_perpetual or self.inst.kind == "spot"
+
+    def _round(self, price: float, how: str) -> float:
+        exact = Decimal(repr(price))
+        tick = self.inst.tick_at(exact)
+        return float((exact / tick).to_integral_value(how) * tick)
+
+    def amount_of(self, size: float, price: float) -> float:
+        """Return an amount that is about *size* base units, a whole one."""
+        inst = self.inst
+        asked = size * price if inst.counts_dollars else size
+        least = inst.least
+        return float(max(1, round(Decimal(repr(asked)) / least)) * least)
+
+    def lots_of(self, amount: float, price: float) -> int:
+        """Return an amount in 1e-8 base units."""
+        base = amount / price if self.inst.counts_dollars else amount
+        return round(base * LOTS)
+
+    # -- quotes -------------------------------------------------------------------
+
+    def quotes(self) -> Quotes | None:
+        """Return the best bid and ask, None before the first of the tape."""
+        book = self.source.book if self.source is not None else None
+        if book is None or not self.is_active or not book.bid or not book.ask:
+            return None
+        if self._is_direct:
+            bid, ask = self._direct(book)
+        else:
+            bid, ask = self._derived(book)
+        sizes = self._sizes(book, bid or ask, ask)
+        return Quotes(bid, sizes[0] * (bid > 0), ask, sizes[1], book.time_ms,
+                      book.update_id)  # fmt: skip
+
+    def _direct(self, book: Book) -> tuple[float, float]:
+        bid = self._round(book.bid, ROUND_FLOOR)
+        ask = self._round(book.ask, ROUND_CEILING)
+        return bid, max(ask, self._up(bid))
+
+    def _derived(self, book: Book) -> tuple[float, float]:
+        mark = self.mark((book.bid + book.ask) / 2, book.time_ms)
+        tick = float(self.inst.tick_at(Decimal(repr(mark))))
+        spread = max(tick, mark * 0.015) if self.inst.kind == "option" else 2 * tick
+        bid = self._round(max(0.0, mark - spread), ROUND_FLOOR)
+        return bid, max(self._round(mark + spread, ROUND_CEILING), self._up(bid))
+
+    def _up(self, bid: float) -> float:
+        exact = Decimal(repr(bid))
+        return float(exact + self.inst.tick_at(exact))
+
+    def _sizes(self, book: Book, bid: float, ask: float) -> tuple[float, float]:
+        if self._is_direct:
+            return (self.amount_of(book.bid_size, bid),
+                    self.amount_of(book.ask_size, ask))  # fmt: skip
+        return self._made_size(bid), self._made_size(ask)
+
+    def _made_size(self, price: float) -> float:
+        """Return an amount that is always the same at a price."""
+        ticks = round(price / float(self.inst.tick))
+        return float(self.inst.least * (1 + ticks * 2_654_435_761 % 4093 % 200))
+
+    def levels(self, depth: int = _LEVELS) -> tuple[dict[float, float], ...]:
+        """Return amounts by price of bids and of asks, each from the best on."""
+        best = self.quotes()
+        if best is None:
+            return {}, {}
+        bids, asks = {}, {best.ask: best.ask_amount}
+        if best.bid:
+            bids[best.bid] = best.bid_amount
+            for price in self._steps(best.bid, -1, depth):
+                bids[price] = self._made_size(price)
+        for price in self._steps(best.ask, 1, depth):
+            asks[price] = self._made_size(price)
+        return bids, asks
+
+    def _steps(self, price: float, sign: int, depth: int) -> Iterator[float]:
+        """Yield prices behind the best: each is on the grid, so most stay."""
+        exact = Decimal(repr(price))
+        for _ in range(depth - 1):
+            exact += sign * self.inst.tick_at(exact)
+            if exact <= 0:
+                return
+            yield float(exact)
+
+    # -- deals --------------------------------------------------------------------
+
+    def follow(self, item: Print) -> list[Deal]:
+        """Make deals of a print of the tape."""
+        index = self.index_at(item.price, item.agg_id)
+        price = self.price_of(item.price, item.time_ms)
+        lots = item.lots if self._is_direct else item.lots[:1]
+        return [
+            self._add(
+                item.time_ms, price, self._amount(item, nth, price), item.side or 1,
+                index,
+            )
+            for nth in range(len(lots))
+        ]  # fmt: skip
+
+    def _amount(self, item: Print, nth: int, price: float) -> float:
+        if self.inst.kind == "option":
+            return float(self.inst.least * (1 + item.agg_id % 23))
+        return self.amount_of(item.lots[nth] / LOTS, price)
+
+    def add(self, time_ms: int, price: float, amount: float, side: int) -> Deal:
+        """Have an account trade."""
+        return self._add(time_ms, price, amount, side, self.index_now())
+
+    def _add(
+        self, time_ms: int, price: float, amount: float, side: int, index: float
+    ) -> Deal:
+        last = self.deals[-1] if self.deals else None
+        if last is not None:
+            time_ms = max(time_ms, last.time_ms)
+        mark = self.mark(index, time_ms)
+        iv = 0.0
+        if self.inst.kind == "option":
+            iv = self.iv_of(price, index, time_ms)
+        seq = self.market.first_tid + len(self.deals)
+        deal = Deal(seq, next(self._ids), time_ms, price, amount, side, index, mark, iv,
+                    _turn(last, price))  # fmt: skip
+        self.deals.append(deal)
+        lots = self.lots_of(amount, price)
+        self.market.pass_print(
+            Print(self.market, time_ms * 1_000_000, time_ms, 0, price, side, seq, seq,
+                  (lots,), lots)
+        )  # fmt: skip
+        return deal
+
+    def iv_of(self, price: float, index: float, time_ms: int) -> float:
+        """Return of which volatility a price of an option tells."""
+        terms = self.terms(index, time_ms)
+        worth = price * terms.forward if self.inst.is_inverse else price
+        return volatility(terms, worth, smile(terms.forward, terms.strike))
+
+    def index_now(self) -> float:
+        """Return the index as it is, 0 before the first print or book."""
+        source = self.source
+        if source is None:
+            return 0.0
+        if source.book is not None and source.book.bid:
+            middle = (source.book.bid + source.book.ask) / 2
+            return self.index_at(middle, source.book.update_id)
+        last = source.prints[-1] if source.prints else None
+        return self.index_at(last.price, last.agg_id) if last else 0.0
+
+    def since(self, time_ms: int) -> int:
+        """Return the place of the first deal with at least that stamp."""
+        return bisect_left(self.deals, time_ms, key=lambda deal: deal.time_ms)
+
+
+class Group:
+    """All instruments that follow one market of the tape.
+
+    Attributes:
+      source: the market.
+      direct: that have all its trades.
+      derived: the rest.
+    """
+
+    def __init__(
+        self, source: Market, family: Family, ids: dict[str, Iterator[int]]
+    ) -> None:
+        self.source = source
+        first = source.first_tid
+        of = [ids.setdefault(one.currency, count(first * 4)) for one in family.direct]
+        self.direct = [
+            Series(one, source, first, own)
+            for one, own in zip(family.direct, of, strict=True)
+        ]
+        self.derived: list[Series] = []
+        self._slots: list[Series] = []
+        for one, shares in family.derived:
+            own = ids.setdefault(one.currency, count(first * 4))
+            series = Series(one, source, first // 16 + 1, own)
+            self.derived.append(series)
+            self._slots += [series] * shares
+        self._passed = 0
+
+    @property
+    def all(self) -> list[Series]:
+        """All of them."""
+        return self.direct + self.derived
+
+    def catch_up(self) -> Iterator[tuple[Series, list[Deal]]]:
+        """Make deals of all prints that passed since the last time."""
+        prints = self.source.prints
+        while self._passed < len(prints):
+            item = prints[self._passed]
+            self._passed += 1
+            touched = list(self.direct)
+            if self._slots:  # a stride, so that neighbours don't trade in a row
+                touched.append(self._slots[item.agg_id * 37 % len(self._slots)])
+            for series in touched:
+                if series.is_active:
+                    yield series, series.follow(item)
+
+
+def _turn(last: Deal | None, price: float) -> int:
+    if last is None or price > last.price:
+        return 0
+    if price < last.price:
+        return 2
+    return 1 if last.turn in (0, 1) else 3
