@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--streams", type=int, default=1, help="subscribed when it starts; 0: at once")
     add("--made-up", type=int, default=0, metavar="N", help="list N markets more")
     add("--budget", type=int, help="of requests, not the documented one")
+    add("--hours", choices=("always", "usual"), default="always", help="of tws")
     add("--ping-s", type=float, help="between pings, not the documented time")
     add(
         "--fault",

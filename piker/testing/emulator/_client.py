@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ._tape import Trade
 
-VENUES: Final = ("binance.spot", "binance.usdtm", "kraken.spot", "deribit")
+VENUES: Final = ("binance.spot", "binance.usdtm", "kraken.spot", "deribit", "ib.tws")
 
 #: Where nobody listens: what isn't emulated must not be looked for in the world.
 _NOWHERE: Final = "127.0.0.1:9"
@@ -157,9 +158,13 @@ class Emulator:
 
 def conf_of(*emulators: Emulator) -> str:
     """Return text for ``conf.toml`` that leads the brokers of *emulators* to them."""
-    tables: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, Any]] = {}
     for one in emulators:
         broker, _, kind = one.venue.partition(".")
+        if broker == "ib":
+            ports = tables.setdefault(broker, {"hosts": ["127.0.0.1"], "ports": []})
+            ports["ports"].append(one.port)
+            continue
         prefixes = ("spot_", "usdtm_") if broker == "binance" else ("",)
         table = tables.setdefault(
             broker,
@@ -181,7 +186,8 @@ def conf_of(*emulators: Emulator) -> str:
             table["ws_auth"] = f"{one.ws_url}/auth"
         table["clock"] = "data" if one.is_replay else "wall"
     return "\n".join(
-        f"[brokers.{broker}]\n" + "".join(f'{k} = "{v}"\n' for k, v in table.items())
+        f"[brokers.{broker}]\n"
+        + "".join(f"{k} = {json.dumps(v)}\n" for k, v in table.items())
         for broker, table in tables.items()
     )
 

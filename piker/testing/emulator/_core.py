@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
 
 import trio
 
 from ._faults import Faults
 from ._stats import Stats
 from ._tape import Item, Tape
-from ._ws import Connection, payload_of, text_frame
+from ._ws import Connection
 
 if TYPE_CHECKING:
     from ._accounts import Accounts
+    from ._tws_faults import OwnFault
 
 #: What says, in place of a venue, that it isn't there.
 PAGE: Final = b"<!DOCTYPE html><html><head><title>Error</title></head></html>"
@@ -56,7 +57,7 @@ class Frame(NamedTuple):
 
     def of(self, conn: Connection) -> bytes:
         """Return the message in the form that *conn* asked for, JSON."""
-        text = payload_of(self.wire)
+        text = conn.payload_of(self.wire)
         return text if conn.combined or not self.cut else text[self.cut : -1]
 
     def send(self) -> None:
@@ -66,7 +67,7 @@ class Frame(NamedTuple):
             if conn.combined or not self.cut:
                 conn.push(self.wire)
             else:
-                bare = bare or text_frame(self.of(conn))
+                bare = bare or conn.framed(self.of(conn))
                 conn.push(bare)
 
 
@@ -138,6 +139,29 @@ class Venue(Protocol):
 
     async def keep(self, conn: Connection) -> None:
         """Send pings or heartbeats while *conn* lives."""
+        ...
+
+
+@runtime_checkable
+class OwnProtocol(Protocol):
+    """A venue that speaks a protocol of its own, on the port of its control paths.
+
+    Attributes:
+      greeting: first bytes of whoever speaks it.
+    """
+
+    greeting: bytes
+
+    async def talk(self, stream: trio.SocketStream, head: bytes) -> None:
+        """Serve a client that has sent *head* so far, until it or we are done."""
+        ...
+
+    def strike(self, fault: OwnFault) -> None:
+        """Let a fault strike that only this protocol has."""
+        ...
+
+    def clear(self) -> None:
+        """Take those back."""
         ...
 
 

@@ -333,7 +333,7 @@ class Exchange:
         return order
 
     def _check(self, book: _Book, order: Order, *, is_new: bool = True) -> None:
-        why = next(_faults(book, order), None)
+        why = next(faults_of(book, order), None)
         waits = order.stop is not None and (is_new or order.state == "waiting")
         if why is None and waits and self._is_reached(book, order):
             why = "would_trigger"
@@ -559,7 +559,7 @@ def _as_of(order: Order, time_ms: int) -> Order:
     return replace(order, state="open", price=price, size=size, filled=filled)
 
 
-def _faults(book: _Book, order: Order) -> Iterator[Why]:
+def faults_of(book: _Book, order: Order) -> Iterator[Why]:
     """Yield which rules of its market an order breaks."""
     rules, price = book.rules, order.price
     prices = [each for each in (price, order.stop) if each is not None]

@@ -20,18 +20,8 @@ from msgspec import Meta
 
 from piker.errors import UsageError
 
-Count = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(ge=0)]
-
-
-class _Fault(
-    msgspec.Struct,
-    frozen=True,
-    tag_field="kind",
-    tag=str.lower,
-    forbid_unknown_fields=True,
-):
-    """A fault; its kind is its name in lower case."""
+from ._fault_base import Count, Fault as _Fault, Seconds
+from ._tws_faults import Answer, Connectivity, Farm, Limbo, Notice, Reset
 
 
 class Disconnect(_Fault, frozen=True):
@@ -231,6 +221,7 @@ class Told(_Fault, frozen=True):
 AnyFault = (
     Disconnect | Silence | Garbage | Flood | Truncate | Duplicate | Reorder | Http
     | Bars | Upgrade | Slow | Refuse | Skew | Latency | Asked | Told
+    | Answer | Limbo | Farm | Connectivity | Reset | Notice
 )  # fmt: skip
 #: Those that strike at frames.
 FrameFault = Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder
@@ -246,7 +237,7 @@ GARBAGE: tuple[str | bytes, ...] = (
     "",
 )
 
-_Counted = TypeVar("_Counted", Upgrade, Bars)
+_Counted = TypeVar("_Counted", Upgrade, Bars, Limbo)
 _Private = TypeVar("_Private", Asked, Told)
 
 _DECODER = msgspec.json.Decoder(AnyFault)
@@ -303,13 +294,15 @@ class Faults:
         self._http: list[tuple[Http, int]] = []
         self._bars: list[tuple[Bars, int]] = []
         self._upgrade: list[tuple[Upgrade, int]] = []
+        self._limbo: list[tuple[Limbo, int]] = []
+        self._answers: list[tuple[Answer, int]] = []
         self._privates: list[Asked | Told] = []
         self._garbage = 0
 
     def set(self, fault: AnyFault) -> None:
         """Put *fault* in force; some are the server's."""
         match fault:
-            case Http() | Bars() | Upgrade():
+            case Http() | Bars() | Upgrade() | Limbo() | Answer():
                 self._waiting(type(fault)).append((fault, fault.count))
             case Slow():
                 self.slow = fault
@@ -319,17 +312,18 @@ class Faults:
                 self.latency_s = fault.ms / 1000
             case Asked() | Told():
                 self._privates.append(fault)
-            case Refuse() | Flood():
-                pass  # the server's
+            case Refuse() | Flood() | Reset() | Farm() | Connectivity() | Notice():
+                pass  # the server's, or the venue's
             case _ if fault.at:
                 for number in fault.at:
                     self.at.setdefault(number, []).append(fault)
             case _:
                 self.next.append(fault)
 
-    def _waiting(self, kind: type[Http | Bars | Upgrade]) -> list[Any]:
+    def _waiting(self, kind: type[Http | Bars | Upgrade | Limbo | Answer]) -> list[Any]:
         lists: dict[type, list[Any]] = {
             Http: self._http, Bars: self._bars, Upgrade: self._upgrade,
+            Limbo: self._limbo, Answer: self._answers,
         }  # fmt: skip
         return lists[kind]
 
@@ -356,6 +350,22 @@ class Faults:
                 self.note(fault)
                 return fault
         return None
+
+    def answer(self, kind: str) -> Answer | None:
+        """Return what strikes an answer of that kind."""
+        for at, (fault, left) in enumerate(self._answers):
+            if fault.on in ("", kind):
+                if left == 1:
+                    del self._answers[at]
+                elif left:
+                    self._answers[at] = (fault, left - 1)
+                self.note(fault)
+                return fault
+        return None
+
+    def limbo(self) -> Limbo | None:
+        """Return what strikes a new connection."""
+        return self._first(self._limbo)
 
     def private(self, kind: type[_Private], what: str) -> _Private | None:
         """Return what strikes a private request, or event, of that name, once."""

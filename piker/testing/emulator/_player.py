@@ -24,7 +24,7 @@ from ._faults import (
     Truncate,
 )
 from ._tape import Item, Print
-from ._ws import HIGH_BYTES, Connection, text_frame
+from ._ws import HIGH_BYTES, Connection
 
 #: A client with more than this unsent is too slow, where a clock is kept.
 SLOW_BYTES: Final = 8 * 1024 * 1024
@@ -201,7 +201,7 @@ class Player:
         for conn in conns:
             core.drop(conn)
             if fault.how == "mid_frame":
-                data = text_frame(frame.of(conn) if frame else b"{" + b" " * 60)
+                data = conn.framed(frame.of(conn) if frame else b"{" + b" " * 60)
                 conn.put(data[: len(data) // 2])
         async with trio.open_nursery() as ends:
             for conn in conns:
@@ -218,7 +218,7 @@ class Player:
         is_text = isinstance(what, str)
         data = what.encode() if isinstance(what, str) else what
         for conn in conns:
-            conn.push(text_frame(data, 1 if is_text else 2))
+            conn.push(conn.framed(data, 1 if is_text else 2))
 
 
 def spoil(fault: Truncate | Duplicate, frame: Frame) -> None:
@@ -229,7 +229,7 @@ def spoil(fault: Truncate | Duplicate, frame: Frame) -> None:
         return
     for conn in frame.conns:
         text = frame.of(conn)
-        conn.push(text_frame(text[: len(text) // 2]))
+        conn.push(conn.framed(text[: len(text) // 2]))
 
 
 def silence(conn: Connection, fault: Silence) -> None:

@@ -44,6 +44,7 @@ class Options:
       budget: of requests, None for what the venue's documents say.
       ping_s: between pings, None for what they say.
       faults: in force from the start, JSON.
+      hours: of tws: sim's markets trade ``always``, or when their kind does.
     """
 
     venue: str
@@ -58,6 +59,7 @@ class Options:
     budget: int | None = None
     ping_s: float | None = None
     faults: Sequence[str] = field(default=())
+    hours: str = "always"
 
 
 def open_tape(options: Options) -> Tape:
@@ -69,6 +71,13 @@ def open_tape(options: Options) -> Tape:
     past_s = _PAST_S if options.past_s is None else options.past_s
     faults = map(parse_fault, options.faults)
     skew_ms = sum(fault.ms for fault in faults if isinstance(fault, Skew))
+    if options.venue == "ib.tws":
+        from ._tws_tape import TwsTape
+
+        is_always = options.hours == "always"
+        return TwsTape(
+            options.sim, past_s, skew_ms, options.history_s, is_always=is_always
+        )
     return LiveTape(options.sim, past_s, skew_ms, options.history_s)
 
 
@@ -88,6 +97,10 @@ def open_venue(core: Core, options: Options) -> Venue:
             return Kraken(core, **more)
         case "deribit":
             return Deribit(core, ping_s=options.ping_s, **more)
+        case "ib.tws":
+            from ._tws import Tws
+
+            return Tws(core, is_always=options.hours == "always", **more)
     raise UsageError(f"no emulator of {options.venue!r}")
 
 

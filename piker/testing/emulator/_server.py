@@ -21,11 +21,12 @@ from websockets.http11 import Request
 from piker.errors import UsageError
 
 from ._accounts import Accounts
-from ._core import PAGE, Core, Reply, Venue
+from ._core import PAGE, Core, OwnProtocol, Reply, Venue
 from ._exchange import Refused
 from ._faults import (
     AnyFault,
     Asked,
+    Disconnect,
     Flood,
     Refuse,
     Told,
@@ -34,7 +35,8 @@ from ._faults import (
 )
 from ._player import Player
 from ._tape import to_trades
-from ._ws import HIGH_BYTES, Connection, is_message, text_frame
+from ._tws_faults import Answer, Limbo, OwnFault, Reset
+from ._ws import HIGH_BYTES, Connection, is_message
 
 CONTROL: Final = "/_emulator/"
 _HEAD_MAX: Final = 65536  # what is too long for a venue is to be refused by it
@@ -110,7 +112,12 @@ class Server:
         stats.connections += 1
         stats.connections_now += 1
         try:
-            head = await _read_head(stream)
+            venue = self.venue
+            own = venue if isinstance(venue, OwnProtocol) else None
+            head = await _read_head(stream, own.greeting if own else _TLS)
+            if own is not None and head.startswith(own.greeting):
+                await own.talk(stream, head)
+                return
             if head.startswith(_TLS):
                 await stream.send_all(_NO_TLS)
             if b"\r\n\r\n" not in head:
@@ -198,6 +205,8 @@ class Server:
                 return await self._fault(body)
             case "clear":
                 core.faults.clear()
+                if isinstance(self.venue, OwnProtocol):
+                    self.venue.clear()
                 if self.venue.private is not None:
                     self.venue.private.accounts.release()
                 for conn in core.websockets:
@@ -220,20 +229,33 @@ class Server:
 
     async def set_fault(self, fault: AnyFault) -> None:
         """Put *fault* in force."""
+        own = self.venue if isinstance(self.venue, OwnProtocol) else None
         if isinstance(fault, Refuse):
+            self._refuse(fault)
+        elif isinstance(fault, OwnFault | Reset | Answer | Limbo) and own is None:
+            raise UsageError("this venue's protocol has nothing of the kind")
+        elif isinstance(fault, OwnFault) and own is not None:
             self.core.faults.note(fault)
-            self._refuse_s = fault.seconds
-            self._refusing.set()
+            own.strike(fault)
+        elif isinstance(fault, Reset):
+            self._refuse(Refuse(fault.seconds))
+            self.core.faults.note(fault)
+            await self.player.disconnect(Disconnect(), list(self.core.websockets))
         elif isinstance(fault, Asked | Told) and self.venue.private is None:
             raise UsageError("this venue's private side isn't emulated")
         elif isinstance(fault, Flood):
             self.core.faults.note(fault)
             for frame in frames_of(fault.path):
                 for conn in list(self.core.websockets):
-                    conn.push(text_frame(frame))
+                    conn.push(conn.framed(frame))
                     await conn.wait_below(HIGH_BYTES)
         else:
             await self.player.apply(fault)
+
+    def _refuse(self, fault: Refuse) -> None:
+        self.core.faults.note(fault)
+        self._refuse_s = fault.seconds
+        self._refusing.set()
 
     def stats(self) -> dict[str, Any]:
         """Return all counters."""
@@ -388,12 +410,15 @@ def _bound(port: int) -> socket.socket:
     return sock
 
 
-async def _read_head(stream: trio.SocketStream) -> bytes:
-    """Return what the client sent up to the end of a head, if that comes."""
+async def _read_head(stream: trio.SocketStream, greeting: bytes) -> bytes:
+    """Return what the client sent up to the end of a head, if that comes.
+
+    Or up to its first bytes, where those say that it speaks another protocol.
+    """
     head = b""
     while b"\r\n\r\n" not in head and len(head) < _HEAD_MAX:
         data = await stream.receive_some(_HEAD_MAX)
         head += data
-        if not data or head.startswith(_TLS):
+        if not data or head.startswith((_TLS, greeting)):
             break
     return head

@@ -8,13 +8,14 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from math import isnan
 from pathlib import Path
 from typing import Final
 
 from piker.brokers.sim._sessions import Batch, Session, open_session
+from piker.brokers.sim._shape import SimMarket
 from piker.brokers.sim._synthetic import Synthetic
 from piker.brokers.sim._universe import find_market
 from piker.errors import UsageError
@@ -123,10 +124,11 @@ class LiveTape(Tape):
         past_s: float,
         skew_ms: int = 0,
         history_s: float = 0.0,
+        find: Callable[[str], SimMarket] = find_market,
     ) -> None:
         now_ns = (time.time_ns() // _MS + skew_ms) * _MS
         start_ns = now_ns - int(past_s * 1e9)
-        found = [find_market(name) for name in fqmes]
+        found = [find(name) for name in fqmes]
         # ids rise from one run to the next: a market has less than 16 trades a second
         first = start_ns // 1_000_000_000 * 16
         markets = {one.fqme: Market(one.mkt, first, first) for one in found}

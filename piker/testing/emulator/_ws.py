@@ -112,7 +112,15 @@ class Connection:
         """Send an answer or a heartbeat."""
         if not self.is_closing:
             self._stats.sent += 1
-            self.put(text_frame(payload))
+            self.put(self.framed(payload))
+
+    def framed(self, payload: bytes, opcode: int = 1) -> bytes:
+        """Return a message as it goes over this connection."""
+        return text_frame(payload, opcode)
+
+    def payload_of(self, frame: bytes) -> bytes:
+        """Return what `framed` made a frame of."""
+        return payload_of(frame)
 
     def put(self, data: bytes) -> None:
         """Send bytes as they are."""

@@ -1,0 +1,375 @@
+"""Market data as it happens: lines of quotes and trades, single ticks.
+
+    an item of the tape --> what of it is new --> messages to each who asked for it
+
+By https://interactivebrokers.github.io/tws-api/{tick_types,tick_data,delayed_data,
+tick_by_tick}.html. TWS tells the state a few times a second; here each trade and each
+quote is told, none together with another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ._core import Frame
+from ._tape import LOTS, Book, Item, Market, Print
+from ._tws_fields import Fields, Wrong, invalid
+from ._tws_listing import Listed
+from ._tws_past import middle
+from ._tws_wire import message, number
+
+if TYPE_CHECKING:
+    from ._tws import Tws
+    from ._tws_session import Session
+
+#: Documented numbers of generic ticks; of these, 233 and 375 are told.
+_GENERIC: Final = frozenset(
+    (100, 101, 104, 105, 106, 162, 165, 221, 225, 232, 233, 236, 256, 258, 292, 293,
+     294, 295, 318, 375, 411, 456, 460, 577, 586, 587, 588, 595, 614, 619, 623)
+)  # fmt: skip
+_RT_VOLUME: Final = 48
+_RT_TRADES: Final = 77
+_STAMP: Final = 45
+#: Kinds of single ticks.
+_SINGLE: Final = {"Last": 1, "AllLast": 2, "BidAsk": 3, "MidPoint": 4}
+#: Delayed ticks by those that aren't.
+_DELAYED: Final = {
+    1: 66, 2: 67, 4: 68, 0: 69, 3: 70, 5: 71, 6: 72, 7: 73, 8: 74, 9: 75, 14: 76,
+    45: 88,
+}  # fmt: skip
+#: What is said of market data that isn't told.
+DENIED: Final = {
+    354: "Requested market data is not subscribed.Delayed market data is available.",
+    10089: "Requested market data requires additional subscription for API.",
+    10090: "Part of requested market data is not subscribed.",
+    10167: "Requested market data is not subscribed. Displaying delayed market data.",
+    10168: "Requested market data is not subscribed. Delayed market data is not"
+    " enabled.",
+    10197: "No market data during competing live session",
+}
+_FARMS: Final = {
+    "STK": "usfarm", "OPT": "usopt", "FUT": "usfuture", "CASH": "cashfarm",
+    "CRYPTO": "cryptofarm",
+}  # fmt: skip
+
+
+def farm_of(listed: Listed) -> str:
+    """Return the farm that tells a contract's market data."""
+    return _FARMS[listed.sec_type]
+
+
+@dataclass(eq=False)
+class Sub:
+    """A subscription.
+
+    Attributes:
+      session: whose.
+      req_id: its request.
+      listed: of which contract.
+      kind: ``""`` for the line, else a kind of single ticks.
+      generics: asked for.
+      is_delayed: its ticks are told as delayed ones.
+    """
+
+    session: Session
+    req_id: int
+    listed: Listed
+    kind: str = ""
+    generics: frozenset[int] = frozenset()
+    is_delayed: bool = False
+
+    def tick(self, kind: int) -> int:
+        """Return the number of a tick as it is told here."""
+        return _DELAYED.get(kind, kind) if self.is_delayed else kind
+
+
+@dataclass
+class State:
+    """What was told of a market last.
+
+    Attributes:
+      bid, ask: price and size.
+      last: price.
+      first, low, high: prices of trades.
+    """
+
+    bid: tuple[float, float] = (0.0, 0.0)
+    ask: tuple[float, float] = (0.0, 0.0)
+    last: float = 0.0
+
+
+@dataclass
+class MarketData:
+    """Who is told what; see the module.
+
+    Attributes:
+      denied: why market data isn't told, by contract.
+    """
+
+    venue: Tws
+    denied: dict[Listed, int] = field(default_factory=dict)
+    _subs: dict[Market, list[Sub]] = field(default_factory=dict)
+    _states: dict[Market, State] = field(default_factory=dict)
+
+    # -- requests -----------------------------------------------------------------
+
+    def subscribe(self, session: Session, fields: Fields) -> None:
+        """Do ``reqMktData``."""
+        req_id = fields.skip().request()
+        listed = self.venue.contract(fields)
+        if fields.flag():
+            raise invalid("delta neutral contracts aren't emulated")
+        sub = Sub(session, req_id, listed, "", _generics(fields.text()))
+        is_snapshot = fields.flag()
+        self._refuse(session, req_id)
+        self._permit(sub)
+        lines = sum(not one.kind for one in session.subs.values())
+        if not is_snapshot and lines >= self.venue.limits.lines:
+            raise Wrong(101, "Max number of tickers has been reached")
+        if not is_snapshot:
+            self._add(sub)
+        ends = [[57, 1, req_id]] if is_snapshot else []
+        session.answer("market", req_id, lambda: [*self._begin(sub), *ends])
+
+    def subscribe_single(self, session: Session, fields: Fields) -> None:
+        """Do ``reqTickByTickData``."""
+        req_id = fields.request()
+        listed = self.venue.contract(fields)
+        kind = fields.text()
+        self._refuse(session, req_id)
+        if kind not in _SINGLE:
+            raise invalid(f"Invalid tick-by-tick type: {kind!r}")
+        if _SINGLE[kind] < 3 and not listed.has_trades:
+            at = f"{listed.exchanges[0]} {listed.sec_type}"
+            text = f"Failed to request tick-by-tick data:No market data for {at}"
+            raise Wrong(10189, text)
+        singles = sum(bool(one.kind) for one in session.subs.values())
+        if singles >= self.venue.limits.tick_by_tick:
+            text = "Max number of tick-by-tick requests has been reached"
+            raise Wrong(10190, text)
+        sub = Sub(session, req_id, listed, kind)
+        self._permit(sub)
+        self._add(sub)
+
+    def cancel(self, session: Session, fields: Fields) -> None:
+        """Do ``cancelMktData``."""
+        self._cancel(session, fields.skip().request())
+
+    def cancel_single(self, session: Session, fields: Fields) -> None:
+        """Do ``cancelTickByTickData``."""
+        self._cancel(session, fields.request())
+
+    def _cancel(self, session: Session, req_id: int) -> None:
+        sub = session.subs.get(req_id)
+        if sub is None:
+            raise Wrong(300, f"Can't find EId with tickerId:{req_id}")
+        self.remove(sub)
+
+    def set_type(self, session: Session, fields: Fields) -> None:
+        """Do ``reqMarketDataType``."""
+        session.market_type = fields.skip().whole(1)
+
+    def _refuse(self, session: Session, req_id: int) -> None:
+        if req_id in session.subs:
+            raise Wrong(102, "Duplicate ticker ID")
+
+    def _permit(self, sub: Sub) -> None:
+        """Say what keeps a line from being told; raises Wrong if nothing is told."""
+        code = self.denied.get(sub.listed, 0)
+        if not code:
+            return
+        wants_delayed = sub.session.market_type in (3, 4) and not sub.kind
+        if code != 10167 or not wants_delayed:
+            code = 354 if code == 10167 else code
+            raise Wrong(code, f"{DENIED[code]} {sub.listed.local}")
+        sub.session.error(sub.req_id, code, DENIED[code])
+        sub.is_delayed = True
+
+    # -- who listens --------------------------------------------------------------
+
+    def _add(self, sub: Sub) -> None:
+        sub.session.subs[sub.req_id] = sub
+        core, conn = self.venue.core, sub.session.conn
+        if sub.listed.market is not None:
+            self._subs.setdefault(sub.listed.market, []).append(sub)
+        core.subscribe(conn, _stream(sub))
+
+    def remove(self, sub: Sub) -> None:
+        """End a subscription."""
+        del sub.session.subs[sub.req_id]
+        if sub.listed.market is not None:
+            self._subs[sub.listed.market].remove(sub)
+        others = {_stream(one) for one in sub.session.subs.values()}
+        if _stream(sub) not in others:
+            self.venue.core.unsubscribe(sub.session.conn, _stream(sub))
+
+    def leave(self, session: Session) -> None:
+        """End all subscriptions of a client."""
+        for sub in list(session.subs.values()):
+            self.remove(sub)
+
+    def deny(self, listed: Listed, code: int) -> None:
+        """Tell a contract's market data no more; *code* 0: again."""
+        if not code:
+            self.denied.pop(listed, None)
+            return
+        self.denied[listed] = code
+        market = listed.market
+        for sub in self._subs.get(market, ()) if market is not None else ():
+            sub.session.error(sub.req_id, code, DENIED[code])
+
+    # -- what is told -------------------------------------------------------------
+
+    def _begin(self, sub: Sub) -> Iterator[list[Any]]:
+        """Yield what a new line is told first."""
+        listed, req_id = sub.listed, sub.req_id
+        yield [81, req_id, listed.tick, "9c0001" if listed.sec_type == "STK" else "", 3]
+        yield [58, 1, req_id, 3 if sub.is_delayed else 1]
+        market = listed.market
+        state = self._states.get(market) if market is not None else None
+        if market is None or state is None:
+            return
+        for kind, sized, (price, size) in ((1, 0, state.bid), (2, 3, state.ask)):
+            if price:
+                yield _price(sub, kind, price, size)
+                yield _size(sub, sized, size)
+        prints = market.prints
+        if prints and listed.has_trades:
+            yield _price(sub, 4, prints[-1].price, prints[-1].size / LOTS)
+            yield _size(sub, 5, prints[-1].size / LOTS)
+            yield _string(sub, _STAMP, str(prints[-1].time_ms // 1000))
+            yield _size(sub, 8, market.lots / LOTS)
+            yield _price(sub, 6, market.high, 0.0)
+            yield _price(sub, 7, market.low, 0.0)
+            yield _price(sub, 14, prints[0].price, 0.0)
+
+    def frames(self, item: Item) -> Iterator[Frame]:
+        """Yield what an item of the tape is to each who asked for it."""
+        state = self._states.setdefault(item.market, State())
+        news = _news_of_book(state, item) if isinstance(item, Book) else None
+        told = item.price != state.last if isinstance(item, Print) else False
+        if isinstance(item, Print):
+            state.last = item.price
+        for sub in tuple(self._subs.get(item.market, ())):
+            if not self._is_told(sub):
+                continue
+            if isinstance(item, Print):
+                rows = _of_print(sub, item, is_new=told)
+            else:
+                rows = _of_book(sub, item, news or [])
+            for row in rows:
+                yield Frame([sub.session.conn], message(*row))
+
+    def note(self, item: Item) -> None:
+        """Take what passed before anybody could ask."""
+        state = self._states.setdefault(item.market, State())
+        if isinstance(item, Print):
+            state.last = item.price
+        else:
+            _news_of_book(state, item)
+
+    def _is_told(self, sub: Sub) -> bool:
+        code = self.denied.get(sub.listed, 0)
+        if code and not sub.is_delayed:
+            return False
+        return self.venue.system.is_up(farm_of(sub.listed))
+
+
+def _stream(sub: Sub) -> str:
+    return f"{sub.listed.key} {sub.kind}".strip()
+
+
+def _generics(text: str) -> frozenset[int]:
+    """Return the numbers of a list of generic ticks; raises Wrong."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdigit() and int(part) in _GENERIC for part in found):
+        raise invalid(f"Incorrect generic tick list of {text}")
+    return frozenset(map(int, found))
+
+
+def _news_of_book(state: State, item: Book) -> list[tuple[int, bool]]:
+    """Return which sides changed (1 bid, 2 ask), and whether in price."""
+    found = []
+    for kind, old, new in (
+        (1, state.bid, (item.bid, item.bid_size)),
+        (2, state.ask, (item.ask, item.ask_size)),
+    ):
+        if old != new:
+            found.append((kind, old[0] != new[0]))
+    state.bid, state.ask = (item.bid, item.bid_size), (item.ask, item.ask_size)
+    return found
+
+
+def _of_book(sub: Sub, item: Book, news: list[tuple[int, bool]]) -> Iterator[list[Any]]:
+    if sub.kind in ("BidAsk", "MidPoint"):
+        yield _single_quote(sub, item)
+    if sub.kind:
+        return
+    for kind, is_price in news:
+        price, size = (
+            (item.bid, item.bid_size) if kind == 1 else (item.ask, item.ask_size)
+        )
+        if not price:  # there is none on that side any more
+            price, size = -1.0, 0.0
+        if is_price:
+            yield _price(sub, kind, price, size)
+        yield _size(sub, 0 if kind == 1 else 3, size)
+
+
+def _single_quote(sub: Sub, item: Book) -> list[Any]:
+    head = [99, sub.req_id, _SINGLE[sub.kind], item.time_ms // 1000]
+    if sub.kind == "MidPoint":
+        return [*head, number(middle(item))]
+    return [
+        *head, number(item.bid), number(item.ask), number(item.bid_size),
+        number(item.ask_size), 0,
+    ]  # fmt: skip
+
+
+def _of_print(sub: Sub, item: Print, *, is_new: bool) -> Iterator[list[Any]]:
+    listed = sub.listed
+    if not listed.has_trades or sub.kind in ("BidAsk", "MidPoint"):
+        return
+    if sub.kind:
+        exchange = listed.primary or listed.exchanges[0]
+        for lots in item.lots:
+            yield [
+                99, sub.req_id, _SINGLE[sub.kind], item.time_ms // 1000,
+                number(item.price), number(lots / LOTS), 0, exchange, "",
+            ]  # fmt: skip
+        return
+    size = item.size / LOTS
+    if is_new:
+        yield _price(sub, 4, item.price, size)
+    yield _size(sub, 5, size)
+    yield _string(sub, _STAMP, str(item.time_ms // 1000))
+    yield _size(sub, 8, item.market.lots / LOTS)
+    for generic, kind in ((233, _RT_VOLUME), (375, _RT_TRADES)):
+        if generic in sub.generics:
+            yield _string(sub, kind, _volume(item, size))
+
+
+def _volume(item: Print, size: float) -> str:
+    """Return a trade as RTVolume tells it."""
+    market = item.market
+    vwap = market.notional / market.lots * LOTS
+    is_single = "true" if len(item.lots) == 1 else "false"
+    return (
+        f"{number(item.price)};{number(size)};{item.time_ms}"
+        f";{number(market.lots / LOTS)};{vwap:.8f};{is_single}"
+    )
+
+
+def _price(sub: Sub, kind: int, price: float, size: float) -> list[Any]:
+    can_take = 1 if kind in (1, 2) else 0
+    return [1, 6, sub.req_id, sub.tick(kind), number(price), number(size), can_take]
+
+
+def _size(sub: Sub, kind: int, size: float) -> list[Any]:
+    return [2, 6, sub.req_id, sub.tick(kind), number(size)]
+
+
+def _string(sub: Sub, kind: int, text: str) -> list[Any]:
+    return [46, 6, sub.req_id, sub.tick(kind), text]
