@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -49,6 +49,45 @@ Item = list[Part] | Up | Down | Doubt | Failed
 Tap = Callable[[int, bytes, list[Part]], None]
 
 
+class AnySocket(Protocol):
+    """An open connection to a venue's stream, whatever carries it.
+
+    Attributes:
+      last_heard: when the venue last said anything, answers to pings too; trio time.
+    """
+
+    @property
+    def last_heard(self) -> float: ...
+
+    async def receive(self) -> tuple[int, list[bytes]]:
+        """Return when the first of a batch of frames came, and their payloads.
+
+        When: ns of `boot_ns`. Raises VenueUnreachable once it is lost.
+        """
+
+    async def send(self, text: str) -> None:
+        """Send a text frame; VenueUnreachable if the connection is lost."""
+
+    async def ping(self) -> None:
+        """Ask for a sign of life."""
+
+
+class OpenSocket(Protocol):
+    """Opens a connection, see `piker.brokers._web._ws.open_socket`."""
+
+    def __call__(
+        self, venue: str, url: str, *, proxy: str = ""
+    ) -> AbstractAsyncContextManager[AnySocket]: ...
+
+
+def _open_websocket(
+    venue: str, url: str, *, proxy: str = ""
+) -> AbstractAsyncContextManager[AnySocket]:
+    from ._ws import open_socket  # websockets takes a while to import
+
+    return open_socket(venue, url, proxy=proxy)
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a venue's stream is spoken to.
@@ -60,6 +99,7 @@ class Dialect:
       url_max: characters of a URL, at most; the first of the symbols, as many as fit,
         are in it.
       frame_max: bytes of a frame that the venue answers, at most.
+      markets_max: markets of a request, at most.
       subscribe: makes the frames that subscribe to symbols, given a request id.
       unsubscribe: makes the frames that end that.
       decode: takes a frame apart, or raises BadPayload.
@@ -72,6 +112,7 @@ class Dialect:
         quiet, all of them together: it takes from what else is asked there.
       urgent_checks: so often for those that are busy as a rule, in turns of their own:
         their bars can't wait for the quiet ones.
+      open_socket: opens a connection: a websocket on trio, unless another is told.
     """
 
     venue: str
@@ -82,12 +123,14 @@ class Dialect:
     decode: Callable[[bytes], list[Part] | Notice]
     url_max: float = inf
     frame_max: float = inf
+    markets_max: int | None = None
     acks: int = 0
     heartbeat_s: float = 0.0
     frames_a_s: float = 4.0
     connects: RateBudget = field(default_factory=lambda: RateBudget(60, 60))
     checks: RateBudget = field(default_factory=lambda: RateBudget(1, 3.0))
     urgent_checks: RateBudget = field(default_factory=lambda: RateBudget(2, 6.0))
+    open_socket: OpenSocket = _open_websocket
 
     def by_url(self, symbols: Sequence[str]) -> Sequence[str]:
         """Return those of *symbols*, the first ones, that a connection's URL holds."""
@@ -101,7 +144,7 @@ class Dialect:
             return max(len(frame.encode()) for frame in frames)
 
         while symbols:
-            some = _fitting(symbols, self.frame_max, size)
+            some = _fitting(symbols[: self.markets_max], self.frame_max, size)
             yield some
             symbols = symbols[len(some) :]
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 
@@ -33,14 +33,11 @@ from piker.service import collapse_eg, leaves
 
 from ._backoff import Backoff
 from ._budget import RateBudget
-from ._dialect import Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
+from ._dialect import AnySocket, Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
 from ._faults import FaultLog
 from ._pace import Pace
 from ._requests import Requests, to_ask_again
 from ._trust import Trust
-
-if TYPE_CHECKING:
-    from ._ws import Socket
 
 log = get_logger(__name__)
 
@@ -211,13 +208,11 @@ class Hub:
 
     async def _connect(self) -> None:
         """Connect once and read until the connection is lost or nobody wants it."""
-        from ._ws import open_socket  # websockets takes a while to import
-
         dialect = self.dialect
         await dialect.connects.spend()
         symbols = dialect.by_url(tuple(self._members))
         self.stats.connects += 1
-        async with open_socket(
+        async with dialect.open_socket(
             dialect.venue, dialect.url(symbols), proxy=self.proxy
         ) as sock:
             self._up_at = self._frame_at = trio.current_time()
@@ -232,7 +227,7 @@ class Hub:
                 tasks.start_soon(self._doubt)
                 tasks.start_soon(self._read, sock)
 
-    async def _subscribe(self, sock: Socket, scope: trio.CancelScope) -> None:
+    async def _subscribe(self, sock: AnySocket, scope: trio.CancelScope) -> None:
         """Keep what is subscribed to in step with who is there."""
         pace = RateBudget(self.dialect.frames_a_s, 1.0)
         while True:
@@ -265,12 +260,12 @@ class Hub:
             if until > now or symbol in asked
         }
 
-    async def _say(self, sock: Socket, pace: RateBudget, frames: list[str]) -> None:
+    async def _say(self, sock: AnySocket, pace: RateBudget, frames: list[str]) -> None:
         for frame in frames:
             await pace.spend()
             await sock.send(frame)
 
-    async def _watch(self, sock: Socket) -> None:
+    async def _watch(self, sock: AnySocket) -> None:
         """Give the connection up when the venue has been silent for too long."""
         venue, beat_s = self.dialect.venue, self.dialect.heartbeat_s
         pinged_at, slept_ns = 0.0, _slept_ns()
@@ -293,7 +288,7 @@ class Hub:
             if late := self._requests.late(_ACK_S):
                 self._mistrust(late, f"{venue} didn't answer: {', '.join(late)}")
 
-    async def _read(self, sock: Socket) -> None:
+    async def _read(self, sock: AnySocket) -> None:
         pace = Pace(_IDLE_FRAMES, _WINDOW_S)
         while True:
             received_ns, batch = await sock.receive()

@@ -40,8 +40,8 @@ _CLOSE_S: Final = 0.3  # for the venue to answer our goodbye
 #: What trio raises for a stream that broke.
 _BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
-_quiet = logging.getLogger("piker.websockets")
-_quiet.setLevel(logging.CRITICAL)  # what happens is told by the errors raised
+quiet = logging.getLogger("piker.websockets")
+quiet.setLevel(logging.CRITICAL)  # what happens is told by the errors raised
 
 
 class _Connection(ClientConnection):
@@ -183,13 +183,13 @@ async def open_socket(
         close_timeout=_CLOSE_S,
         max_size=MAX_FRAME,
         max_queue=None,
-        logger=_quiet,
+        logger=quiet,
         create_connection=_Connection,
     )
     # not its own `async with`: that one wants exception groups, which trio 0.22's
     # nurseries don't raise for a single error
     async with collapse_eg(), trio.open_nursery() as tasks:
-        with _as_venue_errors(venue, url):
+        with as_venue_errors(venue, url):
             conn = await connecting.connect(tasks)
         try:
             yield Socket(venue, url, cast("_Connection", conn))
@@ -200,7 +200,7 @@ async def open_socket(
 
 
 @contextmanager
-def _as_venue_errors(venue: str, url: str) -> Generator[None, None, None]:
+def as_venue_errors(venue: str, url: str) -> Generator[None, None, None]:
     """Let out errors of ours only, with no word of a proxy's URL: of its password."""
     try:
         yield
