@@ -38,7 +38,7 @@ class SessionHead(Struct, frozen=True, kw_only=True):
     mended: bool = False
 
     def __post_init__(self) -> None:
-        venues = sorted({f"{mkt.broker}.{mkt.venue}" for mkt in self.mkts})
+        venues = sorted({venue_of(mkt) for mkt in self.mkts})
         if len(venues) != 1:
             # frames of one broker's venues may look the same
             told = ", ".join(venues) or "none"
@@ -47,7 +47,12 @@ class SessionHead(Struct, frozen=True, kw_only=True):
     @property
     def venue(self) -> str:
         """Whose frames follow, e.g. ``binance.usdtm``."""
-        return f"{self.mkts[0].broker}.{self.mkts[0].venue}"
+        return venue_of(self.mkts[0])
+
+
+def venue_of(mkt: MktPair) -> str:
+    """Return whose frames tell of a market: ``binance.usdtm``, ``deribit``."""
+    return f"{mkt.broker}.{mkt.venue}" if mkt.venue else mkt.broker
 
 
 _DECODER: Final = msgspec.json.Decoder(SessionHead)

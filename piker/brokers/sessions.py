@@ -4,6 +4,7 @@
 """
 
 from ._session_file import SessionWriter as SessionWriter, check_out as check_out
+from ._session_head import venue_of as venue_of
 from ._session_notes import (
     Begun as Begun,
     Done as Done,

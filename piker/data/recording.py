@@ -18,7 +18,7 @@ from typing import Any, Final
 import trio
 
 from piker.brokers import get_brokermod
-from piker.brokers.sessions import SessionWriter, check_out
+from piker.brokers.sessions import SessionWriter, check_out, venue_of
 from piker.errors import PikerError, UsageError
 from piker.msgs import FeedEvent, Fqme, MktPair
 from piker.service import collapse_eg, open_context
@@ -178,7 +178,7 @@ async def _by_venue(fqmes: list[str]) -> dict[str, list[MktPair]]:
             ) as (_, mkts),
         ):
             for mkt in mkts:
-                found.setdefault(f"{broker}.{mkt.venue}", {})[mkt.fqme] = mkt
+                found.setdefault(venue_of(mkt), {})[mkt.fqme] = mkt
     return {venue: list(mkts.values()) for venue, mkts in found.items()}
 
 
