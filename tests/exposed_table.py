@@ -50,9 +50,11 @@ EXPOSED: dict[str, set[str]] = {
     "datad.sim": _DATAD | {"piker.brokers.sim._search:open_symbol_search"},
     "datad.binance": _DATAD | {"piker.brokers.binance._symbols:open_symbol_search"},
     "datad.kraken": _DATAD | {"piker.brokers.kraken._symbols:open_symbol_search"},
+    "datad.deribit": _DATAD | {"piker.brokers.deribit._symbols:open_symbol_search"},
     "brokerd.sim": _BROKERD,
     "brokerd.binance": _BROKERD | {"piker.brokers.binance._trade:open_trade_dialog"},
     "brokerd.kraken": _BROKERD | {"piker.brokers.kraken._trade:open_trade_dialog"},
+    "brokerd.deribit": _BROKERD | {"piker.brokers.deribit._trade:open_trade_dialog"},
     "emsd": _ANY
     | {
         "piker.clearing._daemon:_setup_persistent_emsd",
@@ -66,6 +68,7 @@ EXPOSED: dict[str, set[str]] = {
     "paperboi.sim": _PAPERBOI,
     "paperboi.binance": _PAPERBOI,
     "paperboi.kraken": _PAPERBOI,
+    "paperboi.deribit": _PAPERBOI,
     "samplerd": _ANY
     | {
         "piker.data._sampling:_setup_persistent_samplerd",

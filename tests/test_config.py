@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from piker import config
 from piker.brokers.binance._api import BinanceConf
+from piker.brokers.deribit._api import DeribitConf
 from piker.brokers.kraken._api import KrakenConf
 from piker.cli._init import init_config, result_lines
 from piker.config import (
@@ -254,7 +255,10 @@ def test_a_byte_order_mark_is_no_error(folder):
             "[paper.fees.kraken]\nmaker = 0\ntaker = 9",
             "paper.fees.kraken.taker: expected a number <= 0.5, got 9",
         ),
-        ("[brokers.nyse]", "brokers.nyse: no such broker; known here: binance, kraken"),
+        (
+            "[brokers.nyse]",
+            "brokers.nyse: no such broker; known here: binance, kraken, deribit",
+        ),
         (
             "[brokers.sim]\nseed = 1",
             "brokers.sim: its settings go into the table [sim]",
@@ -496,7 +500,7 @@ def test_the_template_shows_every_key_with_its_default(load):
     told = tomllib.loads(_uncommented(CONF_TEMPLATE))
     shown = load(_uncommented(CONF_TEMPLATE))
     assert msgspec.structs.replace(shown, brokers={}) == Config()
-    kinds = {"binance": BinanceConf, "kraken": KrakenConf}
+    kinds = {"binance": BinanceConf, "kraken": KrakenConf, "deribit": DeribitConf}
     assert shown.brokers.keys() == kinds.keys()
     for name, kind in kinds.items():
         assert config.load_broker_config(name, kind) == kind()

@@ -162,6 +162,18 @@ CONF_TEMPLATE = """\
 # deadline_s = 10
 # reconnect_max_s = 30
 # clock = "wall"
+
+# [brokers.deribit]
+# ws = "wss://www.deribit.com"
+# Requests within ten seconds at most, without a key and with one, and orders.
+# requests = 100
+# private_requests = 100
+# orders = 50
+# These mean what they mean above.
+# proxy = ""
+# deadline_s = 10
+# reconnect_max_s = 30
+# clock = "wall"
 """
 
 SECRETS_TEMPLATE = """\

@@ -33,7 +33,12 @@ PRELOAD: Final = Preload(
         "caio.linux_aio",
         "numpy.ma",
     ),
-    idle=("piker.brokers.sim", "piker.brokers.binance", "piker.brokers.kraken"),
+    idle=(
+        "piker.brokers.sim",
+        "piker.brokers.binance",
+        "piker.brokers.kraken",
+        "piker.brokers.deribit",
+    ),
 )
 
 #: What pikerd itself lets others call.

@@ -1,0 +1,159 @@
+"""The data side of Deribit: what datad asks of a backend.
+
+trades, quote of all markets --one websocket, JSON-RPC on asyncio--> datad
+what is missed: get_last_trades, from the serial that comes next
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import trio
+
+from piker.brokers._backend import (
+    FeedItem,
+    FrameSink,
+    GetBars,
+    HistoryConf,
+    ResumePoint,
+    Started,
+)
+from piker.brokers._symbols import Listed
+from piker.brokers._web import (
+    Dialect,
+    Hub,
+    RateBudget,
+    Source,
+    VenueTime,
+    open_hub,
+    open_shared,
+    record_markets,
+    replay_clock,
+    run_local,
+    stream_markets,
+)
+from piker.msgs import FramePoint, MktPair
+
+from ._api import BROKER, MAX_BARS, DeribitConf, load_conf, open_api
+from ._decode import decode_message
+from ._socket import open_rpc_socket
+from ._symbols import find_listed
+
+#: Channels of one subscription: the venue takes 500.
+_MARKETS_A_FRAME = 250
+
+
+async def get_mkt_info(fqme: str) -> tuple[MktPair, Listed]:
+    """Return a market and what the venue lists; BadFqme, SymbolNotFound, VenueError."""
+    listed = await find_listed(fqme)
+    return listed.mkt, listed
+
+
+@asynccontextmanager
+async def open_history_client(
+    mkt: MktPair,
+) -> AsyncIterator[tuple[GetBars, HistoryConf]]:
+    """Yield what gives a market's bars of 60 s."""
+    listed = await find_listed(mkt.fqme)
+    async with open_api(load_conf()) as api:
+
+        async def get_bars(
+            period_s: int, end_s: int, start_s: int | None = None
+        ) -> npt.NDArray[np.void]:
+            return await api.bars(listed, period_s, end_s, start_s)
+
+        yield get_bars, HistoryConf(max_bars=MAX_BARS, requests_s=api.bars_a_s)
+
+
+async def stream_quotes(
+    send_chan: trio.MemorySendChannel[FeedItem],
+    symbols: list[str],
+    feed_is_live: trio.Event,
+    *,
+    resume: Mapping[str, ResumePoint],
+    task_status: Started = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Stream markets, see :class:`piker.brokers.StreamQuotes`."""
+    await stream_markets(
+        _open_source,
+        send_chan,
+        symbols,
+        feed_is_live,
+        resume=resume,
+        task_status=task_status,
+    )
+
+
+async def stream_frames(
+    sink: FrameSink, symbols: list[str], *, points: Mapping[str, FramePoint]
+) -> None:
+    """Stream markets' raw frames, see :class:`piker.brokers.StreamFrames`."""
+    await record_markets(_open_source, sink, symbols, points)
+
+
+@asynccontextmanager
+async def _open_source(fqme: str) -> AsyncIterator[Source]:
+    conf = load_conf()
+    listed = await find_listed(fqme)
+    async with open_api(conf) as api, _shared_hub(conf) as hub:
+        yield Source(
+            mkt=listed.mkt,
+            hub=hub,
+            fetch=partial(api.trades, listed),
+            quote=partial(api.quote, listed),
+            ask_time=api.time,
+            time=run_local(("time", conf.ws), lambda: VenueTime(BROKER)),
+            replay=replay_clock(BROKER, conf),
+        )
+
+
+@asynccontextmanager
+async def _shared_hub(conf: DeribitConf) -> AsyncIterator[Hub]:
+    opener = partial(
+        open_hub,
+        _dialect(conf.url),
+        proxy=conf.proxy,
+        reconnect_max_s=conf.reconnect_max_s,
+    )
+    async with open_shared(opener, ("hub", conf.url, conf.proxy)) as hub:
+        yield hub
+
+
+# -- what the stream wants to hear --------------------------------------------------
+# https://docs.deribit.com/subscriptions/trades/tradesinstrument_nameinterval
+# https://docs.deribit.com/subscriptions/market-data/quoteinstrument_name
+
+
+def _dialect(url: str) -> Dialect:
+    connects = run_local(("connects", url), lambda: RateBudget(60, 60.0))
+    return Dialect(
+        venue=BROKER,
+        url=lambda _symbols: url,
+        in_url=False,
+        subscribe=partial(_requests, "public/subscribe"),
+        unsubscribe=partial(_requests, "public/unsubscribe"),
+        decode=decode_message,
+        heartbeat_s=25.0,  # one in ten seconds while nothing else is said
+        connects=connects,
+        markets_max=_MARKETS_A_FRAME,
+        open_socket=open_rpc_socket,
+    )
+
+
+def _requests(method: str, symbols: Sequence[str], req_id: int) -> list[str]:
+    channels = [
+        channel
+        for symbol in symbols
+        # "raw" trades want a key, which datad doesn't have
+        for channel in (f"trades.{symbol}.100ms", f"quote.{symbol}")
+    ]
+    asked = {
+        "jsonrpc": "2.0", "id": req_id, "method": method,
+        "params": {"channels": channels},
+    }  # fmt: skip
+    return [msgspec.json.encode(asked).decode()]
