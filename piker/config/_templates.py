@@ -165,10 +165,10 @@ CONF_TEMPLATE = """\
 
 # [brokers.deribit]
 # ws = "wss://www.deribit.com"
-# Requests within ten seconds at most, without a key and with one, and orders.
+# Requests within five seconds at most, without a key and with one; orders within four.
 # requests = 100
 # private_requests = 100
-# orders = 50
+# orders = 20
 # These mean what they mean above.
 # proxy = ""
 # deadline_s = 10

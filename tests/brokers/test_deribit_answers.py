@@ -221,18 +221,18 @@ def test_the_documents_trades_have_no_hole():
 
 
 def test_bars():
-    bars = parse_chart(body(CHART), by_cost=False)
+    bars = parse_chart(body(CHART))
     assert bars["time"].tolist() == [1700000040, 1700000100]
     assert bars["high"].tolist() == [3.0, 2.0]
     assert bars["volume"].tolist() == [0.5, 0]
     assert bars["count"].tolist() == [1, 0]
-    assert parse_chart(body(CHART), by_cost=True)["volume"].tolist() == [20.0, 0]
+    assert parse_chart(body(CHART), 10.0)["volume"].tolist() == [20.0, 0]
     none = {"status": "no_data", "ticks": [], "volume": []}
-    assert not len(parse_chart(body(none), by_cost=False))
+    assert not len(parse_chart(body(none)))
 
 
 def test_sizes_of_an_inverse_markets_bars_are_those_of_its_trades():
-    bars = parse_chart(sample("http_get_tradingview_chart_data.json"), by_cost=True)
+    bars = parse_chart(sample("http_get_tradingview_chart_data.json"), 10.0)
     assert bars["volume"].tolist() == [257490.0, 250000.0, 20200.0, 8370.0, 8910.0]
     assert not np.any(bars["volume"] % 10), "whole contracts of 10 USD"
     assert np.all(np.diff(bars["time"]) == 60)
@@ -248,7 +248,7 @@ def test_sizes_of_an_inverse_markets_bars_are_those_of_its_trades():
 )  # fmt: skip
 def test_bars_that_cannot_be_are_refused(changes):
     with pytest.raises(BadPayload):
-        parse_chart(body({**CHART, **changes}), by_cost="cost" in changes)
+        parse_chart(body({**CHART, **changes}), 10.0 * ("cost" in changes))
 
 
 def test_other_answers():

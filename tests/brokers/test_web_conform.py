@@ -1,4 +1,4 @@
-"""Binance and Kraken keep to the contract, against emulators of them.
+"""Binance, Kraken and Deribit keep to the contract, against emulators of them.
 
 Their markets trade now, made by sim's generator; the kit runs in this process.
 """
@@ -9,6 +9,7 @@ import pytest
 
 from piker.testing import CHECKS, BackendCase, private_dirs
 from piker.testing.emulator import open_emulator
+from tests._infected import run_infected
 
 pytestmark = pytest.mark.tree
 
@@ -34,16 +35,39 @@ CASES = {
         unknown=("nosuch.spot.kraken", "xbtusdt.usdtm.perp.kraken"),
         pattern="xbtusdt",
     ),
+    "deribit": BackendCase(
+        broker="deribit",
+        fqme="btcusd.perp.deribit",
+        short="btc-perpetual.deribit",
+        unknown=(
+            "nosuch.perp.deribit",
+            "btcusd.20301227.deribit",
+            "btcusd.cme.deribit",
+        ),
+        pattern="btcusd perp",
+    ),
 }
 SOURCE = {
     "binance.spot": "btcusdt.spot.sim",
     "binance.usdtm": "btcusdt.usdtm.perp.sim",
     "kraken.spot": "btcusdt.spot.sim",
+    "deribit": "btcusdt.usdtm.perp.sim",
 }
+#: Those whose client lives on an asyncio loop.
+INFECTED = {"deribit"}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sorted(CASES.keys() - INFECTED))
 async def test_a_venue_conforms(tmp_path, name):
+    await check_all(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", sorted(INFECTED))
+def test_a_venue_on_asyncio_conforms(tmp_path, name):
+    run_infected(check_all, tmp_path, name, deadline_s=120)
+
+
+async def check_all(tmp_path, name):
     async with open_emulator(name, sim=[SOURCE[name]], budget=100_000) as emulator:
         with private_dirs(tmp_path, emulator.conf + BUDGET[name.partition(".")[0]]):
             for check in CHECKS:
@@ -51,4 +75,4 @@ async def test_a_venue_conforms(tmp_path, name):
 
 
 #: Kraken wants a request a second, which would make these checks long.
-BUDGET = {"binance": "", "kraken": "requests = 1000\n"}
+BUDGET = {"binance": "", "kraken": "requests = 1000\n", "deribit": ""}

@@ -82,14 +82,15 @@ def parse_trades(body: bytes, symbol: str) -> TradesPage:
     return TradesPage(cut_runs(symbol, events), told.has_more)
 
 
-def parse_chart(body: bytes, *, by_cost: bool) -> NDArray[np.void]:
+def parse_chart(body: bytes, cost_step: float = 0.0) -> NDArray[np.void]:
     """Return bars as an OHLCV array, ascending; the last may still form.
 
     The venue doesn't say how many trades there were: 1 stands for some.
 
     Args:
       body: the answer.
-      by_cost: whether sizes are what is paid, as those of inverse markets are.
+      cost_step: of inverse markets, whose sizes are what is paid, the step of these;
+        the venue's sums of them may be off it by what it rounds.
     """
     chart = decode_result(_CHART, body)
     try:
@@ -102,7 +103,9 @@ def parse_chart(body: bytes, *, by_cost: bool) -> NDArray[np.void]:
         bars["time"] = times // 1000
         for name in ("open", "high", "low", "close"):
             bars[name] = _column(getattr(chart, name), len(times))
-        bars["volume"] = _column(chart.cost if by_cost else chart.volume, len(times))
+        bars["volume"] = _column(chart.cost if cost_step else chart.volume, len(times))
+        if cost_step:
+            bars["volume"] = np.rint(bars["volume"] / cost_step) * cost_step
         bars["count"] = bars["volume"] > 0
         return in_order(bars)
     except FOREIGN as error:

@@ -43,7 +43,7 @@ BROKER: Final = "deribit"
 #: Rows of one answer with bars; it would give some more.
 MAX_BARS: Final = 5000
 _MAX_TRADES: Final = 1000
-_BUDGET_S: Final = 10.0
+_BUDGET_S: Final = 5.0
 _MS_NS: Final = 1_000_000
 #: A time that never comes, as the venue writes when perpetuals expire.
 _NEVER_MS: Final = 32_503_708_800_000
@@ -54,17 +54,17 @@ class DeribitConf(WebConf, frozen=True, kw_only=True):
 
     Attributes:
       ws: base URL of the websocket, for data, orders and what is looked up.
-      requests: within any ten seconds, of who has no key; the venue takes twenty a
+      requests: within any five seconds, of who has no key; the venue takes twenty a
         second, and a hundred at once.
-      private_requests: within any ten seconds, about an account, orders left out.
-      orders: orders and changes of them within any ten seconds; the venue takes five
+      private_requests: likewise about an account, orders left out.
+      orders: orders and changes of them within any four seconds; the venue takes five
         a second of the smallest tier, and twenty at once.
     """
 
     ws: WsUrl = "wss://www.deribit.com"
     requests: Annotated[int, Meta(ge=1, le=100_000)] = 100
     private_requests: Annotated[int, Meta(ge=2, le=100_000)] = 100
-    orders: Annotated[int, Meta(ge=1, le=100_000)] = 50
+    orders: Annotated[int, Meta(ge=1, le=100_000)] = 20
 
     @property
     def url(self) -> str:
@@ -148,7 +148,7 @@ class Api:
             end_timestamp=last_ms,
             resolution="1",
         )
-        bars = parse_chart(body, by_cost=mkt.is_inverse)
+        bars = parse_chart(body, float(mkt.size_tick) if mkt.is_inverse else 0.0)
         # it may begin with the bar that the start lies in
         kept = (bars["time"] < end_s) & (bars["time"] >= begin_s)
         if not kept.any():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -23,6 +24,7 @@ from piker.brokers._backend import (
     ResumePoint,
     Started,
 )
+from piker.brokers._parts import Part
 from piker.brokers._symbols import Listed
 from piker.brokers._web import (
     Dialect,
@@ -37,15 +39,18 @@ from piker.brokers._web import (
     run_local,
     stream_markets,
 )
-from piker.msgs import FramePoint, MktPair
+from piker.msgs import FramePoint, MktPair, Quote, Tick
 
-from ._api import BROKER, MAX_BARS, DeribitConf, load_conf, open_api
+from ._api import BROKER, MAX_BARS, Api, DeribitConf, load_conf, open_api
 from ._decode import decode_message
 from ._socket import open_rpc_socket
 from ._symbols import find_listed
 
 #: Channels of one subscription: the venue takes 500.
-_MARKETS_A_FRAME = 250
+_MARKETS_A_FRAME: Final = 250
+#: Markets whose quote is asked for at once; others wait for what the stream tells.
+_QUOTES_AT_ONCE: Final = 10
+_TOLD_S: Final = 5.0
 
 
 async def get_mkt_info(fqme: str) -> tuple[MktPair, Listed]:
@@ -105,11 +110,48 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
             mkt=listed.mkt,
             hub=hub,
             fetch=partial(api.trades, listed),
-            quote=partial(api.quote, listed),
+            quote=partial(_first_quote, api, hub, listed),
             ask_time=api.time,
             time=run_local(("time", conf.ws), lambda: VenueTime(BROKER)),
             replay=replay_clock(BROKER, conf),
         )
+
+
+async def _first_quote(api: Api, hub: Hub, listed: Listed) -> Quote:
+    """Return a market's newest quote: asked for, or, of many at once, as it is told.
+
+    A subscription begins with the best bid and ask. So a chain is there as soon as it
+    is subscribed to, and what may be asked for is left for the trades.
+    """
+    asking = run_local(("quotes", hub), lambda: trio.CapacityLimiter(_QUOTES_AT_ONCE))
+    if asking.borrowed_tokens >= _QUOTES_AT_ONCE:
+        told = await _told_quote(hub, listed.mkt)
+        if told is not None:
+            return told
+    async with asking:
+        return await api.quote(listed)
+
+
+async def _told_quote(hub: Hub, mkt: MktPair) -> Quote | None:
+    """Return the first bid and ask that the stream tells; None if it is long silent."""
+    found: list[list[Tick]] = []
+    came = trio.Event()
+
+    def tap(_: int, __: bytes, parts: list[Part]) -> None:
+        for part in parts:
+            if part.symbol == mkt.bs_mktid and part.first < 0:
+                found.append(part.ticks)
+                came.set()
+
+    hub.taps.add(tap)
+    try:
+        with trio.move_on_after(_TOLD_S):
+            await came.wait()
+    finally:
+        hub.taps.discard(tap)
+    if not found:
+        return None
+    return Quote(fqme=mkt.fqme, last=float("nan"), ticks=found[-1], time_ns=0)
 
 
 @asynccontextmanager
@@ -139,6 +181,7 @@ def _dialect(url: str) -> Dialect:
         unsubscribe=partial(_requests, "public/unsubscribe"),
         decode=decode_message,
         heartbeat_s=25.0,  # one in ten seconds while nothing else is said
+        frames_a_s=3.0,  # so many subscriptions; ten at once
         connects=connects,
         markets_max=_MARKETS_A_FRAME,
         open_socket=open_rpc_socket,

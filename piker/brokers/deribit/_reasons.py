@@ -17,6 +17,8 @@ _REASONS: Final[dict[int, Reason]] = {
     10047: "unavailable",  # matching_engine_queue_full
     10048: "unavailable",  # not_on_this_server
     11051: "unavailable",  # system_maintenance
+    11094: "unavailable",  # internal_server_error
+    13028: "unavailable",  # temporarily_unavailable
     13503: "unavailable",  # unavailable
     13888: "unavailable",  # timed_out
     10020: "market",  # invalid_or_unsupported_instrument
