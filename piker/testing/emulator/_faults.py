@@ -181,16 +181,20 @@ class Asked(_Fault, frozen=True):
         in between; ``late``: it is done *seconds* later; ``slow``: it is done, and
         answered *seconds* later; ``stale``: answered as things were *seconds* ago;
         ``page``: with a web page; ``odd``: with a number where a text belongs;
-        ``silent``: it is done and never answered.
+        ``silent``: it is done and never answered; ``twice``: it is done, and a
+        websocket tells so twice; ``swapped``: it is done, and a websocket tells so
+        after the next answer.
       seconds: see *how*.
+      says: what is said where it is refused, in place of what is usual.
     """
 
     on: str = ""
     how: Literal[
         "unheard", "unanswered", "unsure", "refused", "half", "late", "slow", "stale",
-        "page", "odd", "silent",
+        "page", "odd", "silent", "twice", "swapped",
     ] = "unanswered"  # fmt: skip
     seconds: Seconds = 0.5
+    says: str = ""
 
     @property
     def strikes(self) -> str:
@@ -218,10 +222,17 @@ class Told(_Fault, frozen=True):
         return self.what
 
 
+class Token(_Fault, frozen=True):
+    """Let the next token live for *seconds* only, whatever is said of it: deribit."""
+
+    seconds: Seconds = 0.5
+
+
 AnyFault = (
     Disconnect | Silence | Garbage | Flood | Truncate | Duplicate | Reorder | Http
     | Bars | Upgrade | Slow | Refuse | Skew | Latency | Asked | Told
     | Answer | Limbo | Farm | Connectivity | Reset | Notice
+    | Token
 )  # fmt: skip
 #: Those that strike at frames.
 FrameFault = Disconnect | Silence | Garbage | Truncate | Duplicate | Reorder
@@ -297,6 +308,7 @@ class Faults:
         self._limbo: list[tuple[Limbo, int]] = []
         self._answers: list[tuple[Answer, int]] = []
         self._privates: list[Asked | Told] = []
+        self._tokens: list[Token] = []
         self._garbage = 0
 
     def set(self, fault: AnyFault) -> None:
@@ -312,6 +324,8 @@ class Faults:
                 self.latency_s = fault.ms / 1000
             case Asked() | Told():
                 self._privates.append(fault)
+            case Token():
+                self._tokens.append(fault)
             case Refuse() | Flood() | Reset() | Farm() | Connectivity() | Notice():
                 pass  # the server's, or the venue's
             case _ if fault.at:
@@ -381,6 +395,14 @@ class Faults:
         return any(
             isinstance(fault, Asked) and fault.on == what for fault in self._privates
         )
+
+    def token(self) -> Token | None:
+        """Return what strikes the next token."""
+        if not self._tokens:
+            return None
+        fault = self._tokens.pop(0)
+        self.note(fault)
+        return fault
 
     def upgrade(self) -> Upgrade | None:
         """Return what strikes a websocket handshake."""

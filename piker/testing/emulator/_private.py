@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import trio
 
@@ -38,6 +39,17 @@ class Never(Exception):
     """There is to be no answer at all."""
 
 
+class Answer(NamedTuple):
+    """A result that a websocket is to tell wrongly.
+
+    Attributes:
+      how: ``twice``, or ``swapped``: after the next one.
+    """
+
+    result: Any
+    how: str
+
+
 class PrivateSide:
     """See the module; each venue's own says what requests and answers are.
 
@@ -49,12 +61,18 @@ class PrivateSide:
         self.core, self.accounts = core, accounts
         self._inboxes: dict[Connection, _Inbox] = {}
         self._hearing: dict[Connection, list[tuple[str, Hear]]] = {}
+        self._kept: dict[Connection, list[Callable[[], None]]] = {}
 
     # -- the venue's own ----------------------------------------------------------
 
     def refused(self) -> Refusal:
         """Return what it says when it is out of order."""
         raise NotImplementedError
+
+    def refused_with(self, words: str) -> Refusal:
+        """Return the same in other words, where the venue knows such."""
+        del words
+        return self.refused()
 
     def unsure(self) -> Refusal:
         """Return what it says when it doesn't know."""
@@ -88,8 +106,8 @@ class PrivateSide:
         match fault.how if fault else "":
             case "unheard":
                 raise Broken
-            case "refused":
-                raise self.refused()
+            case "refused" if fault:
+                raise self.refused_with(fault.says) if fault.says else self.refused()
             case "late" if fault:
                 self.accounts.start(_do_late, fault.seconds, do)
                 raise Broken
@@ -114,6 +132,8 @@ class PrivateSide:
                 await self.pause(fault.seconds)
             case "odd":
                 return self.odd(result)
+            case "twice" | "swapped" as how:
+                return Answer(result, how)
         return result
 
     async def reply_rest(
@@ -133,6 +153,7 @@ class PrivateSide:
             return None
         except Never:
             await trio.sleep_forever()
+        told = told.result if isinstance(told, Answer) else told
         return Reply(502, PAGE, kind="text/html") if told is PAGE else say(told)
 
     async def reply_ws(
@@ -156,10 +177,27 @@ class PrivateSide:
             pass
         else:
             if told is not PAGE:
-                say(told)
+                self._say_result(conn, told, say)
                 return True
             conn.say(PAGE)
         return False
+
+    def _say_result(
+        self, conn: Connection, told: Any, say: Callable[[Any], None]
+    ) -> None:
+        """Say a result, and then what was to come after the next one."""
+        kept = self._kept.pop(conn, [])
+        match told:
+            case Answer(result, "swapped"):
+                self._kept[conn] = [*kept, partial(say, result)]
+                return
+            case Answer(result, _):
+                say(result)
+                say(result)
+            case _:
+                say(told)
+        for late in kept:
+            late()
 
     # -- websockets ---------------------------------------------------------------
 
@@ -199,6 +237,7 @@ class PrivateSide:
 
     def leave(self, conn: Connection) -> None:
         """Have a connection be told of nothing any more."""
+        self._kept.pop(conn, None)
         for account, hear in self._hearing.pop(conn, ()):
             self.accounts.hears[account].remove(hear)
 
