@@ -63,8 +63,10 @@ class Deribit:
 
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield notifications of an item that has just passed."""
-        yield from self.channels.frames(item)
-        self._asked.follow(item)
+        touched = self.world.follow(item)
+        self._asked.follow(item, touched)
+        yield from self.channels.frames(item, touched)
+        yield from self._asked.told()
 
     def due(self) -> Iterator[Frame]:
         """Yield notifications whose time has come."""

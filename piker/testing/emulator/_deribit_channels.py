@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
 from ._core import Core, Frame
 from ._deribit_rows import best, ticker, trade_row
+from ._deribit_rpc import notification
 from ._deribit_series import Deal, Series
 from ._deribit_world import World
 from ._tape import Item
@@ -87,7 +86,7 @@ class Channels:
         if channel.name not in self._core.listeners:
             self._begin(channel)
         for told in self._first(channel):
-            conn.say(_message(channel.name, told))
+            conn.say(notification(channel.name, told))
         self._core.subscribe(conn, channel.name)
 
     def _begin(self, channel: Channel) -> None:
@@ -144,10 +143,12 @@ class Channels:
 
     # -- what is told -------------------------------------------------------------
 
-    def frames(self, item: Item) -> Iterator[Frame]:
-        """Yield what an item that has just passed makes."""
+    def frames(
+        self, item: Item, touched: list[tuple[Series, list[Deal]]]
+    ) -> Iterator[Frame]:
+        """Yield what an item that has just passed makes, and the deals of it."""
         yield from self.due(item.due_ns // 1_000_000)
-        for series, deals in self._world.follow(item):
+        for series, deals in touched:
             yield from self.touch(series, deals)
         group = self._world.groups[item.market]
         if not self._open:
@@ -202,7 +203,7 @@ class Channels:
     def _frame(self, channel: Channel, data: Any) -> Iterator[Frame]:
         conns = self._core.listeners.get(channel.name)
         if conns:
-            yield Frame(conns, text_frame(_message(channel.name, data)))
+            yield Frame(conns, text_frame(notification(channel.name, data)))
 
     def _data(self, channel: Channel) -> Any:
         """Return what is to be told, None if nothing is."""
@@ -291,10 +292,3 @@ def _diff(before: Levels, after: Levels) -> list[list[Any]]:
         for price, amount in after.items()
         if before.get(price) != amount
     ]
-
-
-def _message(name: str, data: Any) -> bytes:
-    return msgspec.json.encode(
-        {"jsonrpc": "2.0", "method": "subscription",
-         "params": {"channel": name, "data": data}}
-    )  # fmt: skip

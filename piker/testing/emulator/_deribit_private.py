@@ -18,15 +18,21 @@ from urllib.parse import parse_qsl
 import msgspec
 import trio
 
-from ._accounts import Account, Accounts
+from ._accounts import Account
 from ._core import Core, Frame, Reply
+from ._deribit_accounts import DeribitAccounts
 from ._deribit_auth import Credits, Token, Tokens
 from ._deribit_channels import Channels
+from ._deribit_desk import Desk
+from ._deribit_history import History
 from ._deribit_public import Public
-from ._deribit_rpc import HTTP, Asking, Session
+from ._deribit_rpc import HTTP, Asking, Session, notification
 from ._deribit_said import Said, number, wrong
+from ._deribit_series import Deal, Series
+from ._deribit_told import summary
+from ._deribit_user import Teller, parse_user
 from ._deribit_world import World
-from ._exchange import Order
+from ._exchange import Event, Order
 from ._private import PrivateSide
 from ._tape import Item
 from ._ws import Connection
@@ -54,17 +60,46 @@ class DeribitPrivate(PrivateSide):
         self, core: Core, world: World, channels: Channels, public: Public,
         budget: int | None,
     ) -> None:  # fmt: skip
-        super().__init__(core, Accounts(core))
-        self.tokens = Tokens(self.accounts)
+        ours = DeribitAccounts(core, world=world, channels=channels)
+        super().__init__(core, ours)
+        self._ours = ours
+        self.tokens = Tokens(ours)
+        ours.expire = self.tokens.expire
         self._world, self._channels, self._public = world, channels, public
         self._credits = Credits(budget)
+        self._desk = Desk(ours.margins, world, ours.refresh)
+        self._history = History(ours.margins, world, self._desk)
+        ours.settled = self._note_settled
+        self._teller = Teller(ours.margins, world)
 
-    def follow(self, item: Item) -> None:
+    def follow(self, item: Item, touched: list[tuple[Series, list[Deal]]]) -> None:
         """Have what the tape says happen in the books of accounts' orders."""
+        self._ours.pass_on(item, touched)
 
     def told(self) -> Iterator[Frame]:
-        """Yield what all are told of what accounts did."""
-        yield from ()
+        """Yield what all are told of what accounts did, and of what ended."""
+        fresh, self._ours.margins.fresh = self._ours.margins.fresh, []
+        for series, deal in fresh:
+            yield from self._channels.touch(series, [deal])
+        ended, self._ours.ended = self._ours.ended, []
+        for series in ended:
+            yield from self._channels.change_state(series, "closed")
+
+    def _note_settled(self, account: str, row: dict[str, Any]) -> None:
+        self._history.settlements.setdefault(account, []).append(row)
+        currency = self._world.series[row["instrument_name"]].inst.settlement
+        for conn, heard in self._hearing.items():
+            if any(name == account for name, _ in heard):
+                self._tell_money(conn, account, currency)
+
+    def _tell_money(self, conn: Connection, account: str, currency: str) -> None:
+        for name in tuple(conn.streams):
+            channel = parse_user(self._world, name)
+            if channel is not None and channel.what == "portfolio" and (
+                channel.currency in ("any", currency)
+            ):  # fmt: skip
+                told = summary(self._ours.margins, account, currency)
+                conn.say(notification(name, told))
 
     # -- HTTP ---------------------------------------------------------------------
 
@@ -177,10 +212,17 @@ class DeribitPrivate(PrivateSide):
     async def _private(
         self, session: Session, method: str, params: dict[str, Any]
     ) -> Any:
-        if not method.startswith("private/"):
+        name = method.removeprefix("private/")
+        if name == method or name not in _METHODS:
             raise Said(-32601, "Method not found")
-        self._token_of(session, params)
-        raise Said(-32601, "Method not found")
+        kind, scope = _METHODS[name]
+        token = self._token_of(session, params)
+        if not token.allows(scope):
+            raise Said(13021, "forbidden")
+        book = self._history if kind in _PAST else self._desk
+        do = partial(book.act, name, token.account, params)
+        kind = method if self.core.faults.has_asked(method) else kind
+        return await self.answer(kind, token.account, params, do)
 
     def _token_of(self, session: Session, params: dict[str, Any]) -> Token:
         """Return what a request is allowed by; raises Said."""
@@ -194,6 +236,8 @@ class DeribitPrivate(PrivateSide):
         return self.tokens.check(session.token)
 
     def _auth(self, session: Session, params: dict[str, Any]) -> dict[str, Any]:
+        early = self.core.faults.token()
+        self.tokens.early_s = None if early is None else early.seconds
         session.token, told = self.tokens.authenticate(
             params, session if session.conn is not None else None
         )
@@ -240,19 +284,36 @@ class DeribitPrivate(PrivateSide):
         names = _names(params)
         taken = []
         for name in names:
+            if is_private and parse_user(self._world, name) is not None:
+                taken.append(name)
             channel = self._channels.find(name)
             if channel is None:
                 continue
             if channel.needs_key and not self._is_authorized(session):
                 raise Said(13778, "raw_subscriptions_not_available_for_unauthorized")
             taken.append(name)
-        return Then(taken, partial(self._begin, conn, taken))
+        account = session.token.account if session.token is not None else None
+        return Then(taken, partial(self._begin, conn, taken, account))
 
-    def _begin(self, conn: Connection, names: list[str]) -> None:
-        for name in names:
+    def _begin(
+        self, conn: Connection, names: list[str], account: Account | None
+    ) -> None:
+        for name in names if not conn.is_closing else ():
             channel = self._channels.find(name)
-            if channel is not None and not conn.is_closing:
+            if channel is not None:
                 self._channels.subscribe(conn, channel)
+            elif account is not None:
+                self.core.subscribe(conn, name)
+                if not self.hears(conn, account.name):
+                    self.listen(conn, account.name, partial(self._tell, conn))
+
+    def _tell(self, conn: Connection, event: Event) -> None:
+        """Tell a connection of an event, by each channel that it asked for."""
+        for name in tuple(conn.streams):
+            channel = parse_user(self._world, name)
+            if channel is not None:
+                for data in self._teller.tell(channel, event):
+                    conn.say(notification(name, data))
 
     def _unsubscribe(self, conn: Connection, params: dict[str, Any]) -> list[str]:
         names = [name for name in _names(params) if name in conn.streams]
@@ -271,6 +332,11 @@ class DeribitPrivate(PrivateSide):
         """Return what it says when it is out of order."""
         return Said(13028, "temporarily_unavailable")
 
+    def refused_with(self, words: str) -> Said:
+        """Return the error of a code and a message, ``10041 settlement...``."""
+        code, _, text = words.partition(" ")
+        return Said(int(code), text) if code.isdigit() else self.refused()
+
     def unsure(self) -> Said:
         """Return what it says when it doesn't know."""
         return Said(11094, "internal_server_error")
@@ -283,9 +349,38 @@ class DeribitPrivate(PrivateSide):
 
     def list_open(self, orders: list[Order]) -> Any:
         """Return the answer to a question for open orders."""
-        raise NotImplementedError
+        return self._desk.rows(orders)
 
 
+_READ, _WRITE, _ACCOUNT = "trade:read", "trade:read_write", "account:read"
+#: Kind of request, as faults know it, and scope, by method.
+_METHODS: Final = {
+    "buy": ("place", _WRITE), "sell": ("place", _WRITE),
+    "close_position": ("place", _WRITE), "edit": ("amend", _WRITE),
+    "edit_by_label": ("amend", _WRITE), "cancel": ("cancel", _WRITE),
+    "cancel_by_label": ("cancel", _WRITE), "cancel_all": ("cancel_all", _WRITE),
+    "cancel_all_by_instrument": ("cancel_all", _WRITE),
+    "cancel_all_by_currency": ("cancel_all", _WRITE),
+    "get_open_orders": ("open", _READ), "get_open_orders_by_label": ("open", _READ),
+    "get_open_orders_by_instrument": ("open", _READ),
+    "get_open_orders_by_currency": ("open", _READ),
+    "get_order_state": ("status", _READ), "get_order_state_by_label": ("status", _READ),
+    "get_position": ("positions", _READ), "get_positions": ("positions", _READ),
+    "get_account_summary": ("account", _ACCOUNT),
+    "get_account_summaries": ("account", _ACCOUNT),
+    "get_user_trades_by_instrument": ("trades", _READ),
+    "get_user_trades_by_instrument_and_time": ("trades", _READ),
+    "get_user_trades_by_currency": ("trades", _READ),
+    "get_user_trades_by_currency_and_time": ("trades", _READ),
+    "get_user_trades_by_order": ("trades", _READ),
+    "get_order_history_by_currency": ("orders", _READ),
+    "get_order_history_by_instrument": ("orders", _READ),
+    "get_settlement_history_by_currency": ("settlements", _READ),
+    "get_settlement_history_by_instrument": ("settlements", _READ),
+    "get_transaction_log": ("log", _ACCOUNT),
+}  # fmt: skip
+#: Kinds of requests for what was.
+_PAST: Final = frozenset({"trades", "orders", "settlements", "log"})
 _OF_CONNECTIONS: Final = frozenset(
     {"public/set_heartbeat", "public/disable_heartbeat"}
     | {

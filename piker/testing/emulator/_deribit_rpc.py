@@ -82,9 +82,12 @@ class Asking(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
 
-def encode(told: Any) -> bytes:
-    """Return JSON, decimals as numbers."""
-    return _ENCODER.encode(told)
+def notification(channel: str, data: Any) -> bytes:
+    """Return what a channel tells, decimals as numbers."""
+    params = {"channel": channel, "data": data}
+    return _ENCODER.encode(
+        {"jsonrpc": "2.0", "method": "subscription", "params": params}
+    )
 
 
 class Session:

@@ -79,6 +79,7 @@ class Series:
       closed_at: price of its delivery, once it expired.
       settled: price of its last settlement, 0 if there was none.
       interest: amounts of all positions, made up.
+      ids: of trades of its currency, from which each is drawn.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Series:
         self.closed_at: float | None = None
         self.settled = 0.0
         self.interest = float(inst.least * (1000 + inst.number * 7919 % 90_000))
-        self._ids = ids
+        self.ids = ids
         if source is not None and source.older is not None:
             self.market.older = Past(self.price_of, source.older)
 
@@ -245,13 +246,16 @@ class Series:
             return float(self.inst.least * (1 + item.agg_id % 23))
         return self.amount_of(item.lots[nth] / LOTS, price)
 
-    def add(self, time_ms: int, price: float, amount: float, side: int) -> Deal:
-        """Have an account trade."""
-        return self._add(time_ms, price, amount, side, self.index_now())
+    def add(
+        self, time_ms: int, price: float, amount: float, side: int, tid: int
+    ) -> Deal:
+        """Have an account trade, by a number that was drawn of `ids`."""
+        return self._add(time_ms, price, amount, side, self.index_now(), tid)
 
     def _add(
-        self, time_ms: int, price: float, amount: float, side: int, index: float
-    ) -> Deal:
+        self, time_ms: int, price: float, amount: float, side: int, index: float,
+        tid: int | None = None,
+    ) -> Deal:  # fmt: skip
         last = self.deals[-1] if self.deals else None
         if last is not None:
             time_ms = max(time_ms, last.time_ms)
@@ -260,8 +264,10 @@ class Series:
         if self.inst.kind == "option":
             iv = self.iv_of(price, index, time_ms)
         seq = self.market.first_tid + len(self.deals)
-        deal = Deal(seq, next(self._ids), time_ms, price, amount, side, index, mark, iv,
-                    _turn(last, price))  # fmt: skip
+        deal = Deal(
+            seq, tid or next(self.ids), time_ms, price, amount, side, index, mark, iv,
+            _turn(last, price),
+        )  # fmt: skip
         self.deals.append(deal)
         lots = self.lots_of(amount, price)
         self.market.pass_print(
