@@ -102,7 +102,8 @@ def _of_fill(series: Series, fill: Any, position: Decimal | None) -> dict[str, A
         "order_id": order_id(series, trade.order), "amount": float(trade.size),
         "contracts": contracts(series, float(trade.size)), "price": float(trade.price),
         "commission": float(trade.fee), "user_role": role, "fee_role": role,
-        "mark_price": deal.mark_price, "index_price": deal.index_price,
+        "mark_price": series.mark(deal.index_price, deal.time_ms),
+        "index_price": deal.index_price,
         "profit_as_cashflow": False,
         "side": f"{'open' if is_open else 'close'} {trade.order.side}",
     }  # fmt: skip

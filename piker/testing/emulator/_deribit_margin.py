@@ -311,8 +311,7 @@ class Margins(Exchange):
         index = series.index_now()
         seq = series.market.first_tid - 100_000 + order.serial
         deal = Deal(
-            seq, tid, time_ms, float(price), float(order.size), sign, index,
-            float(price), 0.0, 0,
+            seq, tid, time_ms, float(price), float(order.size), sign, index, 0
         )  # fmt: skip
         asset = series.inst.settlement or series.inst.quote
         cost = fee(series.inst, price, order.size, Decimal(repr(index)), is_maker=True)

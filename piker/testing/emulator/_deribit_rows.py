@@ -29,11 +29,15 @@ def trade_row(series: Series, deal: Deal) -> dict[str, Any]:
     told = {
         "trade_seq": deal.seq, "trade_id": trade_id(series, deal.tid),
         "timestamp": deal.time_ms, "tick_direction": deal.turn, "price": deal.price,
-        "mark_price": deal.mark_price, "instrument_name": inst.name,
+        "mark_price": series.mark(deal.index_price, deal.time_ms),
+        "instrument_name": inst.name,
         "index_price": deal.index_price, "direction": side,
         "contracts": contracts(series, deal.amount), "amount": deal.amount,
     }  # fmt: skip
-    return told | ({"iv": round(deal.iv * 100, 2)} if inst.kind == "option" else {})
+    if inst.kind == "option":
+        iv = series.iv_of(deal.price, deal.index_price, deal.time_ms)
+        told["iv"] = round(iv * 100, 2)
+    return told
 
 
 def contracts(series: Series, amount: float) -> float:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -36,8 +36,7 @@ class Deal(NamedTuple):
       price: in the instrument's quote.
       amount: in units of amounts.
       side: of the taker, 1 bought, -1 sold.
-      index_price, mark_price: right then.
-      iv: volatility of the price, a share; 0 if it is no option.
+      index_price: right then; what the deal was worth follows of it.
       turn: 0 up, 1 as before which was up, 2 down, 3 as before which was down.
     """
 
@@ -48,8 +47,6 @@ class Deal(NamedTuple):
     amount: float
     side: int
     index_price: float
-    mark_price: float
-    iv: float
     turn: int
 
 
@@ -86,6 +83,9 @@ class Series:
         self, inst: Instrument, source: Market | None, first: int, ids: Iterator[int]
     ) -> None:
         self.inst, self.source = inst, source
+        self._least = float(inst.least)
+        grid = ((Decimal(0), inst.tick), *inst.steps)
+        self._ticks = [(float(above), float(tick)) for above, tick in grid]
         self.deals: list[Deal] = []
         self.market = Market(inst.mkt(), first, first)
         self.closed_at: float | None = None
@@ -136,25 +136,30 @@ class Series:
     def price_of(self, price: float, time_ms: int) -> float:
         """Return what it trades at where the tape's market is at *price*."""
         if self._is_direct:
-            return self._round(price, ROUND_HALF_UP)
-        mark = self._round(self.mark(price, time_ms), ROUND_HALF_UP)
+            return self._round(price, round)
+        mark = self._round(self.mark(price, time_ms), round)
         return max(mark, float(self.inst.tick))
 
     @property
     def _is_direct(self) -> bool:
         return self.inst.is_perpetual or self.inst.kind == "spot"
 
-    def _round(self, price: float, how: str) -> float:
-        exact = Decimal(repr(price))
-        tick = self.inst.tick_at(exact)
-        return float((exact / tick).to_integral_value(how) * tick)
+    def _round(self, price: float, how: Callable[[float], int]) -> float:
+        tick = self._tick_at(price)
+        # a price on the grid stays, whatever its binary form is
+        return round(how(round(price / tick, 6)) * tick, 8)
+
+    def _tick_at(self, price: float) -> float:
+        tick, *steps = self._ticks
+        for above, larger in steps:
+            if price >= above:
+                tick = (0.0, larger)
+        return tick[1]
 
     def amount_of(self, size: float, price: float) -> float:
         """Return an amount that is about *size* base units, a whole one."""
-        inst = self.inst
-        asked = size * price if inst.counts_dollars else size
-        least = inst.least
-        return float(max(1, round(Decimal(repr(asked)) / least)) * least)
+        asked = size * price if self.inst.counts_dollars else size
+        return round(max(1, round(asked / self._least)) * self._least, 8)
 
     def lots_of(self, amount: float, price: float) -> int:
         """Return an amount in 1e-8 base units."""
@@ -177,16 +182,16 @@ class Series:
                       book.update_id)  # fmt: skip
 
     def _direct(self, book: Book) -> tuple[float, float]:
-        bid = self._round(book.bid, ROUND_FLOOR)
-        ask = self._round(book.ask, ROUND_CEILING)
+        bid = self._round(book.bid, math.floor)
+        ask = self._round(book.ask, math.ceil)
         return bid, max(ask, self._up(bid))
 
     def _derived(self, book: Book) -> tuple[float, float]:
         mark = self.mark((book.bid + book.ask) / 2, book.time_ms)
-        tick = float(self.inst.tick_at(Decimal(repr(mark))))
+        tick = self._tick_at(mark)
         spread = max(tick, mark * 0.015) if self.inst.kind == "option" else 2 * tick
-        bid = self._round(max(0.0, mark - spread), ROUND_FLOOR)
-        return bid, max(self._round(mark + spread, ROUND_CEILING), self._up(bid))
+        bid = self._round(max(0.0, mark - spread), math.floor)
+        return bid, max(self._round(mark + spread, math.ceil), self._up(bid))
 
     def _up(self, bid: float) -> float:
         exact = Decimal(repr(bid))
@@ -200,8 +205,8 @@ class Series:
 
     def _made_size(self, price: float) -> float:
         """Return an amount that is always the same at a price."""
-        ticks = round(price / float(self.inst.tick))
-        return float(self.inst.least * (1 + ticks * 2_654_435_761 % 4093 % 200))
+        ticks = round(price / self._ticks[0][1])
+        return round(self._least * (1 + ticks * 2_654_435_761 % 4093 % 200), 8)
 
     def levels(self, depth: int = _LEVELS) -> tuple[dict[float, float], ...]:
         """Return amounts by price of bids and of asks, each from the best on."""
@@ -243,7 +248,7 @@ class Series:
 
     def _amount(self, item: Print, nth: int, price: float) -> float:
         if self.inst.kind == "option":
-            return float(self.inst.least * (1 + item.agg_id % 23))
+            return round(self._least * (1 + item.agg_id % 23), 8)
         return self.amount_of(item.lots[nth] / LOTS, price)
 
     def add(
@@ -259,15 +264,10 @@ class Series:
         last = self.deals[-1] if self.deals else None
         if last is not None:
             time_ms = max(time_ms, last.time_ms)
-        mark = self.mark(index, time_ms)
-        iv = 0.0
-        if self.inst.kind == "option":
-            iv = self.iv_of(price, index, time_ms)
         seq = self.market.first_tid + len(self.deals)
-        deal = Deal(
-            seq, tid or next(self.ids), time_ms, price, amount, side, index, mark, iv,
-            _turn(last, price),
-        )  # fmt: skip
+        number = tid or next(self.ids)
+        turn = _turn(last, price)
+        deal = Deal(seq, number, time_ms, price, amount, side, index, turn)
         self.deals.append(deal)
         lots = self.lots_of(amount, price)
         self.market.pass_print(
