@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ._deribit_names import Instrument
 from ._deribit_said import Said, decimal, flag, one_of, text, wrong
-from ._exchange import Book, Kind, Side, Tif
+from ._exchange import Kind, Side, Tif, _Book
 
 _TYPES: Final = ("limit", "market", "stop_limit", "stop_market", "take_limit",
                  "take_market")  # fmt: skip
@@ -116,7 +116,7 @@ def _on_tick(inst: Instrument, params: dict[str, Any], name: str) -> Decimal:
 
 
 def priced(
-    inst: Instrument, book: Book, side: Side, price: Decimal | None
+    inst: Instrument, book: _Book, side: Side, price: Decimal | None
 ) -> Decimal | None:
     """Return the price of a post-only order: just below what it would trade with."""
     others = book.asks if side == "buy" else book.bids

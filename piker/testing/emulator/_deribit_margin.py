@@ -13,7 +13,7 @@ from typing import Any, Final
 from ._deribit_log import After, Change, Log
 from ._deribit_positions import Position, fee
 from ._deribit_series import Deal, Series
-from ._exchange import ZERO, Book, Event, Exchange, Order, Trade
+from ._exchange import ZERO, Event, Exchange, Order, Trade, _Book
 
 _FUTURE_MARGIN: Final = Decimal("0.02")  # fifty times
 _SHORT_MARGIN: Final = Decimal("0.15")  # of an option, coins each
@@ -164,7 +164,7 @@ class Margins(Exchange):
 
     # -- orders -------------------------------------------------------------------
 
-    def _need(self, book: Book, order: Order) -> tuple[str, Decimal]:
+    def _need(self, book: _Book, order: Order) -> tuple[str, Decimal]:
         series = self.series[order.symbol]
         inst = series.inst
         if inst.kind == "spot":
@@ -177,12 +177,12 @@ class Margins(Exchange):
             return inst.settlement, size * price
         return inst.settlement, self._margin(series, size, price)
 
-    def _best(self, book: Book, order: Order) -> Decimal:
+    def _best(self, book: _Book, order: Order) -> Decimal:
         others = book.asks if order.side == "buy" else book.bids
         best = others[0].price if others else None
         return best or self.mark(self.series[order.symbol])
 
-    def _lacks(self, book: Book, order: Order) -> bool:
+    def _lacks(self, book: _Book, order: Order) -> bool:
         if self.series[order.symbol].inst.kind == "spot":
             return super()._lacks(book, order)
         asset, amount = self._need(book, order)
@@ -190,7 +190,7 @@ class Margins(Exchange):
 
     # -- triggers -----------------------------------------------------------------
 
-    def _is_reached(self, book: Book, order: Order) -> bool:
+    def _is_reached(self, book: _Book, order: Order) -> bool:
         if not isinstance(order, Ticket) or order.stop is None:
             return super()._is_reached(book, order)
         price = self.reference(book.last, order)
@@ -221,14 +221,14 @@ class Margins(Exchange):
 
     # -- trades -------------------------------------------------------------------
 
-    def _pay(self, book: Book, order: Order, price: Decimal, size: Decimal) -> None:
+    def _pay(self, book: _Book, order: Order, price: Decimal, size: Decimal) -> None:
         if self.series[order.symbol].inst.kind == "spot":
             return super()._pay(book, order, price, size)
         self._release(order)  # what it moves, `_book_trade` says
         return None
 
     def _book_trade(
-        self, book: Book, order: Order, tid: int, price: Decimal, size: Decimal,
+        self, book: _Book, order: Order, tid: int, price: Decimal, size: Decimal,
         *, is_maker: bool,
     ) -> None:  # fmt: skip
         series = self.series[order.symbol]

@@ -160,7 +160,7 @@ class Balance:
 
 
 @dataclass
-class Book:
+class _Book:
     rules: Rules
     bids: list[Order] = field(default_factory=list)
     asks: list[Order] = field(default_factory=list)
@@ -195,7 +195,7 @@ class Exchange:
     unique_ids: bool = True
     orders: dict[int, Order] = field(default_factory=dict)
     trades: list[Trade] = field(default_factory=list)
-    books: dict[str, Book] = field(default_factory=dict)
+    books: dict[str, _Book] = field(default_factory=dict)
     balances: dict[str, dict[str, Balance]] = field(default_factory=dict)
     _serials: Iterator[int] = field(default_factory=lambda: count(1001))
     _by_cl_id: dict[tuple[str, str], Order] = field(default_factory=dict)
@@ -209,7 +209,7 @@ class Exchange:
         if rules.symbol in self.books:
             self.books[rules.symbol].rules = rules
         else:
-            self.books[rules.symbol] = Book(rules)
+            self.books[rules.symbol] = _Book(rules)
 
     def halt(self, symbol: str, *, is_halted: bool) -> None:
         """Take no orders in a market, or take them again; what rests stays."""
@@ -250,7 +250,7 @@ class Exchange:
         """Return the newest order that an account gave an id."""
         return self._by_cl_id.get((account, cl_id))
 
-    def _book(self, symbol: str) -> Book:
+    def _book(self, symbol: str) -> _Book:
         if symbol not in self.books:
             raise Refused("symbol", f"no market {symbol}")
         return self.books[symbol]
@@ -334,7 +334,7 @@ class Exchange:
             self._work(book, order)
         return order
 
-    def _check(self, book: Book, order: Order, *, is_new: bool = True) -> None:
+    def _check(self, book: _Book, order: Order, *, is_new: bool = True) -> None:
         why = next(faults_of(book, order), None)
         waits = order.stop is not None and (is_new or order.state == "waiting")
         if why is None and waits and self._is_reached(book, order):
@@ -348,7 +348,7 @@ class Exchange:
         if why is not None:
             raise Refused(why)
 
-    def _lacks(self, book: Book, order: Order) -> bool:
+    def _lacks(self, book: _Book, order: Order) -> bool:
         asset, amount = self._need(book, order)
         return self._balance(order.account, asset).free < amount
 
@@ -359,13 +359,13 @@ class Exchange:
         )
 
     @staticmethod
-    def _crosses(book: Book, order: Order) -> bool:
+    def _crosses(book: _Book, order: Order) -> bool:
         others = book.asks if order.side == "buy" else book.bids
         return bool(others) and _reaches(order, others[0])
 
     # -- money --------------------------------------------------------------------
 
-    def _need(self, book: Book, order: Order) -> tuple[str, Decimal]:
+    def _need(self, book: _Book, order: Order) -> tuple[str, Decimal]:
         """Return what an order may still take of its account."""
         if order.side == "sell":
             return book.rules.base, order.left
@@ -374,7 +374,7 @@ class Exchange:
             price = max([each.price or ZERO for each in book.asks[:50]], default=ZERO)
         return book.rules.quote, order.left * price
 
-    def _hold(self, book: Book, order: Order) -> None:
+    def _hold(self, book: _Book, order: Order) -> None:
         asset, amount = self._need(book, order)
         balance = self._balance(order.account, asset)
         balance.free -= amount
@@ -388,7 +388,7 @@ class Exchange:
             balance.held -= amount
             balance.free += amount
 
-    def _pay(self, book: Book, order: Order, price: Decimal, size: Decimal) -> None:
+    def _pay(self, book: _Book, order: Order, price: Decimal, size: Decimal) -> None:
         """Move what a trade moves, and hold what is still needed."""
         rules = book.rules
         self._release(order)
@@ -402,7 +402,7 @@ class Exchange:
 
     # -- matching -----------------------------------------------------------------
 
-    def _work(self, book: Book, order: Order) -> None:
+    def _work(self, book: _Book, order: Order) -> None:
         """Match an order, and rest what is left of it, if it may rest."""
         others = book.asks if order.side == "buy" else book.bids
         if order.tif == "fok" and self._there_is(others, order) < order.left:
@@ -429,7 +429,7 @@ class Exchange:
     def _there_is(self, others: list[Order], order: Order) -> Decimal:
         return sum((each.left for each in others if _reaches(order, each)), ZERO)
 
-    def _trade(self, book: Book, maker: Order, taker: Order) -> None:
+    def _trade(self, book: _Book, maker: Order, taker: Order) -> None:
         assert maker.price is not None, "it rests"
         size, price = min(maker.left, taker.left), maker.price
         tid, book.last = next(book.tids), price
@@ -449,7 +449,7 @@ class Exchange:
         self._trigger(book)
 
     def _book_trade(
-        self, book: Book, order: Order, tid: int, price: Decimal, size: Decimal,
+        self, book: _Book, order: Order, tid: int, price: Decimal, size: Decimal,
         *, is_maker: bool,
     ) -> None:  # fmt: skip
         assets = book.rules.base, book.rules.quote
@@ -460,14 +460,14 @@ class Exchange:
         self.trades.append(trade)
         self.tell(Event("traded", now, trade))
 
-    def _is_reached(self, book: Book, order: Order) -> bool:
+    def _is_reached(self, book: _Book, order: Order) -> bool:
         if not book.last or order.stop is None:
             return False
         return book.last >= order.stop if order.side == "buy" else (
             book.last <= order.stop
         )  # fmt: skip
 
-    def _trigger(self, book: Book) -> None:
+    def _trigger(self, book: _Book) -> None:
         for order in [each for each in book.stops if self._is_reached(book, each)]:
             if order in book.stops:
                 book.stops.remove(order)
@@ -477,7 +477,7 @@ class Exchange:
 
     # -- ends ---------------------------------------------------------------------
 
-    def _take_off(self, book: Book, order: Order) -> None:
+    def _take_off(self, book: _Book, order: Order) -> None:
         for place in (book.side(order.side), book.stops):
             if order in place:
                 place.remove(order)
@@ -561,7 +561,7 @@ def _as_of(order: Order, time_ms: int) -> Order:
     return replace(order, state="open", price=price, size=size, filled=filled)
 
 
-def faults_of(book: Book, order: Order) -> Iterator[Why]:
+def faults_of(book: _Book, order: Order) -> Iterator[Why]:
     """Yield which rules of its market an order breaks."""
     rules, price = book.rules, order.price
     prices = [each for each in (price, order.stop) if each is not None]
