@@ -67,7 +67,7 @@ def write_session(path: Path, trades: int = 300, *, usdtm: bool = False) -> Path
 @asynccontextmanager
 async def open_local(venue, *, session=None, sim=(), speed=1.0, faults=(), **options):
     """Run an emulator as `open_emulator` does, but in this process: faster."""
-    sessions = [session] if session else []
+    sessions = session if isinstance(session, list) else [session] if session else []
     server = open_server(Options(venue, sessions, sim, speed, **options))
     sock = server.listen(0)
     async with trio.open_nursery() as tasks:

@@ -71,7 +71,10 @@ class Deribit:
     def due(self) -> Iterator[Frame]:
         """Yield notifications whose time has come."""
         yield from self._asked.told()
-        yield from self.channels.due(self.core.clock_ns() // 1_000_000)
+        tape = self.core.tape
+        is_over = self.core.is_full_speed and tape.is_done  # no later item comes
+        now_ms = self.core.clock_ns() // 1_000_000
+        yield from self.channels.due(now_ms, is_over=is_over)
 
     # -- requests of clients -------------------------------------------------------
 

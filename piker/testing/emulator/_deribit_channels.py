@@ -84,6 +84,8 @@ class Channels:
         if channel.name in conn.streams:
             return
         if channel.name not in self._core.listeners:
+            for _ in self._world.catch_up():  # what passed while nobody was there
+                pass
             self._begin(channel)
         for told in self._first(channel):
             conn.say(notification(channel.name, told))
@@ -175,10 +177,10 @@ class Channels:
             elif channel.what == "ticker":
                 yield from self._mark(channel)
 
-    def due(self, now_ms: int) -> Iterator[Frame]:
-        """Yield what was gathered, where its time has come."""
+    def due(self, now_ms: int, *, is_over: bool = False) -> Iterator[Frame]:
+        """Yield what was gathered, where its time has come, or all at the end."""
         for every_ms in (100, 1000):
-            if self._flushed.get(every_ms) == now_ms // every_ms:
+            if self._flushed.get(every_ms) == now_ms // every_ms and not is_over:
                 continue
             self._flushed[every_ms] = now_ms // every_ms
             for channel in tuple(self._open):
@@ -245,26 +247,33 @@ class Channels:
             return
         if channel.what == "book" and not channel.depth:
             (series,) = channel.series
-            if channel.told is None:
-                quotes = series.quotes()
-                channel.told = series.levels()
-                channel.change_id = quotes.update_id if quotes else 0
-            bids, asks = channel.told
-            yield {
-                "type": "snapshot", "timestamp": self._now_ms(),
-                "instrument_name": series.inst.name, "change_id": channel.change_id,
-                "bids": [["new", *one] for one in bids.items()],
-                "asks": [["new", *one] for one in asks.items()],
-            }  # fmt: skip
+            if series.has_book:  # else it comes once there is one
+                yield self._snapshot(channel, series)
             return
         state = self._state(channel)
         if channel.told is None:  # else who hears it already is told of the change
             channel.told = state
         yield state
 
+    def _snapshot(self, channel: Channel, series: Series) -> dict[str, Any]:
+        """Return a book as who hears it already knows it."""
+        if channel.told is None:
+            quotes = series.quotes()
+            channel.told = series.levels()
+            channel.change_id = quotes.update_id if quotes else 0
+        bids, asks = channel.told
+        return {
+            "type": "snapshot", "timestamp": self._now_ms(),
+            "instrument_name": series.inst.name, "change_id": channel.change_id,
+            "bids": [["new", *one] for one in bids.items()],
+            "asks": [["new", *one] for one in asks.items()],
+        }  # fmt: skip
+
     def _changes(self, channel: Channel) -> Any:
         """Return what changed in a book since it was told last, None if nothing."""
         (series,) = channel.series
+        if channel.told is None:
+            return self._snapshot(channel, series) if series.has_book else None
         quotes, now = series.quotes(), series.levels()
         sides = [
             _diff(before, after)

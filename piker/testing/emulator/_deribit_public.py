@@ -8,6 +8,7 @@ words of errors by https://docs.deribit.com/articles/errors and by what clients 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -141,10 +142,9 @@ class Public:
             return self._trades_by_time(params)
         first = number(params, "start_seq", 0) or None
         last = number(params, "end_seq", 0) or None
-        begin = series.market.first_tid
         some = deals[
-            max(0, first - begin) if first else 0 : (
-                max(0, last - begin + 1) if last else len(deals)
+            bisect_left(deals, first or 0, key=_seq) : (
+                bisect_right(deals, last, key=_seq) if last else len(deals)
             )
         ]
         return _page(series, some, params, from_start=first is not None)
@@ -182,6 +182,10 @@ class Public:
             "volume": [round(one.lots / 1e8, 8) for one in found],
             "cost": [round(one.notional, 6) for one in found],
         }  # fmt: skip
+
+
+def _seq(deal: Deal) -> int:
+    return deal.seq
 
 
 def _is_of(inst: Instrument, currency: str) -> bool:

@@ -24,6 +24,8 @@ def trade_id(series: Series, tid: int) -> str:
 
 def trade_row(series: Series, deal: Deal) -> dict[str, Any]:
     """Return a trade as all are told of it."""
+    if deal.seq in series.rows:
+        return series.rows[deal.seq]
     inst = series.inst
     side = "buy" if deal.side > 0 else "sell"
     told = {
@@ -47,6 +49,8 @@ def contracts(series: Series, amount: float) -> float:
 
 def ticker(series: Series, now_ms: int) -> dict[str, Any]:
     """Return what the ticker channel tells."""
+    if series.told is not None:
+        return series.told
     inst, quotes = series.inst, series.quotes()
     index = series.index_now()
     time_ms = quotes.time_ms if quotes else now_ms

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ._deribit_math import Terms, smile, value, volatility
 from ._deribit_names import Family, Instrument
@@ -77,6 +77,8 @@ class Series:
       settled: price of its last settlement, 0 if there was none.
       interest: amounts of all positions, made up.
       ids: of trades of its currency, from which each is drawn.
+      told: its ticker where it was recorded, else None.
+      rows: trades that were recorded, by number.
     """
 
     def __init__(
@@ -88,12 +90,19 @@ class Series:
         self._ticks = [(float(above), float(tick)) for above, tick in grid]
         self.deals: list[Deal] = []
         self.market = Market(inst.mkt(), first, first)
+        self.told: dict[str, Any] | None = None
+        self.rows: dict[int, dict[str, Any]] = {}
         self.closed_at: float | None = None
         self.settled = 0.0
         self.interest = float(inst.least * (1000 + inst.number * 7919 % 90_000))
         self.ids = ids
         if source is not None and source.older is not None:
             self.market.older = Past(self.price_of, source.older)
+
+    @property
+    def has_book(self) -> bool:
+        """Whether its book is known."""
+        return True
 
     @property
     def is_active(self) -> bool:
@@ -268,13 +277,19 @@ class Series:
         number = tid or next(self.ids)
         turn = _turn(last, price)
         deal = Deal(seq, number, time_ms, price, amount, side, index, turn)
-        self.deals.append(deal)
-        lots = self.lots_of(amount, price)
-        self.market.pass_print(
-            Print(self.market, time_ms * 1_000_000, time_ms, 0, price, side, seq, seq,
-                  (lots,), lots)
-        )  # fmt: skip
+        self.note(deal)
         return deal
+
+    def note(self, deal: Deal) -> None:
+        """Let a deal have happened."""
+        self.deals.append(deal)
+        lots = self.lots_of(deal.amount, deal.price)
+        self.market.pass_print(
+            Print(
+                self.market, deal.time_ms * 1_000_000, deal.time_ms, 0, deal.price,
+                deal.side, deal.seq, deal.seq, (lots,), lots,
+            )
+        )  # fmt: skip
 
     def iv_of(self, price: float, index: float, time_ms: int) -> float:
         """Return of which volatility a price of an option tells."""

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from ._core import Core
 from ._deribit_names import Namer
+from ._deribit_played import PlayedTape, Told
+from ._deribit_replay import PlayedGroup
 from ._deribit_said import Said, text
 from ._deribit_series import Deal, Group, Series
 from ._listing import Listed, listings
@@ -36,7 +38,25 @@ class World:
         self._core = core
         self.deliveries: dict[str, list[dict[str, Any]]] = {}
         self._ids: dict[str, Iterator[int]] = {}
-        self.groups: dict[Market, Group] = {}
+        self.groups: dict[Market, Group | PlayedGroup] = {}
+        self.series: dict[str, Series] = {}
+        if isinstance(core.tape, PlayedTape):
+            self._play(core.tape)
+        else:
+            self._list(core, made_up)
+        found = [one for group in self.groups.values() for one in group.all]
+        # stats and tests find them by name, as those of the tape
+        core.tape.markets.update({one.inst.name: one.market for one in found})
+        money = {one.inst.currency: None for one in self.series.values()}
+        self.currencies = tuple(dict.fromkeys((*_CURRENCIES, *money)))
+        for _ in self.catch_up():
+            pass
+
+    def _play(self, tape: PlayedTape) -> None:
+        group = self.groups[tape.market] = PlayedGroup(tape)
+        self.series = {one.inst.name: one for one in group.all}
+
+    def _list(self, core: Core, made_up: int) -> None:
         # of each made-up base there are three markets, and one perpetual
         listed = listings(core.tape, made_up * 3)
         namer = Namer(core.clock_ns() // 1_000_000)
@@ -45,19 +65,12 @@ class World:
             if one.market is not None:
                 has_perp = not _is_perp(one) and one.base in perps
                 family = namer.family(one, _level(core, one.market), has_perp=has_perp)
-                self.groups[one.market] = Group(one.market, family, self._ids)
-        found = [one for group in self.groups.values() for one in group.all]
-        self.series = {one.inst.name: one for one in found}
+                group = self.groups[one.market] = Group(one.market, family, self._ids)
+                self.series |= {each.inst.name: each for each in group.all}
         for one in listed:
             if one.market is None and one.quote == "USDT":
                 inst = namer.linear(one)
                 self.series.setdefault(inst.name, Series(inst, None, 1, iter(())))
-        # stats and tests find them by name, as those of the tape
-        core.tape.markets.update({one.inst.name: one.market for one in found})
-        money = {one.inst.currency: None for one in self.series.values()}
-        self.currencies = tuple(dict.fromkeys((*_CURRENCIES, *money)))
-        for _ in self.catch_up():
-            pass
 
     def catch_up(self) -> Iterator[tuple[Series, list[Deal]]]:
         """Make deals of all that passed since the last time."""
@@ -66,7 +79,7 @@ class World:
 
     def follow(self, item: Item) -> list[tuple[Series, list[Deal]]]:
         """Make deals of an item that has just passed, and of what did before it."""
-        if isinstance(item, Print):
+        if isinstance(item, Print | Told):
             return list(self.groups[item.market].catch_up())
         return []
 

@@ -66,6 +66,10 @@ def open_tape(options: Options) -> Tape:
     """Return the tape that *options* ask for; UsageError, SessionFileError."""
     if bool(options.sessions) == bool(options.sim):
         raise UsageError("an emulator needs sessions or sim's markets, one of the two")
+    if options.sessions and options.venue == "deribit":
+        from ._deribit_played import played_tape
+
+        return played_tape(options.sessions, options.past_s or 0)
     if options.sessions:
         return tape_of_sessions(options.sessions, past_s=options.past_s or 0)
     past_s = _PAST_S if options.past_s is None else options.past_s
