@@ -70,6 +70,10 @@ def open_tape(options: Options) -> Tape:
         from ._deribit_played import played_tape
 
         return played_tape(options.sessions, options.past_s or 0)
+    if options.sessions and options.venue == "ib.tws":
+        from ._tws_recorded import recorded_tape
+
+        return recorded_tape(options.sessions, past_s=options.past_s or 0)
     if options.sessions:
         return tape_of_sessions(options.sessions, past_s=options.past_s or 0)
     past_s = _PAST_S if options.past_s is None else options.past_s

@@ -9,7 +9,6 @@ clients of version 178 send and read for fields. Control paths are on the same p
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +18,7 @@ import trio
 
 from ._accounts import Accounts
 from ._core import Core, Frame, Private, Reply
-from ._tape import Book, Item, Market
+from ._tape import Book, Item, Print
 from ._tws_accounts import TwsAccounts
 from ._tws_asks import Asks
 from ._tws_books import Books
@@ -31,8 +30,10 @@ from ._tws_history import History
 from ._tws_listing import Listed, Listing
 from ._tws_market import MarketData
 from ._tws_pacing import Limits, Pacing
+from ._tws_recorded import RecordedTape
 from ._tws_session import Session
 from ._tws_system import System
+from ._tws_tape import TwsTape
 from ._tws_wire import GREETING, NotSpoken, TwsConnection
 from ._ws import Connection
 
@@ -71,6 +72,8 @@ class Tws:
       sessions: clients, by their ids.
       requests: who does what, by number of the request.
       names: of requests, likewise.
+      books: quotes that passed, by market.
+      is_recorded: the tape is a recording, which tells its own ticks.
     """
 
     greeting = GREETING
@@ -82,9 +85,10 @@ class Tws:
         self.core = core
         self.limits = Limits() if budget is None else Limits(history=budget)
         self.pacing = Pacing(self.limits)
-        self.books: dict[Market, list[Book]] = getattr(
-            core.tape, "books", defaultdict(list)
-        )
+        tape = core.tape
+        assert isinstance(tape, TwsTape | RecordedTape), "it was opened for a TWS"
+        self.books = tape.books
+        self.is_recorded = isinstance(tape, RecordedTape)
         now_s = core.clock_ns() / 1e9
         markets = core.tape.markets.values()
         self.listing = Listing(markets, now_s, made_up, is_always=is_always)
@@ -97,11 +101,16 @@ class Tws:
         self.desk, self.books_of = Desk(self), Books(self)
         self.sessions: dict[int, Session] = {}
         self.requests, self.names = self._table()
+        if isinstance(tape, RecordedTape):
+            for market, past in tape.pasts.items():
+                self.history.pasts[self.listing.by_market[market]] = past
+            for market, prices in tape.opening.items():
+                self.market_data.open_at(market, *prices)
         for market in markets:
-            if market.book is not None:
-                self.market_data.note(market.book)
-            for item in market.prints[-1:]:
-                self.market_data.note(item)
+            for traded in market.prints[-1:]:
+                self.market_data.note(traded)
+            for quoted in self.books[market][-1:]:
+                self.market_data.note(quoted)
 
     def _table(self) -> tuple[dict[int, Handler], dict[int, str]]:
         data, past, desk, books = (
@@ -129,8 +138,8 @@ class Tws:
 
     def frames(self, item: Item) -> Iterator[Frame]:
         """Yield what an item of the tape is to each who asked for it."""
-        listed = self.listing.by_market[item.market]
-        self.accounts.follow(listed.key, item)
+        if isinstance(item, Print | Book):
+            self.accounts.follow(self.listing.by_market[item.market].key, item)
         yield from self.market_data.frames(item)
 
     def prepare(self, item: Item) -> None:

@@ -5,6 +5,9 @@ Control paths besides those of `Accounts`::
     POST /_emulator/limits {"history": 5, "identical_s": 0.5}   see `Limits`
     GET  /_emulator/permit?symbol=TSLA&code=354                 0: it is told again
     GET  /_emulator/takes?history_s=0.2                         of answers
+    GET  /_emulator/master?client_id=7       is told of everybody's orders; -1: nobody
+    GET  /_emulator/close                    the day ends, and its orders with it
+    GET  /_emulator/contracts                what is listed
 """
 
 from __future__ import annotations
@@ -117,11 +120,33 @@ class TwsAccounts(Accounts):
                 venue.market_data.deny(self._listed(query["symbol"]), code)
             case "takes":
                 venue.history.takes_s = float(query["history_s"])
+            case "master":
+                venue.desk.master = int(query["client_id"])
+            case "close":
+                venue.desk.close()
             case "contracts":
                 return [_told(one) for one in venue.listing.all()]
             case _:
                 return super().control(what, query, body)
         return {}
+
+    def _place(self, asked: Any) -> dict[str, Any]:
+        assert self.venue is not None, "the venue made it"
+        self._listed(asked.symbol)
+        ticket = self.venue.desk.place_by_hand(asked)
+        return {
+            "serial": ticket.order.serial if ticket.order else 0,
+            **ticket.to_dict(),
+        }
+
+    def _look(self, name: str) -> dict[str, Any]:
+        assert self.venue is not None, "the venue made it"
+        found = super()._look(name)
+        tickets = self.venue.desk.tickets
+        for row in found["orders"]:
+            ticket = tickets.get(int(row["cl_id"] or 0))
+            row.update(ticket.to_dict() if ticket else {})
+        return found
 
     def _listed(self, symbol: str) -> Listed:
         assert self.venue is not None, "the venue made it"

@@ -49,6 +49,11 @@ class Query(NamedTuple):
             "" if right in "0?" else right, *(fields.text() for _ in range(6)),
         )  # fmt: skip
 
+    @classmethod
+    def by_id(cls, con_id: int, exchange: str) -> Query:
+        """Return what names a contract by its number."""
+        return cls(con_id, "", "", "", Decimal(0), "", "", exchange, "", "", "", "")
+
     def fits(self, one: Listed) -> bool:
         """Tell whether a contract is what is asked for."""
         if self.exchange and self.exchange not in one.exchanges:

@@ -18,6 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from ._exchange import Event, Order, Refused, Trade, Why
+from ._tws_contracts import Query
 from ._tws_fields import Fields, Wrong, invalid
 from ._tws_hours import day_start_s
 from ._tws_margin import kept, margin
@@ -72,12 +73,14 @@ class Desk:
       tickets: all there ever were, by permanent id, the oldest first.
       next_id: lower than it no order's id may be that is new.
       binds: clients that take orders of the screen as their own.
+      master: the client that is told of all orders, -1 for none.
     """
 
     venue: Tws
     tickets: dict[int, Ticket] = field(default_factory=dict)
     next_id: int = 1
     binds: set[int] = field(default_factory=set)
+    master: int = -1
     _by_id: dict[tuple[int, int], Ticket] = field(default_factory=dict)
     _perm_ids: Iterator[int] = field(default_factory=lambda: count(_FIRST_PERM_ID))
     _bound: Iterator[int] = field(default_factory=lambda: count(-1, -1))
@@ -241,18 +244,39 @@ class Desk:
 
     # -- the screen ---------------------------------------------------------------
 
-    def place_by_hand(self, account: str, key: str, written: Written) -> Ticket:
-        """Place an order as its owner does at TWS's own screen; raises Wrong."""
-        listed = self.venue.listing.by_key[key]
+    def place_by_hand(self, asked: Any) -> Ticket:
+        """Place an order as its owner does at TWS's own screen.
+
+        Args:
+          asked: account, symbol, side, price and size.
+
+        Raises: Refused.
+        """
+        listed = self.venue.listing.by_key[asked.symbol]
+        query = Query.by_id(listed.con_id, listed.exchanges[0])
+        action = "BUY" if asked.side == "buy" else "SELL"
+        written = Written(
+            query, action, asked.size, "LMT", asked.price, None, "DAY", asked.account,
+            "",
+        )  # fmt: skip
         order_id = next(self._bound) if 0 in self.binds else 0
         ticket = Ticket(
-            order_id, 0, next(self._perm_ids), listed, listed.exchanges[0], account,
-            written,
+            order_id, 0, next(self._perm_ids), listed, listed.exchanges[0],
+            asked.account, written,
         )  # fmt: skip
         if order_id:
             self._by_id[0, order_id] = ticket
-        self._send(ticket)
+        try:
+            self._send(ticket)
+        except Wrong as wrong:
+            raise Refused("funds", str(wrong)) from None
         return ticket
+
+    def close(self) -> None:
+        """End orders that are good for the day."""
+        for ticket in list(self.tickets.values()):
+            if not ticket.is_over and ticket.order and ticket.written.tif != "GTC":
+                self.venue.accounts.margin.cancel(ticket.order)
 
     def bind(self, session: Session, fields: Fields) -> None:
         """Do ``reqAutoOpenOrders``: only client 0 may."""
@@ -364,8 +388,7 @@ class Desk:
             case "traded" if event.trade:
                 self._tell_trade(ticket, event.trade, event.order)
             case "ended":
-                why = f": {event.order.why}" if event.order.why else ""
-                text = f"Order Canceled - reason{why}"
+                text = f"Order Canceled - reason:{event.order.why}"
                 self._over(ticket, status)
                 self._tell_all(ticket, *_errors(ticket, Wrong(202, text)))
                 self._tell_all(ticket, status_row(ticket, status, event.order))
@@ -412,8 +435,9 @@ class Desk:
                 session.tell(*row)
 
     def _whose(self, ticket: Ticket) -> list[Session]:
-        found = self.venue.sessions.get(ticket.client_id)
-        return [found] if found is not None else []
+        sessions = self.venue.sessions
+        wanted = dict.fromkeys((ticket.client_id, self.master))
+        return [sessions[one] for one in wanted if one in sessions]
 
 
 def _errors(ticket: Ticket, wrong: Wrong) -> list[list[Any]]:

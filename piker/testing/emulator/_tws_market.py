@@ -9,8 +9,9 @@ quote is told, none together with another.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ._core import Frame
@@ -18,6 +19,7 @@ from ._tape import LOTS, Book, Item, Market, Print
 from ._tws_fields import Fields, Wrong, invalid
 from ._tws_listing import Listed
 from ._tws_past import middle
+from ._tws_recorded import Told
 from ._tws_wire import message, number
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ _GENERIC: Final = frozenset(
     (100, 101, 104, 105, 106, 162, 165, 221, 225, 232, 233, 236, 256, 258, 292, 293,
      294, 295, 318, 375, 411, 456, 460, 577, 586, 587, 588, 595, 614, 619, 623)
 )  # fmt: skip
+_PRICES: Final = (1, 2, 4, 6, 7, 9, 14)  # kinds of ticks that are prices
+_UNKNOWN: Final = 1.0  # a size that has to be told, as 0 would take the price away
 _RT_VOLUME: Final = 48
 _RT_TRADES: Final = 77
 _STAMP: Final = 45
@@ -92,7 +96,6 @@ class State:
     Attributes:
       bid, ask: price and size.
       last: price.
-      first, low, high: prices of trades.
     """
 
     bid: tuple[float, float] = (0.0, 0.0)
@@ -236,6 +239,8 @@ class MarketData:
                 yield _price(sub, kind, price, size)
                 yield _size(sub, sized, size)
         prints = market.prints
+        if state.last and not prints:
+            yield _price(sub, 4, state.last, _UNKNOWN)
         if prints and listed.has_trades:
             yield _price(sub, 4, prints[-1].price, prints[-1].size / LOTS)
             yield _size(sub, 5, prints[-1].size / LOTS)
@@ -245,22 +250,32 @@ class MarketData:
             yield _price(sub, 7, market.low, 0.0)
             yield _price(sub, 14, prints[0].price, 0.0)
 
-    def frames(self, item: Item) -> Iterator[Frame]:
+    def frames(self, item: Item | Told) -> Iterator[Frame]:
         """Yield what an item of the tape is to each who asked for it."""
         state = self._states.setdefault(item.market, State())
-        news = _news_of_book(state, item) if isinstance(item, Book) else None
-        told = item.price != state.last if isinstance(item, Print) else False
-        if isinstance(item, Print):
-            state.last = item.price
+        rows_of = self._rows_of(state, item)
         for sub in tuple(self._subs.get(item.market, ())):
-            if not self._is_told(sub):
-                continue
-            if isinstance(item, Print):
-                rows = _of_print(sub, item, is_new=told)
-            else:
-                rows = _of_book(sub, item, news or [])
-            for row in rows:
-                yield Frame([sub.session.conn], message(*row))
+            if self._is_told(sub):
+                for row in rows_of(sub):
+                    yield Frame([sub.session.conn], message(*row))
+
+    def _rows_of(
+        self, state: State, item: Item | Told
+    ) -> Callable[[Sub], Iterator[list[Any]]]:
+        """Return what makes an item's messages, and note its news."""
+        is_recorded = self.venue.is_recorded
+        if isinstance(item, Told):
+            return partial(_of_told, item=item)
+        if isinstance(item, Book):
+            news = _news_of_book(state, item)
+            # a recording tells its own ticks of it
+            return partial(_of_book, item=item, news=[] if is_recorded else news)
+        is_new, state.last = item.price != state.last, item.price
+        return partial(_of_print, item=item, is_new=is_new, is_recorded=is_recorded)
+
+    def open_at(self, market: Market, bid: float, ask: float, last: float) -> None:
+        """Have a market begin at prices whose sizes nobody knows; 0: unknown too."""
+        self._states[market] = State((bid, _UNKNOWN), (ask, _UNKNOWN), last)
 
     def note(self, item: Item) -> None:
         """Take what passed before anybody could ask."""
@@ -328,7 +343,19 @@ def _single_quote(sub: Sub, item: Book) -> list[Any]:
     ]  # fmt: skip
 
 
-def _of_print(sub: Sub, item: Print, *, is_new: bool) -> Iterator[list[Any]]:
+def _of_told(sub: Sub, item: Told) -> Iterator[list[Any]]:
+    """Yield a tick as it was recorded."""
+    if sub.kind:
+        return
+    if item.kind in _PRICES:
+        yield _price(sub, item.kind, item.price, item.size)
+    else:
+        yield _size(sub, item.kind, item.size)
+
+
+def _of_print(
+    sub: Sub, item: Print, *, is_new: bool, is_recorded: bool
+) -> Iterator[list[Any]]:
     listed = sub.listed
     if not listed.has_trades or sub.kind in ("BidAsk", "MidPoint"):
         return
@@ -341,11 +368,12 @@ def _of_print(sub: Sub, item: Print, *, is_new: bool) -> Iterator[list[Any]]:
             ]  # fmt: skip
         return
     size = item.size / LOTS
-    if is_new:
-        yield _price(sub, 4, item.price, size)
-    yield _size(sub, 5, size)
-    yield _string(sub, _STAMP, str(item.time_ms // 1000))
-    yield _size(sub, 8, item.market.lots / LOTS)
+    if not is_recorded:  # else its own ticks tell it
+        if is_new:
+            yield _price(sub, 4, item.price, size)
+        yield _size(sub, 5, size)
+        yield _string(sub, _STAMP, str(item.time_ms // 1000))
+        yield _size(sub, 8, item.market.lots / LOTS)
     for generic, kind in ((233, _RT_VOLUME), (375, _RT_TRADES)):
         if generic in sub.generics:
             yield _string(sub, kind, _volume(item, size))

@@ -15,6 +15,8 @@ from ._tws_times import stamp
 from ._tws_wire import UNSET
 
 _ZONE: Final = "US/Eastern"
+#: What clients read as a whole number that isn't there.
+UNSET_INT: Final = 2147483647
 
 
 class Margins(NamedTuple):
@@ -81,10 +83,6 @@ def open_row(ticket: Ticket, status: str, margins: Margins | None = None) -> lis
     ]  # fmt: skip
 
 
-#: What clients read as a whole number that isn't there.
-UNSET_INT: Final = 2147483647
-
-
 def _margins(margins: Margins | None) -> list[Any]:
     """Return the state of an order after its status."""
     if margins is None:
@@ -129,8 +127,10 @@ def trade_row(ticket: Ticket, trade: Trade, req_id: int = -1) -> list[Any]:
     """Return an execDetails, message 11; *req_id* is -1 as it happens."""
     order = trade.order
     where = ticket.listed.primary or ticket.listed.exchanges[0]
+    # a trade of an order of the screen has no number there, not 0
+    order_id = ticket.order_id or UNSET_INT
     return [
-        11, req_id, ticket.order_id, *row_of(ticket.listed, ticket.exchange),
+        11, req_id, order_id, *row_of(ticket.listed, ticket.exchange),
         exec_id(trade), stamp(trade.time_ms / 1000, 1, _ZONE), ticket.account, where,
         "BOT" if order.side == "buy" else "SLD", trade.size, trade.price,
         ticket.perm_id, ticket.client_id, 0, order.filled, order.paid / order.filled,

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from piker.brokers.sim._catalogue import FUTURE_HOURS, STOCK_HOURS
 from piker.brokers.sim._shape import Activity, Path, SimMarket
@@ -38,16 +38,6 @@ _HOURS: Final[dict[AssetType, Calendar]] = {
     "stock": STOCK_HOURS, "option": STOCK_HOURS, "future": FUTURE_HOURS,
     "fiat": MONEY_HOURS,
 }  # fmt: skip
-
-
-class Quotes(Protocol):
-    """A tape that keeps the quotes that passed.
-
-    Attributes:
-      books: of each market, the oldest first.
-    """
-
-    books: dict[Market, list[Book]]
 
 
 def hours_of(kind: AssetType) -> Calendar:
@@ -100,7 +90,7 @@ class TwsTape(LiveTape):
     """Markets of sim as the wall clock goes, and what was quoted in them.
 
     Attributes:
-      books: see `Quotes`.
+      books: of each market, the oldest first.
     """
 
     def __init__(

@@ -110,9 +110,7 @@ def _is_what_if(fields: Fields) -> bool:
 
     Those that bring others with them aren't emulated, so that their place is fixed.
     """
-    fields.skip(7 + 18)  # discretionaryAmt ... volatility
-    fields.skip()  # volatilityType
-    if fields.text():
+    if fields.skip(7 + 22).text():  # after volatilityType
         raise invalid("delta neutral orders aren't emulated")
     fields.skip(1 + 4 + 2)  # ... scaleSubsLevelSize
     if fields.amount():
