@@ -27,13 +27,16 @@ from ._tws_desk import Desk
 from ._tws_faults import OwnFault
 from ._tws_fields import Fields, Wrong
 from ._tws_history import History
-from ._tws_listing import Listed, Listing
+from ._tws_kinds import Listed
+from ._tws_listing import Listing
+from ._tws_lookups import Lookups
 from ._tws_market import MarketData
 from ._tws_pacing import Limits, Pacing
 from ._tws_recorded import RecordedTape
 from ._tws_session import Session
 from ._tws_system import System
 from ._tws_tape import TwsTape
+from ._tws_teller import Teller
 from ._tws_wire import GREETING, NotSpoken, TwsConnection
 from ._ws import Connection
 
@@ -71,7 +74,6 @@ class Tws:
     Attributes:
       sessions: clients, by their ids.
       requests: who does what, by number of the request.
-      names: of requests, likewise.
       books: quotes that passed, by market.
       is_recorded: the tape is a recording, which tells its own ticks.
     """
@@ -98,9 +100,10 @@ class Tws:
         self.private: Private | None = TwsPrivate(self.accounts)
         self.system, self.asks = System(self), Asks(self)
         self.market_data, self.history = MarketData(self), History(self)
-        self.desk, self.books_of = Desk(self), Books(self)
+        self.desk, self.teller = Desk(self), Teller(self)
+        self.books_of = Books(self)
         self.sessions: dict[int, Session] = {}
-        self.requests, self.names = self._table()
+        self.requests = self._table()
         if isinstance(tape, RecordedTape):
             for market, past in tape.pasts.items():
                 self.history.pasts[self.listing.by_market[market]] = past
@@ -112,27 +115,22 @@ class Tws:
             for quoted in self.books[market][-1:]:
                 self.market_data.note(quoted)
 
-    def _table(self) -> tuple[dict[int, Handler], dict[int, str]]:
-        data, past, desk, books = (
-            self.market_data, self.history, self.desk, self.books_of
-        )  # fmt: skip
+    def _table(self) -> dict[int, Handler]:
+        data, past, books = self.market_data, self.history, self.books_of
+        desk, told, asked = self.desk, self.teller, Lookups(self)
         rows: dict[int, Handler] = {
             1: data.subscribe, 2: data.cancel, 3: desk.place, 4: desk.cancel,
-            5: desk.open, 6: books.updates, 7: desk.executions, 8: self._next_id,
-            9: self._details, 15: desk.bind, 16: desk.open_of_all,
+            5: told.open, 6: books.updates, 7: told.executions, 8: self._next_id,
+            9: asked.details, 15: desk.bind, 16: told.open_of_all,
             17: self._managed, 20: past.bars, 25: past.cancel, 49: self._time,
             58: desk.cancel_all, 59: data.set_type, 61: books.positions,
             62: books.summary, 63: _nothing, 64: books.end_positions,
             74: books.positions_multi, 75: _nothing, 76: books.updates_multi,
-            77: books.end_multi, 78: self._chains, 81: self._symbols, 87: past.head,
-            90: _nothing, 91: self._rule, 96: past.ticks, 97: data.subscribe_single,
-            98: data.cancel_single, 99: desk.completed,
+            77: books.end_multi, 78: asked.chains, 81: asked.symbols, 87: past.head,
+            90: _nothing, 91: asked.rule, 96: past.ticks, 97: data.subscribe_single,
+            98: data.cancel_single, 99: told.completed,
         }  # fmt: skip
-        names = {
-            number: f"{do.__qualname__.removeprefix('Tws.').strip('_')}"
-            for number, do in rows.items()
-        }
-        return rows, names
+        return rows
 
     # -- the venue, as its server and its tape know it ----------------------------
 
@@ -259,7 +257,7 @@ class Tws:
 
     def _greet(self, session: Session) -> None:
         session.tell(15, 1, ",".join(self.accounts.names))
-        session.tell(9, 1, self.desk.next_id)
+        session.tell(9, 1, self.desk.next_id(session.client_id))
         self.system.greet(session.error)
 
     # -- small requests -----------------------------------------------------------
@@ -269,7 +267,7 @@ class Tws:
         return self.contracts.one(Query.of(fields))
 
     def _next_id(self, session: Session, _fields: Fields) -> None:
-        session.tell(9, 1, self.desk.next_id)
+        session.tell(9, 1, self.desk.next_id(session.client_id))
 
     def _managed(self, session: Session, _fields: Fields) -> None:
         session.tell(15, 1, ",".join(self.accounts.names))
@@ -277,51 +275,6 @@ class Tws:
     def _time(self, session: Session, _fields: Fields) -> None:
         now_s = self.core.server_ns() // 1_000_000_000
         session.answer("time", -1, lambda: [[49, 1, now_s]])
-
-    def _details(self, session: Session, fields: Fields) -> None:
-        req_id, query = fields.skip().request(), Query.of(fields)
-
-        def rows() -> Iterator[list[Any]]:
-            now_s = self.now_ms() // 1000
-            for one in self.contracts.find(query):
-                yield self.contracts.details(req_id, one, query.exchange, now_s)
-            yield [52, 1, req_id]
-
-        if self.system.is_up("secdefil"):
-            session.answer("details", req_id, rows)
-        else:
-            session.start(self._once_up, session, req_id, rows)
-
-    async def _once_up(
-        self, session: Session, req_id: int, rows: Callable[[], Iterator[list[Any]]]
-    ) -> None:
-        await self.system.wait_up("secdefil")
-        session.answer("details", req_id, rows)
-
-    def _symbols(self, session: Session, fields: Fields) -> None:
-        req_id, pattern = fields.request(), fields.text()
-        now = trio.current_time()
-        if now - session.asked_symbols < self.limits.symbols_s:
-            self.core.stats.limited += 1
-            return  # one a second is answered, the others never
-        session.asked_symbols = now
-        session.answer(
-            "symbols", req_id, lambda: [self.contracts.samples(req_id, pattern)]
-        )
-
-    def _chains(self, session: Session, fields: Fields) -> None:
-        req_id, symbol, _, kind = (
-            fields.whole(), fields.text(), fields.text(), fields.text()
-        )  # fmt: skip
-        con_id = fields.whole()
-        session.answer(
-            "chains", req_id,
-            lambda: self.contracts.chains(req_id, symbol, kind, con_id),
-        )  # fmt: skip
-
-    def _rule(self, session: Session, fields: Fields) -> None:
-        number = fields.whole()
-        session.answer("rule", -1, lambda: [self.contracts.rule(number)])
 
 
 def _nothing(_session: Session, _fields: Fields) -> None:

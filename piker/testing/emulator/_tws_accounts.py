@@ -20,7 +20,7 @@ import msgspec
 
 from ._accounts import Account, Accounts
 from ._exchange import Event, Refused, Rules
-from ._tws_listing import Listed
+from ._tws_kinds import Listed
 from ._tws_margin import Commissions, MarginExchange
 from ._tws_market import DENIED
 from ._tws_pacing import Limits
@@ -97,7 +97,7 @@ class TwsAccounts(Accounts):
         told = super()._open(account)
         assert self.venue is not None, "the venue made it"
         if account.name not in self.hears:
-            self.hears[account.name] = [self.venue.desk.hear]
+            self.hears[account.name] = [self.venue.teller.hear]
         self.venue.books_of.changed(account.name)
         return told
 
@@ -121,7 +121,7 @@ class TwsAccounts(Accounts):
             case "takes":
                 venue.history.takes_s = float(query["history_s"])
             case "master":
-                venue.desk.master = int(query["client_id"])
+                venue.teller.master = int(query["client_id"])
             case "close":
                 venue.desk.close()
             case "contracts":
@@ -142,7 +142,7 @@ class TwsAccounts(Accounts):
     def _look(self, name: str) -> dict[str, Any]:
         assert self.venue is not None, "the venue made it"
         found = super()._look(name)
-        tickets = self.venue.desk.tickets
+        tickets = self.venue.teller.tickets
         for row in found["orders"]:
             ticket = tickets.get(int(row["cl_id"] or 0))
             row.update(ticket.to_dict() if ticket else {})

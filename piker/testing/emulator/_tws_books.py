@@ -42,16 +42,15 @@ class Books:
     def values(self, account: str) -> Iterator[tuple[str, str, str]]:
         """Yield tag, value and currency of all that is told of an account."""
         margin = self._margin
-        cash = margin.balances.get(account, {})
-        kinds = [one for one in cash if len(one) == 3 and one.isupper()]
-        worth = sum((margin.worth(account, kind) for kind in kinds), Decimal(0))
-        used = sum((margin.used(account, kind) for kind in kinds), Decimal(0))
+        worth, used = margin.worth(account), margin.used(account)
+        kinds = margin.currencies(account)
+        cash = sum(margin.cash(account, one) * margin.rate(one) for one in kinds)
         yield "AccountCode", account, ""
         yield "AccountReady", "true", ""
         yield "AccountType", "INDIVIDUAL", ""
         for tag, amount in (
             ("NetLiquidation", worth), ("EquityWithLoanValue", worth),
-            ("TotalCashValue", sum(margin.cash(account, kind) for kind in kinds)),
+            ("TotalCashValue", cash),
             ("InitMarginReq", used), ("MaintMarginReq", kept(used)),
             ("AvailableFunds", worth - used), ("ExcessLiquidity", worth - kept(used)),
             ("BuyingPower", (worth - used) * 4),
@@ -60,14 +59,15 @@ class Books:
         for kind in kinds:
             held = margin.positions.get(account, {})
             mine = [key for key in held if margin.listed[key].currency == kind]
-            realized = sum((held[key].realized for key in mine), Decimal(0))
-            gains = sum((margin.open_profit(account, key) for key in mine), Decimal(0))
+            realized = sum(held[key].realized for key in mine)
+            gains = sum(margin.open_profit(account, key) for key in mine)
             yield "Currency", kind, kind
             yield "CashBalance", _money(margin.cash(account, kind)), kind
-            yield "NetLiquidationByCurrency", _money(margin.worth(account, kind)), kind
+            worth = margin.worth_in(account, kind)
+            yield "NetLiquidationByCurrency", _money(worth), kind
             yield "RealizedPnL", _money(realized), kind
             yield "UnrealizedPnL", _money(gains), kind
-            yield "ExchangeRate", "1.00", kind
+            yield "ExchangeRate", str(round(margin.rate(kind), 6)), kind
 
     def updates(self, session: Session, fields: Fields) -> None:
         """Do ``reqAccountUpdates``."""

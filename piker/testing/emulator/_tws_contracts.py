@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from ._tws_fields import Fields, Wrong, invalid
 from ._tws_hours import sessions_of
-from ._tws_listing import Listed, Listing
+from ._tws_kinds import Listed
+from ._tws_listing import Listing
 
 _MOST_SYMBOLS: Final = 16
 _ORDER_TYPES: Final = "ACTIVETIM,DAY,GTC,IOC,FOK,LMT,MKT,STP,STPLMT,WHATIF"
@@ -87,7 +88,13 @@ class Contracts:
         self._rules = {tick: _FIRST_RULE + nth for nth, tick in enumerate(ticks)}
 
     def find(self, query: Query) -> list[Listed]:
-        """Return what a query may mean; Wrong if that is nothing."""
+        """Return what a query may mean; Wrong if that is nothing.
+
+        A continuous future is the nearest one.
+        """
+        if query.sec_type == "CONTFUT":
+            found = self.find(query._replace(sec_type="FUT"))
+            return [min(found, key=lambda one: one.expiry)]
         if not (query.con_id or query.symbol or query.local):
             raise invalid("Please enter a local symbol or a symbol")
         if query.con_id:
@@ -156,7 +163,11 @@ class Contracts:
         wanted = pattern.upper()
         among = [one for one in self.listing.all() if one.sec_type != "OPT"]
         found = [one for one in among if one.symbol.startswith(wanted)]
-        found += [one for one in among if wanted in one.name and one not in found]
+        found += [
+            one
+            for one in among
+            if wanted in one.name and not one.symbol.startswith(wanted)
+        ]
         rows: list[Any] = []
         seen: dict[tuple[str, str, str], Listed] = {}
         for one in found if wanted else []:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import trio
 
 from ._tws_fields import Fields, Wrong, invalid
-from ._tws_listing import Listed
+from ._tws_kinds import Listed
 from ._tws_past import (
     WHATS,
     Bar,
@@ -95,9 +95,9 @@ class History:
         with trio.CancelScope() as scope:
             session.pending[req_id] = scope
             await self.venue.system.wait_up(_FARM)
+        if not scope.cancelled_caught:
+            del session.pending[req_id]
             session.answer(kind, req_id, make, self.takes_s)
-        if scope.cancelled_caught:
-            session.pending.pop(req_id, None)
 
     # -- bars ---------------------------------------------------------------------
 

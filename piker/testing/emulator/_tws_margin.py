@@ -5,13 +5,14 @@ a trade --> position, cash, realized profit;  an order --> the margin it takes
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, Literal
 
 from ._exchange import ZERO, Exchange, Order, Refused, Trade, _Book, faults_of
 from ._fees import Fees
-from ._tws_listing import Listed
+from ._tws_kinds import Listed
 
 #: Of a contract's worth, what must be there to open it.
 _INITIAL: Final = {
@@ -119,8 +120,8 @@ class MarginExchange(Exchange):
         if after <= before:
             return False
         price = order.price or order.stop or self.mark(order.symbol)
-        needed = margin(one, price, after - before)
-        return needed > self.available(order.account, one.currency)
+        needed = margin(one, price, after - before) * self.rate(one.currency)
+        return needed > self.available(order.account)
 
     def _pay(self, book: _Book, order: Order, price: Decimal, size: Decimal) -> None:
         one = self.listed[order.symbol]
@@ -165,38 +166,69 @@ class MarginExchange(Exchange):
         gain = self.mark(symbol) - held.paid if held.size else ZERO
         return held.size * gain * self.listed[symbol].multiplier
 
-    def worth(self, account: str, currency: str) -> Decimal:
-        """Return cash and positions of one currency."""
-        return self.cash(account, currency) + sum(
-            (
-                self.open_profit(account, symbol)
-                if self.listed[symbol].sec_type == "FUT"
-                else held.size * self.mark(symbol) * self.listed[symbol].multiplier
-                for symbol, held in self.positions.get(account, {}).items()
-                if self.listed[symbol].currency == currency
-                and self.listed[symbol].sec_type != "CASH"
-            ),
-            ZERO,
-        )
-
     def cash(self, account: str, currency: str) -> Decimal:
         """Return an account's cash of a currency."""
         return self._balance(account, currency).free
 
-    def used(self, account: str, currency: str) -> Decimal:
-        """Return the initial margin of all positions in a currency."""
-        return sum(
+    def currencies(self, account: str) -> list[str]:
+        """Return what money an account has, or owes."""
+        money = {one.currency for one in self.listed.values()}
+        money |= {one.symbol for one in self.listed.values() if one.sec_type == "CASH"}
+        return [name for name in self.balances.get(account, {}) if name in money]
+
+    def rate(self, currency: str) -> Decimal:
+        """Return what a currency is worth in dollars, 1 where nobody knows."""
+        for key, turned in ((f"{currency}.USD", False), (f"USD.{currency}", True)):
+            mark = self.mark(key) if key in self.books else ZERO
+            if mark:
+                return 1 / mark if turned else mark
+        return Decimal(1)
+
+    def worth_in(self, account: str, currency: str) -> Decimal:
+        """Return cash and positions of one currency."""
+        return self.cash(account, currency) + sum(
             (
-                margin(self.listed[symbol], self.mark(symbol), abs(held.size))
-                for symbol, held in self.positions.get(account, {}).items()
-                if self.listed[symbol].currency == currency
+                self.open_profit(account, symbol)
+                if one.sec_type == "FUT"
+                else held.size * self.mark(symbol) * one.multiplier
+                for symbol, held, one in self._held_by(account)
+                if one.currency == currency and one.sec_type != "CASH"
             ),
             ZERO,
         )
 
-    def available(self, account: str, currency: str) -> Decimal:
-        """Return what may be used as margin."""
-        return self.worth(account, currency) - self.used(account, currency)
+    def worth(self, account: str) -> Decimal:
+        """Return cash and positions in dollars."""
+        return sum(
+            (self.worth_in(account, one) * self.rate(one)
+             for one in self.currencies(account)),
+            ZERO,
+        )  # fmt: skip
+
+    def used(self, account: str) -> Decimal:
+        """Return the initial margin of all positions in dollars."""
+        return sum(
+            (
+                margin(one, self.mark(symbol), abs(held.size)) * self.rate(one.currency)
+                for symbol, held, one in self._held_by(account)
+            ),
+            ZERO,
+        )
+
+    def available(self, account: str) -> Decimal:
+        """Return what may be used as margin, in dollars."""
+        return self.worth(account) - self.used(account)
+
+    def _held_by(self, account: str) -> Iterator[tuple[str, Position, Listed]]:
+        for symbol, held in self.positions.get(account, {}).items():
+            yield symbol, held, self.listed[symbol]
+
+    def fee_of(self, order: Order, price: Decimal) -> tuple[Decimal, str]:
+        """Return what an order would cost at a price, and in which money."""
+        rules = self._book(order.symbol).rules
+        return self.fees.of(
+            (rules.base, rules.quote), order.side, price, order.size, is_maker=False
+        )
 
     def profit_of(self, trade: Trade) -> Decimal:
         """Return what a trade realized."""

@@ -15,12 +15,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ._core import Frame
-from ._tape import LOTS, Book, Item, Market, Print
+from ._tape import Book, Item, Market, Print
 from ._tws_fields import Fields, Wrong, invalid
-from ._tws_listing import Listed
-from ._tws_past import middle
+from ._tws_kinds import Listed
 from ._tws_recorded import Told
-from ._tws_wire import message, number
+from ._tws_ticks import (
+    SINGLE,
+    UNKNOWN,
+    State,
+    Sub,
+    first_rows,
+    news_of_book,
+    of_book,
+    of_print,
+    of_told,
+)
+from ._tws_wire import message
 
 if TYPE_CHECKING:
     from ._tws import Tws
@@ -31,18 +41,6 @@ _GENERIC: Final = frozenset(
     (100, 101, 104, 105, 106, 162, 165, 221, 225, 232, 233, 236, 256, 258, 292, 293,
      294, 295, 318, 375, 411, 456, 460, 577, 586, 587, 588, 595, 614, 619, 623)
 )  # fmt: skip
-_PRICES: Final = (1, 2, 4, 6, 7, 9, 14)  # kinds of ticks that are prices
-_UNKNOWN: Final = 1.0  # a size that has to be told, as 0 would take the price away
-_RT_VOLUME: Final = 48
-_RT_TRADES: Final = 77
-_STAMP: Final = 45
-#: Kinds of single ticks.
-_SINGLE: Final = {"Last": 1, "AllLast": 2, "BidAsk": 3, "MidPoint": 4}
-#: Delayed ticks by those that aren't.
-_DELAYED: Final = {
-    1: 66, 2: 67, 4: 68, 0: 69, 3: 70, 5: 71, 6: 72, 7: 73, 8: 74, 9: 75, 14: 76,
-    45: 88,
-}  # fmt: skip
 #: What is said of market data that isn't told.
 DENIED: Final = {
     354: "Requested market data is not subscribed.Delayed market data is available.",
@@ -62,45 +60,6 @@ _FARMS: Final = {
 def farm_of(listed: Listed) -> str:
     """Return the farm that tells a contract's market data."""
     return _FARMS[listed.sec_type]
-
-
-@dataclass(eq=False)
-class Sub:
-    """A subscription.
-
-    Attributes:
-      session: whose.
-      req_id: its request.
-      listed: of which contract.
-      kind: ``""`` for the line, else a kind of single ticks.
-      generics: asked for.
-      is_delayed: its ticks are told as delayed ones.
-    """
-
-    session: Session
-    req_id: int
-    listed: Listed
-    kind: str = ""
-    generics: frozenset[int] = frozenset()
-    is_delayed: bool = False
-
-    def tick(self, kind: int) -> int:
-        """Return the number of a tick as it is told here."""
-        return _DELAYED.get(kind, kind) if self.is_delayed else kind
-
-
-@dataclass
-class State:
-    """What was told of a market last.
-
-    Attributes:
-      bid, ask: price and size.
-      last: price.
-    """
-
-    bid: tuple[float, float] = (0.0, 0.0)
-    ask: tuple[float, float] = (0.0, 0.0)
-    last: float = 0.0
 
 
 @dataclass
@@ -134,7 +93,7 @@ class MarketData:
         if not is_snapshot:
             self._add(sub)
         ends = [[57, 1, req_id]] if is_snapshot else []
-        session.answer("market", req_id, lambda: [*self._begin(sub), *ends])
+        session.answer("market", req_id, lambda: [*self._first(sub), *ends])
 
     def subscribe_single(self, session: Session, fields: Fields) -> None:
         """Do ``reqTickByTickData``."""
@@ -142,9 +101,9 @@ class MarketData:
         listed = self.venue.contract(fields)
         kind = fields.text()
         self._refuse(session, req_id)
-        if kind not in _SINGLE:
+        if kind not in SINGLE:
             raise invalid(f"Invalid tick-by-tick type: {kind!r}")
-        if _SINGLE[kind] < 3 and not listed.has_trades:
+        if SINGLE[kind] < 3 and not listed.has_trades:
             at = f"{listed.exchanges[0]} {listed.sec_type}"
             text = f"Failed to request tick-by-tick data:No market data for {at}"
             raise Wrong(10189, text)
@@ -225,30 +184,18 @@ class MarketData:
 
     # -- what is told -------------------------------------------------------------
 
-    def _begin(self, sub: Sub) -> Iterator[list[Any]]:
-        """Yield what a new line is told first."""
-        listed, req_id = sub.listed, sub.req_id
-        yield [81, req_id, listed.tick, "9c0001" if listed.sec_type == "STK" else "", 3]
-        yield [58, 1, req_id, 3 if sub.is_delayed else 1]
-        market = listed.market
+    def _first(self, sub: Sub) -> list[list[Any]]:
+        market = sub.listed.market
         state = self._states.get(market) if market is not None else None
-        if market is None or state is None:
-            return
-        for kind, sized, (price, size) in ((1, 0, state.bid), (2, 3, state.ask)):
-            if price:
-                yield _price(sub, kind, price, size)
-                yield _size(sub, sized, size)
-        prints = market.prints
-        if state.last and not prints:
-            yield _price(sub, 4, state.last, _UNKNOWN)
-        if prints and listed.has_trades:
-            yield _price(sub, 4, prints[-1].price, prints[-1].size / LOTS)
-            yield _size(sub, 5, prints[-1].size / LOTS)
-            yield _string(sub, _STAMP, str(prints[-1].time_ms // 1000))
-            yield _size(sub, 8, market.lots / LOTS)
-            yield _price(sub, 6, market.high, 0.0)
-            yield _price(sub, 7, market.low, 0.0)
-            yield _price(sub, 14, prints[0].price, 0.0)
+        return list(first_rows(sub, state or State()))
+
+    def renew(self, farm: str) -> None:
+        """Tell all lines of a farm that is up again how things are; all if empty."""
+        for session in self.venue.sessions.values():
+            for sub in session.subs.values():
+                if farm in ("", farm_of(sub.listed)) and self._is_told(sub):
+                    for row in () if sub.kind else self._first(sub):
+                        session.tell(*row)
 
     def frames(self, item: Item | Told) -> Iterator[Frame]:
         """Yield what an item of the tape is to each who asked for it."""
@@ -265,17 +212,17 @@ class MarketData:
         """Return what makes an item's messages, and note its news."""
         is_recorded = self.venue.is_recorded
         if isinstance(item, Told):
-            return partial(_of_told, item=item)
+            return partial(of_told, item=item)
         if isinstance(item, Book):
-            news = _news_of_book(state, item)
+            news = news_of_book(state, item)
             # a recording tells its own ticks of it
-            return partial(_of_book, item=item, news=[] if is_recorded else news)
+            return partial(of_book, item=item, news=[] if is_recorded else news)
         is_new, state.last = item.price != state.last, item.price
-        return partial(_of_print, item=item, is_new=is_new, is_recorded=is_recorded)
+        return partial(of_print, item=item, is_new=is_new, is_recorded=is_recorded)
 
     def open_at(self, market: Market, bid: float, ask: float, last: float) -> None:
         """Have a market begin at prices whose sizes nobody knows; 0: unknown too."""
-        self._states[market] = State((bid, _UNKNOWN), (ask, _UNKNOWN), last)
+        self._states[market] = State((bid, UNKNOWN), (ask, UNKNOWN), last)
 
     def note(self, item: Item) -> None:
         """Take what passed before anybody could ask."""
@@ -283,7 +230,7 @@ class MarketData:
         if isinstance(item, Print):
             state.last = item.price
         else:
-            _news_of_book(state, item)
+            news_of_book(state, item)
 
     def _is_told(self, sub: Sub) -> bool:
         code = self.denied.get(sub.listed, 0)
@@ -302,102 +249,3 @@ def _generics(text: str) -> frozenset[int]:
     if not all(part.isdigit() and int(part) in _GENERIC for part in found):
         raise invalid(f"Incorrect generic tick list of {text}")
     return frozenset(map(int, found))
-
-
-def _news_of_book(state: State, item: Book) -> list[tuple[int, bool]]:
-    """Return which sides changed (1 bid, 2 ask), and whether in price."""
-    found = []
-    for kind, old, new in (
-        (1, state.bid, (item.bid, item.bid_size)),
-        (2, state.ask, (item.ask, item.ask_size)),
-    ):
-        if old != new:
-            found.append((kind, old[0] != new[0]))
-    state.bid, state.ask = (item.bid, item.bid_size), (item.ask, item.ask_size)
-    return found
-
-
-def _of_book(sub: Sub, item: Book, news: list[tuple[int, bool]]) -> Iterator[list[Any]]:
-    if sub.kind in ("BidAsk", "MidPoint"):
-        yield _single_quote(sub, item)
-    if sub.kind:
-        return
-    for kind, is_price in news:
-        price, size = (
-            (item.bid, item.bid_size) if kind == 1 else (item.ask, item.ask_size)
-        )
-        if not price:  # there is none on that side any more
-            price, size = -1.0, 0.0
-        if is_price:
-            yield _price(sub, kind, price, size)
-        yield _size(sub, 0 if kind == 1 else 3, size)
-
-
-def _single_quote(sub: Sub, item: Book) -> list[Any]:
-    head = [99, sub.req_id, _SINGLE[sub.kind], item.time_ms // 1000]
-    if sub.kind == "MidPoint":
-        return [*head, number(middle(item))]
-    return [
-        *head, number(item.bid), number(item.ask), number(item.bid_size),
-        number(item.ask_size), 0,
-    ]  # fmt: skip
-
-
-def _of_told(sub: Sub, item: Told) -> Iterator[list[Any]]:
-    """Yield a tick as it was recorded."""
-    if sub.kind:
-        return
-    if item.kind in _PRICES:
-        yield _price(sub, item.kind, item.price, item.size)
-    else:
-        yield _size(sub, item.kind, item.size)
-
-
-def _of_print(
-    sub: Sub, item: Print, *, is_new: bool, is_recorded: bool
-) -> Iterator[list[Any]]:
-    listed = sub.listed
-    if not listed.has_trades or sub.kind in ("BidAsk", "MidPoint"):
-        return
-    if sub.kind:
-        exchange = listed.primary or listed.exchanges[0]
-        for lots in item.lots:
-            yield [
-                99, sub.req_id, _SINGLE[sub.kind], item.time_ms // 1000,
-                number(item.price), number(lots / LOTS), 0, exchange, "",
-            ]  # fmt: skip
-        return
-    size = item.size / LOTS
-    if not is_recorded:  # else its own ticks tell it
-        if is_new:
-            yield _price(sub, 4, item.price, size)
-        yield _size(sub, 5, size)
-        yield _string(sub, _STAMP, str(item.time_ms // 1000))
-        yield _size(sub, 8, item.market.lots / LOTS)
-    for generic, kind in ((233, _RT_VOLUME), (375, _RT_TRADES)):
-        if generic in sub.generics:
-            yield _string(sub, kind, _volume(item, size))
-
-
-def _volume(item: Print, size: float) -> str:
-    """Return a trade as RTVolume tells it."""
-    market = item.market
-    vwap = market.notional / market.lots * LOTS
-    is_single = "true" if len(item.lots) == 1 else "false"
-    return (
-        f"{number(item.price)};{number(size)};{item.time_ms}"
-        f";{number(market.lots / LOTS)};{vwap:.8f};{is_single}"
-    )
-
-
-def _price(sub: Sub, kind: int, price: float, size: float) -> list[Any]:
-    can_take = 1 if kind in (1, 2) else 0
-    return [1, 6, sub.req_id, sub.tick(kind), number(price), number(size), can_take]
-
-
-def _size(sub: Sub, kind: int, size: float) -> list[Any]:
-    return [2, 6, sub.req_id, sub.tick(kind), number(size)]
-
-
-def _string(sub: Sub, kind: int, text: str) -> list[Any]:
-    return [46, 6, sub.req_id, sub.tick(kind), text]

@@ -99,6 +99,10 @@ class Pacing:
             )
 
 
+#: What counts as a second: what a client sends in one may arrive closer together.
+_SECOND_S: Final = 0.8
+
+
 @dataclass
 class Rate:
     """Counts messages of one client.
@@ -112,7 +116,7 @@ class Rate:
 
     def is_over(self, now: float, most: int) -> bool:
         """Count a message; tell whether it is one too many."""
-        _forget(self._recent, now - 1.0)
+        _forget(self._recent, now - _SECOND_S)
         self._recent.append(now)
         if len(self._recent) <= most:
             return False

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 
 from ._candles import Candle, candles
 from ._tape import LOTS, Book, Market
-from ._tws_listing import Listed
+from ._tws_kinds import Listed
 
 What = Literal["TRADES", "MIDPOINT", "BID", "ASK", "BID_ASK"]
 WHATS: Final[tuple[What, ...]] = ("TRADES", "MIDPOINT", "BID", "ASK", "BID_ASK")

@@ -13,12 +13,13 @@ import trio
 
 from ._tws_faults import Answer
 from ._tws_fields import Fields, Wrong, invalid
+from ._tws_names import NAMES
 from ._tws_pacing import Rate
 from ._tws_wire import NotSpoken, TwsConnection, message
 
 if TYPE_CHECKING:
     from ._tws import Tws
-    from ._tws_market import Sub
+    from ._tws_ticks import Sub
 
 #: What a request comes to: messages, each a list of fields.
 Rows = Iterable[list[Any]]
@@ -145,7 +146,7 @@ class Session:
             except NotSpoken:
                 return
             if not self._is_counted():
-                await self.conn.close()
+                await self.conn.reset()
                 return
             self.heard(Fields(fields))
 
@@ -164,7 +165,7 @@ class Session:
         try:
             number = fields.whole(-1)
             stats = self.venue.core.stats
-            stats.requests[self.venue.names.get(number, str(number))] += 1
+            stats.requests[NAMES.get(number, str(number))] += 1
             self.venue.requests.get(number, _not_emulated)(self, fields)
         except Wrong as wrong:
             self.error(fields.req_id, wrong.code, str(wrong))

@@ -104,7 +104,7 @@ class System:
         if farm in self.down:
             self.down.remove(farm)
             self._tell(*_said(farm, is_up=True))
-            self._note()
+            self._note(farm)
 
     def _connect(self) -> None:
         if not self.is_cut:
@@ -114,9 +114,11 @@ class System:
             for session in self.venue.sessions.values():
                 self.venue.market_data.leave(session)
         self._tell(1101 if self._loses else 1102, _CODES[1101 if self._loses else 1102])
-        self._note()
+        self._note("")
+        self.venue.asks.run_waiting()
 
-    def _note(self) -> None:
+    def _note(self, farm: str) -> None:
+        self.venue.market_data.renew(farm)
         self.back.set()
         self.back = trio.Event()
 

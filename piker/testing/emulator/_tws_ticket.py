@@ -13,7 +13,7 @@ from typing import Any, Final
 from ._exchange import Kind, Order, Side, Tif, Trade
 from ._tws_contracts import Query
 from ._tws_fields import Fields, Wrong, invalid
-from ._tws_listing import Listed
+from ._tws_kinds import Listed
 
 _KINDS: Final[dict[str, Kind]] = {
     "LMT": "limit", "MKT": "market", "STP": "stop", "STP LMT": "stop_limit",

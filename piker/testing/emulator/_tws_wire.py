@@ -66,17 +66,15 @@ def message(*fields: Any) -> bytes:
 class TwsConnection(Connection):
     """A client of the socket protocol.
 
-    Attributes:
-      client_id: as it named itself, None before that.
-      is_gone: nothing comes of it any more.
+    What comes of it is read by one task.
     """
 
     def __init__(
         self, stream: trio.SocketStream, faults: Faults, stats: Stats, head: bytes
     ) -> None:
         super().__init__(stream, faults, stats, "tws")
-        self.client_id: int | None = None
         self._came = bytearray(head)
+        self._left = trio.Event()
 
     def framed(self, payload: bytes, opcode: int = 1) -> bytes:
         """Return a message with its length before it; there is but one kind."""
@@ -143,6 +141,7 @@ class TwsConnection(Connection):
             await trio.sleep_until(self.silent_until)
             self.mute = False
         if not data:
+            self._left.set()
             raise NotSpoken("the client is gone")
         self.last_heard = trio.current_time()
         self._came += data
@@ -150,12 +149,14 @@ class TwsConnection(Connection):
     # -- the end ------------------------------------------------------------------
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Hang up, once all is sent."""
+        """Hang up, once all is sent; break off if the client doesn't."""
         self.is_closing = True
         with trio.move_on_after(_FLUSH_S):
             await self.wait_below(0)
             with suppress(*_BROKEN):
                 await self.stream.send_eof()
+            await self._left.wait()
+        self.break_off()
 
     def ping(self) -> None:
         """Do nothing: the protocol has no pings."""
