@@ -9,6 +9,7 @@ from piker.msgs import (
 
 from ._account import read_account as read_account, write_account as write_account
 from ._audit import Audit as Audit, audit as audit
+from ._exact import shown as shown
 from ._foreign import ImportedTrades as ImportedTrades, read_trades as read_trades
 from ._ledger import (
     Ledger as Ledger,

@@ -69,6 +69,8 @@ class Recount:
         if txn.etype == "split":
             self._split(txn)
             self._earn(-txn.cost)
+        elif txn.etype == "settlement":
+            self._settle(txn)
         elif txn.etype == "expiry" and not size:
             self._trade(txn, -before)
         else:
@@ -78,6 +80,12 @@ class Recount:
             self.tids = [txn.tid]
         elif self.size:
             self.tids.append(txn.tid)
+
+    def _settle(self, txn: Transaction) -> None:
+        if self.size:
+            self._earn(self._earned(txn.price) * _wide(self.size) * txn.multiplier)
+            self.ppu = txn.price
+        self._earn(-txn.cost)
 
     def _split(self, txn: Transaction) -> None:
         new, old = split_ratio(txn)

@@ -118,6 +118,8 @@ class Position:
             self._split(txn)
         elif txn.etype == "fee":
             self.fees += txn.cost
+        elif txn.etype == "settlement":
+            self._settle(txn.price, txn.cost)
         else:
             self._transfer(txn, seq)
         self.trades += 1
@@ -191,6 +193,14 @@ class Position:
                 "doesn't change"
             )
         self.multiplier = txn.multiplier
+
+    def _settle(self, price: Decimal, cost: Decimal) -> None:
+        """Count what is held as got at *price*: what it had earned was paid."""
+        if self.size:
+            self._value = self._worth(self.size, price)
+            self._over, self._whole = ONE, self.size
+            self._folds = 0
+        self.fees += cost
 
     def _split(self, txn: Transaction) -> None:
         """Change the units; what they cost stays."""

@@ -14,7 +14,7 @@ from piker.types import Struct
 
 from ._exact import MAX_DIGITS, ONE, ZERO, is_number
 
-EventType = Literal["clear", "transfer", "split", "expiry", "fee"]
+EventType = Literal["clear", "transfer", "split", "expiry", "fee", "settlement"]
 EVENT_TYPES: Final = frozenset(get_args(EventType))
 
 MAX_NS: Final = 2**63 - 1  # in the year 2262
@@ -34,7 +34,7 @@ class Transaction(
       tid: the broker's id of it, unique in the account: the ledger's key.
       fqme: full name of the market.
       size: change of the position, base units (contracts, of one), < 0 if sold. 0 of
-        an expiry: all there is. Of a split 0: as *ratio* says, exactly; else the
+        an expiry: all there is. Of a settlement 0. Of a split 0: as *ratio* says, exactly; else the
         change that the broker booked, where it rounds. Of a fee 0.
       price: quote units for one base unit. Of a transfer what comes in is worth; of
         an expiry what it is settled at.
@@ -126,6 +126,8 @@ def _fault_of_kind(  # noqa: PLR0911 - a list of checks
 
 
 def _fault_of_contract(txn: Transaction) -> tuple[str, str] | None:
+    if txn.etype == "settlement" and txn.size:
+        return "size", f"a settlement leaves it as it is, got {txn.size}"
     if txn.multiplier <= 0:
         return "multiplier", f"wanted a number > 0, got {txn.multiplier}"
     if txn.inverse and txn.price <= 0 and txn.etype not in {"fee", "split"}:

@@ -24,6 +24,7 @@ def to_transaction(trade: VenueTrade, mkt: MktPair) -> Transaction:
         price=trade.price,
         time_ns=trade.time_ns,
         cost=cost_of(trade, mkt) or Decimal(0),
+        etype=trade.etype,
         bs_mktid=mkt.bs_mktid,
         multiplier=mkt.multiplier,
         inverse=mkt.is_inverse,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal, Protocol
 
+from piker.accounting import EventType
 from piker.errors import VenueError
 from piker.msgs import MktPair, SentTif
 from piker.types import Struct
@@ -100,6 +101,8 @@ class VenueTrade(Struct, frozen=True, kw_only=True):
       fee_asset: as piker spells it, lower case.
       time_ns: of the venue.
       taker: whether it took what rested.
+      etype: what it is, where it is no trade: *size* is 0 then, *price* and *fee* are
+        those of a `Transaction`.
       has_editions: the venue corrects it by another of a later number, see
         `piker.brokers._live._mended`.
     """
@@ -115,6 +118,7 @@ class VenueTrade(Struct, frozen=True, kw_only=True):
     fee_asset: str
     time_ns: int
     taker: bool = False
+    etype: EventType = "clear"
     has_editions: bool = False
 
     @property
