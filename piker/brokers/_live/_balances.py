@@ -1,6 +1,7 @@
 """What trades come to, asset by asset, and what an account has besides: pure.
 
-    the ledger's trades --traded--> what each asset changed by
+    the ledger's trades --traded--> what each asset changed by; of contracts, which
+                                    are no assets, only what they earned and cost
     the venue's balances, less that --> otherwise: deposits, withdrawals, older trades
 
 Exact: sums and products of decimals, none of which is rounded.
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal, Inexact
 from typing import Final
 
-from piker.accounting import Transaction
+from piker.accounting import Transaction, positions_of, shown
 from piker.msgs import MktPair
 
 ZERO: Final = Decimal(0)
@@ -30,22 +31,39 @@ def traded(
       mkts: their markets, by full name; trades of others are left out.
     """
     changed: dict[str, Decimal] = {}
+    contracts: dict[str, list[Transaction]] = {}
 
     def add(asset: str, amount: Decimal) -> None:
         changed[asset] = _EXACT.add(changed.get(asset, ZERO), amount)
 
     for txn in txns:
         mkt = mkts.get(txn.fqme)
-        if mkt is None or mkt.src is None:
+        if mkt is None or not mkt.paid_in:
             continue
-        quote = mkt.src.name
+        if mkt.expiry:
+            contracts.setdefault(txn.fqme, []).append(txn)
+            continue
+        quote = mkt.paid_in
         add(mkt.dst.name, txn.size)
         if txn.etype == "clear":  # else nothing is paid for it
             add(quote, _EXACT.multiply(txn.size, txn.price).copy_negate())
         # paid in another asset, *cost* is only what that was worth
         fee = txn.fee if txn.fee_asset else txn.cost
         add(txn.fee_asset or quote, fee.copy_negate())
+    for fqme, told in contracts.items():
+        add(mkts[fqme].paid_in, _earned(told, mkts[fqme]))
     return changed
+
+
+def _earned(txns: list[Transaction], mkt: MktPair) -> Decimal:
+    """Return what contracts of a market brought in, fees included.
+
+    An option is paid for as it is bought; of what is margined only profits are paid.
+    """
+    position = positions_of(txns)[mkt.fqme]
+    if mkt.atype == "option":
+        return shown(position.realised_exact - position.basis_exact)
+    return position.realised
 
 
 def otherwise(

@@ -10,7 +10,7 @@ Fees are paid in what a market settles in: coins, of inverse ones.
 
 from __future__ import annotations
 
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from typing import Final
 
 from piker.brokers import cost_at_rate
@@ -20,11 +20,7 @@ _FUTURE_TAKER: Final = Decimal("0.0005")
 _OPTION: Final = Decimal("0.0003")
 _OPTION_CAP: Final = Decimal("0.125")
 _ZERO: Final = Decimal(0)
-#: USD of an inverse market are coins at a price, which few decimals are exactly.
-_CONTEXT: Final = Context(
-    prec=60, rounding=ROUND_HALF_EVEN, Emax=MAX_EMAX, Emin=MIN_EMIN
-)
-_STEP: Final = Decimal("1e-20")
+_ONE: Final = Decimal(1)
 
 
 def get_cost(mkt: MktPair, price: Decimal, size: Decimal, taker: bool) -> Decimal:
@@ -35,20 +31,9 @@ def get_cost(mkt: MktPair, price: Decimal, size: Decimal, taker: bool) -> Decima
     """
     if mkt.atype == "option":
         cap = cost_at_rate(mkt, price, size, _OPTION_CAP)
-        return cap if mkt.src is not None else min(cap, _exact(size, _OPTION))
+        if mkt.src is not None:
+            return cap
+        return min(cap, cost_at_rate(mkt, _ONE, size, _OPTION))
     if mkt.expiry and taker:
-        if mkt.is_inverse:
-            return _coins(_exact(size, _FUTURE_TAKER), price)
         return cost_at_rate(mkt, price, size, _FUTURE_TAKER)
     return _ZERO
-
-
-def _exact(size: Decimal, rate: Decimal) -> Decimal:
-    return _CONTEXT.multiply(size, rate)
-
-
-def _coins(worth: Decimal, price: Decimal) -> Decimal:
-    """Return what USD are in coins at a price, to 20 decimals."""
-    if not price:
-        return _ZERO
-    return _CONTEXT.quantize(_CONTEXT.divide(worth, price.copy_abs()), _STEP)
