@@ -7,6 +7,7 @@ ask --a request with its number--> its answer, or Unsure: nobody knows
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -15,8 +16,9 @@ from typing import Any, Final
 import trio
 
 from piker.brokers._web import Backoff
+from piker.brokers._web._dialect import AnySocket
 from piker.brokers._web._pace import Pace
-from piker.brokers._web._ws import Socket, open_socket
+from piker.brokers._web._ws import open_socket
 from piker.errors import VenueError, VenueUnreachable
 
 from ._venue import LineDown, LineUp, NoLine, Unsure, VenueEvent
@@ -42,7 +44,7 @@ class Line:
       waiting: who waits for an answer, by number of the request.
     """
 
-    socket: Socket
+    socket: AnySocket
     waiting: dict[int, trio.MemorySendChannel[Any]] = field(default_factory=dict)
 
     def answer(self, number: object, answer: Any) -> None:
@@ -75,6 +77,12 @@ class LineSession:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.account}>"
+
+    def _open(self) -> AbstractAsyncContextManager[AnySocket]:
+        """Return what opens a connection: a websocket on trio."""
+        return open_socket(
+            self._broker, self._url, proxy=self._proxy, deadline_s=self._deadline_s
+        )
 
     async def _subscribe(self, line: Line) -> None:
         """Have a new connection tell of the account; VenueError."""
@@ -109,9 +117,7 @@ class LineSession:
                 faults.append(err)
                 tasks.cancel_scope.cancel()
 
-        async with open_socket(
-            self._broker, self._url, proxy=self._proxy, deadline_s=self._deadline_s
-        ) as socket:
+        async with self._open() as socket:
             line = Line(socket)
             try:
                 async with trio.open_nursery() as tasks:
@@ -140,7 +146,7 @@ class LineSession:
         self._is_up = trio.Event()
         tell(LineUp())
 
-    async def _watch(self, socket: Socket) -> None:
+    async def _watch(self, socket: AnySocket) -> None:
         """Raise VenueUnreachable if nothing is heard for long."""
         while True:
             await trio.sleep(_PING_S)

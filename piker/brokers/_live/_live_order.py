@@ -131,6 +131,7 @@ class LiveOrder:
             tif=asked.tif,
             post_only=asked.post_only,
             trigger=asked.trigger,
+            reduce_only=asked.reduce_only,
         )
 
     def to_amend(self, asked: BrokerdOrder) -> NewOrder:

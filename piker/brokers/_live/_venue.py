@@ -170,6 +170,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
       tif: how long it lives.
       post_only: it may only rest.
       trigger: of a stop, the price from which on it counts.
+      reduce_only: it may only make a position smaller.
     """
 
     mkt: MktPair
@@ -180,6 +181,7 @@ class NewOrder(Struct, frozen=True, kw_only=True):
     tif: SentTif = "gtc"
     post_only: bool = False
     trigger: Decimal | None = None
+    reduce_only: bool = False
 
 
 class Replaced(Struct, frozen=True, kw_only=True):
