@@ -34,8 +34,8 @@ class Transaction(
       tid: the broker's id of it, unique in the account: the ledger's key.
       fqme: full name of the market.
       size: change of the position, base units (contracts, of one), < 0 if sold. 0 of
-        an expiry: all there is. Of a settlement 0. Of a split 0: as *ratio* says, exactly; else the
-        change that the broker booked, where it rounds. Of a fee 0.
+        an expiry: all there is. Of a settlement 0. Of a split 0: as *ratio* says,
+        exactly; else the change that the broker booked, where it rounds. Of a fee 0.
       price: quote units for one base unit. Of a transfer what comes in is worth; of
         an expiry what it is settled at.
       time_ns: when, by the market's clock; ``dt`` in the file.

@@ -32,6 +32,7 @@ class At:
       venue: as `open_emulator` knows it.
       conf: more lines of its table.
       fast: options of the emulator.
+      money: what the account begins with.
     """
 
     fqme: str
@@ -40,6 +41,9 @@ class At:
     venue: str
     conf: str = ""
     fast: dict = field(default_factory=dict, compare=False)
+    money: dict = field(
+        default_factory=lambda: {"USDT": "1000000", "BTC": "100"}, compare=False
+    )
 
     @property
     def broker(self) -> str:
@@ -49,6 +53,8 @@ class At:
         """Return a trade's id as the ledger has it."""
         if self.broker == "kraken":
             return f"T{told['tid']:05d}-P0000-KRAKEN"
+        if self.broker == "deribit":
+            return f"USDC-{told['tid']}"
         return f"{told['symbol']}-{told['tid']}"
 
 
@@ -58,7 +64,13 @@ KRAKEN = At(
     "xbtusdt.spot.kraken", "BTC/USDT", "kraken.main", "kraken.spot",
     "requests = 10000\nprivate_requests = 10000\norders = 10000\n", {"budget": 100_000},
 )  # fmt: skip
-AT = {one.broker: one for one in (BINANCE, KRAKEN)}
+#: Paid in USDC: its sizes are coins, as those of the others.
+DERIBIT = At(
+    "btcusdc.perp.deribit", "BTC_USDC-PERPETUAL", "deribit.main", "deribit",
+    "requests = 10000\nprivate_requests = 10000\norders = 10000\n", {"budget": 100_000},
+    {"USDC": "10000000", "BTC": "100"},
+)  # fmt: skip
+AT = {one.broker: one for one in (BINANCE, KRAKEN, DERIBIT)}
 
 
 class Live:
@@ -129,7 +141,7 @@ async def open_venue(at=BINANCE, **options):
         await venue.control("still")
         for side, price in (("sell", ASK), ("buy", BID)):
             await venue.outside(at.symbol, side, str(price), "50", rests=True)
-        await venue.open_account("main", key, secret, USDT="1000000", BTC="100")
+        await venue.open_account("main", key, secret, **at.money)
         yield venue, key, secret
 
 

@@ -41,6 +41,10 @@ WHATS = {
         "accepted": "place", "amended": "amend_rest", "traded": "fill",
         "ended": "cancel",
     },
+    "deribit": {
+        "accepted": "place", "amended": "amend_rest", "traded": "fill",
+        "ended": "cancel",
+    },
 }  # fmt: skip
 _CUT = {"kind": "disconnect", "how": "rst"}
 #: Faults of the connection, of REST, of clocks: what is asked only when a connection
@@ -63,7 +67,7 @@ OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
     "clock behind": ({"kind": "skew", "ms": -4000},),
 }  # fmt: skip
 #: Where REST is, by broker.
-PATHS = {"binance": "/api/v3", "kraken": "/0/private"}
+PATHS = {"binance": "/api/v3", "kraken": "/0/private", "deribit": "/"}
 
 
 def at_venue(fault: dict[str, Any], at: At) -> dict[str, Any]:

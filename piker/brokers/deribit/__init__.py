@@ -22,7 +22,9 @@ from ._feed import (
     stream_quotes as stream_quotes,
 )
 from ._fees import get_cost as get_cost
+from ._norm import norm_trade as norm_trade
 from ._symbols import find_matches, open_symbol_search as open_symbol_search
+from ._trade import open_trade_dialog as open_trade_dialog
 
 _spawn_kwargs: dict[str, Any] = {"infect_asyncio": True}
 _datad_mods: tuple[str, ...] = ("piker.brokers.deribit._symbols",)

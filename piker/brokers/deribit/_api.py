@@ -32,7 +32,7 @@ from piker.msgs import Quote, Tick
 
 from ._answers import parse_chart, parse_quote, parse_time_ns, parse_trades
 from ._decode import quote_ticks
-from ._listing import parse_instruments
+from ._listing import parse_instrument, parse_instruments
 
 if TYPE_CHECKING:
     from ._calls import Calls
@@ -105,6 +105,11 @@ class Api:
         if left_out:
             log.info("%d instruments of deribit are no markets here", left_out)
         return listed
+
+    async def instrument(self, symbol: str) -> Listed:
+        """Return one market, listed or not any more, by the venue's name."""
+        body = await self._ask("get_instrument", instrument_name=symbol)
+        return parse_instrument(body)
 
     async def quote(self, listed: Listed) -> Quote:
         """Return the best bid and ask and the last price."""

@@ -48,6 +48,10 @@ _PAUSE_MAX_S: Final = 4.0
 _WAIT_MAX_S: Final = 4.0
 
 
+#: Who asks isn't known any more: its token has ended.
+_UNKNOWN_NOW: Final = "error 13009"
+
+
 class Answer(NamedTuple):
     """What came.
 
@@ -152,6 +156,9 @@ class Calls:
         failure = parse_error(body)
         if failure is None:
             return Answer(body, sent_ns, came_ns)
+        if self.keys is not None and failure.text.endswith(_UNKNOWN_NOW):
+            await bridge.within(self.deadline_s).call(Rpc.renew)
+            raise VenueUnreachable(f"{self.venue} knows us again: {failure.text}")
         what, text = VenueRefused, f"{self.venue} refused {method}: {failure.text}"
         if failure.reason == "limit":
             raise RateLimited(f"{self.venue} asks for a pause: {failure.text}")

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from piker.brokers._payload import one_line
+from piker.brokers._payload import bad_payload, one_line
 from piker.brokers._symbol_file import Listed
 from piker.errors import BadFqme
 from piker.msgs import Asset, AssetType, Fqme, MktPair
@@ -23,6 +23,7 @@ from ._names import FIAT, KINDS, alias_of, expiry_of
 from ._schemas import Instrument
 
 _INSTRUMENTS: Final = msgspec.json.Decoder(list[Instrument])
+_INSTRUMENT: Final = msgspec.json.Decoder(Instrument)
 _BAD: Final = (BadFqme, ValueError, ArithmeticError)
 
 
@@ -42,6 +43,14 @@ def parse_instruments(body: bytes) -> tuple[list[Listed], int]:
         if found is not None:
             listed.setdefault(found.mkt.fqme, found)
     return list(listed.values()), len(told) - len(listed)
+
+
+def parse_instrument(body: bytes) -> Listed:
+    """Return the market of an answer of get_instrument; BadPayload."""
+    found = _listed(decode_result(_INSTRUMENT, body))
+    if found is None:
+        raise bad_payload("deribit", body, "an instrument that has no name here")
+    return found
 
 
 def _listed(told: Instrument) -> Listed | None:

@@ -24,6 +24,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from piker.msgs import Fqme
+
 #: Kinds of instruments that have a name here.
 KINDS: Final = frozenset({"future", "option", "spot"})
 #: Currencies that are money of a state; coins that follow one are coins.
@@ -54,6 +56,24 @@ def expiry_of(instrument_name: str, kind: str, expires_ms: int) -> str:
     if not 0 < expires_ms < 100_000 * _DAY_MS:
         raise ValueError(f"{instrument_name!r} expires at {expires_ms} ms")
     return f"{datetime.fromtimestamp(expires_ms // 1000, UTC):%Y%m%d}"
+
+
+def symbols_of(fqme: Fqme) -> list[str]:
+    """Return what the venue may call a market that expires: ``BTC-25DEC26``."""
+    day = fqme.expiry_date
+    if day is None:
+        return []
+    date = f"{day.day}{day:%b%y}".upper()
+    strike = ""
+    if fqme.strike_price is not None:
+        price = f"{fqme.strike_price:f}".replace(".", "d")
+        strike = f"-{price}-{fqme.right.upper()}"
+    pair, roots = fqme.pair.upper(), []
+    for quote in ("USDC", "USDT", "EURR", "USD"):
+        base = pair.removesuffix(quote)
+        if base not in (pair, ""):
+            roots.append(base if quote == "USD" else f"{base}_{quote}")
+    return [f"{root}-{date}{strike}" for root in (*roots, pair)]
 
 
 def alias_of(instrument_name: str) -> str:

@@ -93,6 +93,8 @@ class Rpc:
         self._unread: list[Frame] = []
         self._is_lost = asyncio.Event()
         self._answers = set[asyncio.Task[None]]()
+        self._keys: Keys | None = None
+        self._granting = asyncio.Lock()
 
     # -- asking -------------------------------------------------------------------
 
@@ -228,12 +230,21 @@ class Rpc:
         Raises: VenueRefused: it doesn't take the keys. VenueUnreachable.
         """
         await self._need("public/set_heartbeat", {"interval": HEARTBEAT_S})
+        self._keys = keys
         if keys is not None:
             granted = await self._grant(_credentials(keys))
-            self._pulse.scope = granted.scope
             task = asyncio.ensure_future(self._keep_granted(keys, granted))
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
+
+    async def renew(self) -> None:
+        """Say anew who asks: what was granted has ended before its time.
+
+        Raises: VenueRefused; VenueUnreachable.
+        """
+        assert self._keys is not None, "who asks is known"
+        async with self._granting:
+            await self._grant(_credentials(self._keys))
 
     async def _need(self, method: str, params: dict[str, Any]) -> bytes:
         body = await self.request(method, params)
@@ -255,6 +266,7 @@ class Rpc:
         add_secret(granted.access_token)
         if granted.refresh_token:
             add_secret(granted.refresh_token)
+        self._pulse.scope = granted.scope
         return granted
 
     async def _keep_granted(self, keys: Keys, granted: Granted) -> None:
@@ -274,8 +286,6 @@ class Rpc:
                 failed += 1
                 granted = msgspec.structs.replace(granted, expires_in=0)
                 log.warning("%s: its token isn't renewed yet: %s", self._venue, err)
-            else:
-                self._pulse.scope = granted.scope
         await self._conn.close()
 
     async def close(self) -> None:

@@ -113,6 +113,12 @@ class RpcSocket:
 
         await self._proxy.call(Rpc.ping)
 
+    async def renew(self) -> None:
+        """Say anew who asks; VenueRefused, VenueUnreachable."""
+        from ._rpc import Rpc
+
+        await self._proxy.call(Rpc.renew)
+
     def _note(self, text: str) -> None:
         """Remember which channels a request asks for."""
         told = _REQUEST.decode(text)
