@@ -25,10 +25,15 @@ _JSON = msgspec.json.Decoder(float_hook=Decimal)
 
 async def ask(venue, method, **params):
     """Return a result of the venue's, asked by HTTP: not by the way piker asks."""
+    return _JSON.decode(await ask_raw(venue, method, **params))["result"]
+
+
+async def ask_raw(venue, method, **params) -> bytes:
+    """Return an answer of the venue's."""
     async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
         told = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         answer = await client.post(f"{venue.http_url}/api/v2", json=told)
-    return _JSON.decode(answer.content)["result"]
+    return answer.content
 
 
 async def prints_of(venue, symbol, start_ns):
