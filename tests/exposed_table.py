@@ -55,6 +55,8 @@ EXPOSED: dict[str, set[str]] = {
     "brokerd.binance": _BROKERD | {"piker.brokers.binance._trade:open_trade_dialog"},
     "brokerd.kraken": _BROKERD | {"piker.brokers.kraken._trade:open_trade_dialog"},
     "brokerd.deribit": _BROKERD | {"piker.brokers.deribit._trade:open_trade_dialog"},
+    "datad.ib": _DATAD | {"piker.brokers.ib._symbols:open_symbol_search"},
+    "brokerd.ib": _BROKERD,
     "emsd": _ANY
     | {
         "piker.clearing._daemon:_setup_persistent_emsd",
@@ -69,6 +71,7 @@ EXPOSED: dict[str, set[str]] = {
     "paperboi.binance": _PAPERBOI,
     "paperboi.kraken": _PAPERBOI,
     "paperboi.deribit": _PAPERBOI,
+    "paperboi.ib": _PAPERBOI,
     "samplerd": _ANY
     | {
         "piker.data._sampling:_setup_persistent_samplerd",

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from piker import config
 from piker.brokers.binance._api import BinanceConf
 from piker.brokers.deribit._api import DeribitConf
+from piker.brokers.ib._conf import IbConf
 from piker.brokers.kraken._api import KrakenConf
 from piker.cli._init import init_config, result_lines
 from piker.config import (
@@ -257,7 +258,7 @@ def test_a_byte_order_mark_is_no_error(folder):
         ),
         (
             "[brokers.nyse]",
-            "brokers.nyse: no such broker; known here: binance, kraken, deribit",
+            "brokers.nyse: no such broker; known here: binance, kraken, deribit, ib",
         ),
         (
             "[brokers.sim]\nseed = 1",
@@ -500,7 +501,12 @@ def test_the_template_shows_every_key_with_its_default(load):
     told = tomllib.loads(_uncommented(CONF_TEMPLATE))
     shown = load(_uncommented(CONF_TEMPLATE))
     assert msgspec.structs.replace(shown, brokers={}) == Config()
-    kinds = {"binance": BinanceConf, "kraken": KrakenConf, "deribit": DeribitConf}
+    kinds = {
+        "binance": BinanceConf,
+        "kraken": KrakenConf,
+        "deribit": DeribitConf,
+        "ib": IbConf,
+    }
     assert shown.brokers.keys() == kinds.keys()
     for name, kind in kinds.items():
         assert config.load_broker_config(name, kind) == kind()

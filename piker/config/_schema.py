@@ -15,7 +15,7 @@ DEFAULT_REGISTRY = "127.0.0.1:6116"
 
 #: Backends that ship with piker: who may have a table below ``brokers``, but for the
 #: first, whose table is ``sim``.
-BROKERS = ("sim", "binance", "kraken", "deribit")
+BROKERS = ("sim", "binance", "kraken", "deribit", "ib")
 
 _YEAR_S = 31_536_000
 _MAX_BARS = 2**25  # 56 bytes a bar: just under 2 GB of shared memory

@@ -174,6 +174,28 @@ CONF_TEMPLATE = """\
 # deadline_s = 10
 # reconnect_max_s = 30
 # clock = "wall"
+
+# [brokers.ib]
+# Where IB's gateways listen: each host is tried at each port. TWS of a paper account
+# is at 7497, the IB Gateway at 4002; those of a live account are at 7496 and 4001.
+# hosts = ["127.0.0.1"]
+# ports = [7497, 4002, 7496, 4001]
+# The first client id of each kind of process, and how many from there on are tried
+# where others have them: no two connections can have the same.
+# datad_id = 6116
+# brokerd_id = 6136
+# ledger_id = 6156
+# ids = 5
+# Requests within a second; a gateway takes 50. Requests for bars of 30 s and less, or
+# for past trades, within ten minutes; IB allows 60, of all programs together.
+# messages = 45
+# small_bars = 55
+# 1: live, 2: frozen, 3: delayed, 4: delayed and frozen.
+# market_data_type = 1
+# These mean what they mean above.
+# deadline_s = 10
+# reconnect_max_s = 30
+# clock = "wall"
 """
 
 SECRETS_TEMPLATE = """\

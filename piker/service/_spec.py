@@ -38,6 +38,7 @@ PRELOAD: Final = Preload(
         "piker.brokers.binance",
         "piker.brokers.kraken",
         "piker.brokers.deribit",
+        "piker.brokers.ib",
     ),
 )
 

@@ -1,0 +1,382 @@
+"""What IB is asked for, on the asyncio side of the bridge.
+
+trio --proxy.call(Client.bars, ...)--> Client --paced--> Gateway --> IB
+                                       errors of ours for all that IB refuses
+
+    async with open_proxy(
+        partial(open_client, conf, "datad"), venue="ib", deadline_s=conf.deadline_s
+    ) as proxy:
+        (details,) = await proxy.call(Client.details, Contract(conId=265598))
+
+Every method raises VenueUnreachable where there is no line to IB, at once, and what
+`error_of` makes of IB's codes. Orders are sent by others, over `Client.ib`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ib_async import (
+    BarData,
+    Contract,
+    ContractDescription,
+    ContractDetails,
+    HistoricalTickLast,
+    OptionChain,
+    PriceIncrement,
+)
+from ib_async.util import dataclassAsTuple, formatIBDatetime
+from ib_async.wrapper import RequestError
+
+from piker.errors import PikerError, RateLimited, VenueError, VenueUnreachable
+
+from ._conf import IbConf, Role
+from ._gateway import Gateway, LineEvent, LineUp
+from ._line import Line, LineItem
+from ._markets import Known, find_by_id, find_by_name
+from ._pacing import Ask, HistoryPace
+from ._reasons import error_of
+from ._wrapper import Ib
+
+#: A search of symbols a second, as IB wants it.
+SEARCH_EVERY_S: Final = 1.05
+#: Trades that one request gives at most, but for all of its last second.
+TICKS_MAX: Final = 1000
+#: Hours change from day to day; what else is told of a contract hardly ever does.
+_DETAILS_AGE_S: Final = 6 * 3600.0
+#: A name that IB doesn't know isn't asked for again for so long.
+_UNKNOWN_AGE_S: Final = 60.0
+#: Who asks for the past waits so long for its turn, then hears when there is one.
+_PATIENCE_S: Final = 8.0
+#: Pauses after IB says that it was too much.
+_PAUSES_S: Final = (2.0, 5.0, 10.0)
+#: Requests for the past at one time; IB takes 50.
+_OPEN_MAX: Final = 20
+#: Answers that are kept.
+_KNOWN_MAX: Final = 4096
+
+
+@dataclass(eq=False)
+class Client:
+    """One process's client of IB.
+
+    Attributes:
+      conf: as of the config.
+      gateway: its connection; `listeners` there are told of each change.
+    """
+
+    conf: IbConf
+    gateway: Gateway
+    _pace: HistoryPace = field(init=False)
+    _open: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(_OPEN_MAX)
+    )
+    _search: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _searched_at: float = float("-inf")
+    _known: dict[Any, tuple[float, asyncio.Task[Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._pace = HistoryPace(self.conf.small_bars)
+
+    @property
+    def ib(self) -> Ib:
+        """The library's client, the same for good; see `Gateway.ib`."""
+        return self.gateway.ib
+
+    @property
+    def client_id(self) -> int:
+        """The client id it has at the gateway, 0 before it was connected once."""
+        return self.gateway.client_id
+
+    async def ready(self) -> tuple[str, int, int]:
+        """Wait for a connection that is being made; return host, port, client id.
+
+        Raises: VenueUnreachable.
+        """
+        await self.gateway.ready()
+        return (*self.gateway.place, self.gateway.client_id)
+
+    async def time_s(self) -> int:
+        """Return what time it is at IB, epoch s; raises VenueUnreachable."""
+        await self.gateway.ready()
+        try:
+            async with asyncio.timeout(self.conf.deadline_s):
+                told = await self.ib.reqCurrentTimeAsync()
+        except (TimeoutError, ConnectionError):
+            raise VenueUnreachable("ib doesn't tell what time it is") from None
+        return int(told.timestamp())
+
+    async def accounts(self) -> list[str]:
+        """Return the numbers of the accounts the gateway is logged in to."""
+        await self.gateway.ready()
+        return list(self.ib.client.getAccounts())
+
+    async def watch(self, emit: Callable[[LineEvent], None]) -> None:
+        """Emit what becomes of the line, until cancelled; first `LineUp` if it is up.
+
+        For `proxy.stream`. `LineUp.is_new` says that the connection is another: what
+        the library knew of orders is gone, and is to be asked for.
+        """
+        if self.gateway.state == "up":
+            emit(LineUp(is_new=True))
+        self.gateway.listeners.add(emit)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.gateway.listeners.discard(emit)
+
+    async def request(
+        self,
+        send: Callable[[int], None],
+        what: str,
+        cancel: Callable[[int], None] | None = None,
+    ) -> Any:
+        """Ask for something and return the answer, as the library collects it.
+
+        Args:
+          send: sends the request of that id.
+          what: it is, for errors.
+          cancel: takes it back, if who asked is cancelled.
+
+        Raises: VenueError.
+        """
+        await self.gateway.ready()
+        ib = self.ib
+        req_id = ib.client.getReqId()
+        future = ib.wrapper.startReq(req_id)
+        send(req_id)
+        try:
+            return await future
+        except RequestError as err:
+            raise error_of(err.code, err.message, what) from None
+        except ConnectionError:
+            raise VenueUnreachable(
+                f"ib was lost while it was asked for {what}"
+            ) from None
+        except asyncio.CancelledError:
+            ib.wrapper.forget(req_id)
+            if cancel is not None and ib.client.isReady():
+                cancel(req_id)
+            raise
+
+    # -- contracts --------------------------------------------------------------------
+
+    async def details(self, contract: Contract) -> list[ContractDetails]:
+        """Return what IB lists for *contract*, which may be told in part.
+
+        Asked for once however many want it, and kept for hours; raises MarketGone if
+        there is none.
+        """
+        what = f"{contract.secType or 'contract'} {contract.symbol or contract.conId}"
+        return await self._once(
+            ("details", repr(dataclassAsTuple(contract))),
+            lambda: self.request(
+                lambda req_id: self.ib.client.reqContractDetails(req_id, contract), what
+            ),
+        )
+
+    async def market(self, name: str) -> Known:
+        """Return the market called *name*, see `find_by_name`; it is kept."""
+        return await self._once(("market", name), lambda: find_by_name(self, name))
+
+    async def market_of(self, con_id: int) -> Known:
+        """Return the market of that ``conId``, see `find_by_id`; it is kept."""
+        return await self._once(("market", con_id), lambda: find_by_id(self, con_id))
+
+    async def rules(self, rule_id: int) -> list[PriceIncrement]:
+        """Return a rule of prices: steps, each from a price on."""
+
+        async def ask() -> list[PriceIncrement]:
+            await self.gateway.ready()
+            key = f"marketRule-{rule_id}"
+            future = self.ib.wrapper.startReq(key)
+            self.ib.client.reqMarketRule(rule_id)
+            try:
+                async with asyncio.timeout(self.conf.deadline_s):
+                    return await future
+            except (TimeoutError, ConnectionError):
+                raise VenueUnreachable(
+                    f"ib doesn't tell its rule {rule_id} of prices"
+                ) from None
+
+        return await self._once(("rule", rule_id), ask)
+
+    async def chains(
+        self, underlying: Contract, exchange: str = ""
+    ) -> list[OptionChain]:
+        """Return what options there are on a contract: exchanges, expiries, strikes.
+
+        Args:
+          underlying: with its ``conId``.
+          exchange: of a future; empty of a stock or an index.
+        """
+        contract = underlying
+        return await self._once(
+            ("chains", contract.conId, exchange),
+            lambda: self.request(
+                lambda req_id: self.ib.client.reqSecDefOptParams(
+                    req_id, contract.symbol, exchange, contract.secType, contract.conId
+                ),
+                f"options on {contract.symbol}",
+            ),
+        )
+
+    async def matching(self, pattern: str) -> list[ContractDescription]:
+        """Return contracts whose symbol or name begins like *pattern*, at IB's pace."""
+
+        async def ask() -> list[ContractDescription]:
+            async with self._search:
+                wait_s = self._searched_at + SEARCH_EVERY_S - time.monotonic()
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                self._searched_at = time.monotonic()
+            return await self.request(
+                lambda req_id: self.ib.client.reqMatchingSymbols(req_id, pattern),
+                f"symbols like {pattern!r}",
+            )
+
+        return await self._once(("matching", pattern), ask)
+
+    async def _once(self, key: Any, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Return what *ask* gives; one asks for all who want it, and it is kept."""
+        now = time.monotonic()
+        until, task = self._known.get(key, (now, None))
+        if task is None or (task.done() and until <= now):
+            self._prune(now)
+            task = asyncio.create_task(ask())
+            self._known[key] = (now + _DETAILS_AGE_S, task)
+            task.add_done_callback(lambda done: self._keep(key, done))
+        try:
+            return await asyncio.shield(task)
+        except PikerError as err:
+            raise type(err)(str(err)) from None  # each who waits gets its own
+
+    def _prune(self, now: float) -> None:
+        """Forget what is too old, if there is much: patterns are many."""
+        if len(self._known) >= _KNOWN_MAX:
+            kept = [(k, v) for k, v in self._known.items() if v[0] > now]
+            self._known = dict(kept[-_KNOWN_MAX // 2 :])
+
+    def _keep(self, key: Any, task: asyncio.Task[Any]) -> None:
+        """Forget an answer that may be another soon; a refusal is kept for a while."""
+        if task.cancelled() or isinstance(
+            task.exception(), VenueUnreachable | RateLimited
+        ):
+            self._known.pop(key, None)
+        elif task.exception() is not None or task.result() == []:
+            self._known[key] = (time.monotonic() + _UNKNOWN_AGE_S, task)
+
+    # -- the past ---------------------------------------------------------------------
+
+    async def bars(
+        self, contract: Contract, end_s: int, span: str, size: str, what: str
+    ) -> list[BarData]:
+        """Return bars that open before *end_s*, ascending.
+
+        Args:
+          contract: with its ``conId``.
+          end_s: epoch s.
+          span: e.g. ``1800 S`` or ``1 D``.
+          size: of bars, e.g. ``1 secs`` or ``1 min``.
+          what: ``TRADES``, ``MIDPOINT`` and so on.
+
+        Raises: NoData; RateLimited if its turn is too far away; VenueError.
+        """
+        client = self.ib.client
+        end = _stamp(end_s)
+        is_small = size.endswith(("sec", "secs"))
+        ask = Ask(contract.conId, contract.exchange, what, (end, span, size), is_small)
+        return await self._past(
+            ask,
+            lambda req_id: client.reqHistoricalData(
+                req_id, contract, end, span, size, what, False, 2, False, []
+            ),
+            f"bars of {contract.symbol}",
+            client.cancelHistoricalData,
+        )
+
+    async def trades(
+        self, contract: Contract, start_s: int
+    ) -> list[HistoricalTickLast]:
+        """Return trades from *start_s* on, ascending, all of its last second.
+
+        Raises: as `bars`.
+        """
+        client = self.ib.client
+        start = _stamp(start_s)
+        ask = Ask(contract.conId, contract.exchange, "TICKS", (start,))
+        return await self._past(
+            ask,
+            lambda req_id: client.reqHistoricalTicks(
+                req_id, contract, start, "", TICKS_MAX, "TRADES", False, False, []
+            ),
+            f"trades of {contract.symbol}",
+        )
+
+    async def _past(
+        self,
+        ask: Ask,
+        send: Callable[[int], None],
+        what: str,
+        cancel: Callable[[int], None] | None = None,
+    ) -> Any:
+        """Ask for the past at IB's pace; once more after a while if it was too much."""
+        for pause_s in (*_PAUSES_S, None):
+            await self._turn(ask, what)
+            try:
+                async with self._open:
+                    return await self.request(send, what, cancel)
+            except RateLimited as err:
+                if pause_s is None:
+                    raise
+                told: VenueError = err
+                self._pace.pause(pause_s, time.monotonic())
+        raise told
+
+    async def _turn(self, ask: Ask, what: str) -> None:
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while (wait_s := self._pace.wait_s(ask, now := time.monotonic())) > 0:
+            if now + wait_s > give_up_at:
+                raise RateLimited(
+                    f"ib may be asked for {what} in {wait_s:.0f} s again: it allows"
+                    " 60 requests in ten minutes"
+                )
+            await asyncio.sleep(wait_s)
+        self._pace.note(ask, now)
+
+    # -- now --------------------------------------------------------------------------
+
+    async def ticks(
+        self, emit: Callable[[LineItem], None], contract: Contract, generic: str
+    ) -> None:
+        """Emit market data of *contract* until cancelled, for `proxy.stream`.
+
+        Raises: VenueUnreachable if there is no line to begin with; what IB refuses it
+        with. A line that is lost later is waited for.
+        """
+        await Line(self.gateway, contract, generic, emit).run()
+
+
+def _stamp(time_s: int) -> str:
+    return formatIBDatetime(dt.datetime.fromtimestamp(time_s, dt.UTC))
+
+
+@asynccontextmanager
+async def open_client(conf: IbConf, role: Role) -> AsyncIterator[Client]:
+    """Yield a client that is connected, or tries to be, until the block ends.
+
+    It doesn't wait for the gateway: what is asked for does, while one is looked for.
+    """
+    gateway = Gateway(conf, role)
+    task = asyncio.create_task(gateway.run())
+    try:
+        yield Client(conf, gateway)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

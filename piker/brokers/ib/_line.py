@@ -1,0 +1,185 @@
+"""One line of market data, on the asyncio side: subscribed, and again when it is lost.
+
+reqMktData --ticks--> emit(RawTick)
+connection lost, back --> emit(Lost), emit(Subscribed)     IB refuses --> raised
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from ib_async import Contract
+
+from piker.brokers._payload import one_line
+
+from ._gateway import Farm, Gateway, LineDown, LineEvent
+from ._reasons import NOTES, error_of
+
+#: Ticks that say that something was traded: each is told, in order; of all others the
+#: newest will do.
+TRADES: Final = frozenset({4, 48, 68, 77})
+#: So many of those may wait to be taken, see `key_of`.
+TRADES_ROOM: Final = 8192
+
+
+class RawTick(NamedTuple):
+    """A tick as IB told it.
+
+    Attributes:
+      kind: IB's number, see :mod:`._decode`.
+      price: nan if it has none.
+      size: nan if it has none.
+      text: of a kind that is a text, else empty.
+      serial: of a kind in `TRADES`: rises by one; -1 of others.
+    """
+
+    kind: int
+    price: float
+    size: float
+    text: str
+    serial: int = -1
+
+
+class Subscribed(NamedTuple):
+    """From here on the line's ticks are told; some from before may be lost.
+
+    Attributes:
+      is_new: IB tells bids and asks anew; else they are what they were.
+    """
+
+    is_new: bool = True
+
+
+class Begun(NamedTuple):
+    """IB has the subscription: what it knows of the market follows, if anything."""
+
+
+class Lost(NamedTuple):
+    """The line is lost; *reason* says why."""
+
+    reason: str
+
+
+class Note(NamedTuple):
+    """IB says something of the line, which goes on."""
+
+    text: str
+
+
+class FarmNote(NamedTuple):
+    """A part of IB's servers that has market data is lost, or back: maybe this line's.
+
+    Attributes:
+      name: of the part.
+      is_up: whether it is there.
+    """
+
+    name: str
+    is_up: bool
+
+
+LineItem = RawTick | Subscribed | Begun | Lost | Note | FarmNote
+
+
+def key_of(item: LineItem) -> tuple[str, int] | None:
+    """Return what *item* takes the place of, if nobody took the one before yet.
+
+    A trade takes the place of one that came `TRADES_ROOM` trades before it: who finds a
+    serial missing knows that some were lost.
+    """
+    if not isinstance(item, RawTick):
+        return None  # each is kept
+    if item.serial >= 0:
+        return ("trade", item.serial % TRADES_ROOM)
+    return ("tick", item.kind)
+
+
+@dataclass(eq=False)
+class Line:
+    """A subscription to one contract's market data; a `Sink`.
+
+    Attributes:
+      gateway: where.
+      contract: whose, with its ``conId`` and exchange.
+      generic: numbers of ticks that are told only if they are asked for.
+      emit: takes what it says; never blocks.
+    """
+
+    gateway: Gateway
+    contract: Contract
+    generic: str
+    emit: Callable[[LineItem], None]
+    _events: asyncio.Queue[LineEvent | tuple[int, str]] = field(
+        default_factory=asyncio.Queue
+    )
+    _req_id: int = -1
+    _serial: int = 0
+
+    async def run(self) -> None:
+        """Tell until cancelled; raises what IB refuses the line with."""
+        self.gateway.listeners.add(self._events.put_nowait)
+        try:
+            await self.gateway.ready()
+            while not self._events.empty():
+                self._events.get_nowait()  # how it came to be up is no news
+            self._subscribe()
+            while True:
+                event = await self._events.get()
+                if isinstance(event, tuple):
+                    raise error_of(*event, f"market data of {self.contract.symbol}")
+                self._on_line(event)
+        finally:
+            self.gateway.listeners.discard(self._events.put_nowait)
+            self._leave()
+
+    def tick(self, kind: int, price: float, size: float, text: str) -> None:
+        """Take a tick."""
+        serial = -1
+        if kind in TRADES:
+            serial = self._serial
+            self._serial += 1
+        self.emit(RawTick(kind, price, size, text, serial))
+
+    def begun(self) -> None:
+        """Take note that IB has the subscription."""
+        self.emit(Begun())
+
+    def error(self, code: int, text: str) -> None:
+        """Take what IB says of the line."""
+        if code in NOTES or 2100 <= code < 2200:
+            self.emit(Note(one_line(text)))
+        else:
+            self._forget()  # it is no more
+            self._events.put_nowait((code, text))
+
+    def _on_line(self, event: LineEvent) -> None:
+        if isinstance(event, LineDown):
+            self.emit(Lost(event.reason))
+        elif isinstance(event, Farm):
+            if event.serves == "data":
+                self.emit(FarmNote(event.name, event.is_up))
+        elif event.is_new:
+            self._forget()
+            self._subscribe()
+        else:
+            self.emit(Subscribed(is_new=False))
+
+    def _subscribe(self) -> None:
+        client = self.gateway.ib.client
+        self._req_id = client.getReqId()
+        self.gateway.ib.wrapper.sinks[self._req_id] = self
+        self.emit(Subscribed())
+        client.reqMktData(self._req_id, self.contract, self.generic, False, False, [])
+
+    def _forget(self) -> None:
+        self.gateway.ib.wrapper.sinks.pop(self._req_id, None)
+        self._req_id = -1
+
+    def _leave(self) -> None:
+        req_id = self._req_id
+        self._forget()
+        if req_id >= 0 and self.gateway.ib.client.isReady():
+            self.gateway.ib.client.cancelMktData(req_id)

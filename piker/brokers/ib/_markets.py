@@ -1,0 +1,153 @@
+"""Markets of IB by name and by ``conId``, on the asyncio side.
+
+name --to_contracts(), details, pick()--> ContractDetails --make_mkt()--> Known
+``conId`` --details-----------------------^
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from ib_async import Contract, ContractDetails, PriceIncrement
+
+from piker.errors import (
+    BadFqme,
+    BadPayload,
+    MarketGone,
+    SymbolNotFound,
+    VenueRefused,
+    VenueUnreachable,
+)
+from piker.log import get_logger
+from piker.msgs import Calendar, Fqme, MktPair
+
+from ._contracts import make_mkt, pick, rule_id
+from ._hours import sessions, weekly
+from ._names import SMART, qualifier, to_contracts
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+log = get_logger(__name__)
+
+#: What IB has no trades of: its prices are those in the middle of bid and ask.
+_BY_MIDDLE: Final = frozenset({"CASH", "CMDTY"})
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A market of IB.
+
+    Attributes:
+      mkt: as we know it.
+      contract: as IB does, whole: what data is asked for with, and orders are sent for.
+      details: what IB says of it.
+      rules: steps of prices, each from a price on; none if IB doesn't tell.
+      calendar: its hours of a week.
+      open_s: when it is open in the next days, epoch s.
+    """
+
+    mkt: MktPair
+    contract: Contract
+    details: ContractDetails
+    rules: tuple[PriceIncrement, ...]
+    calendar: Calendar
+    open_s: tuple[tuple[int, int], ...]
+
+    @property
+    def is_by_middle(self) -> bool:
+        """Whether its prices are those in the middle of bid and ask."""
+        return self.contract.secType in _BY_MIDDLE
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it is only counted, not traded."""
+        return self.contract.secType == "IND"
+
+
+async def find_by_name(client: Client, name: str) -> Known:
+    """Return the market called *name*.
+
+    Raises: BadFqme, SymbolNotFound: there is none, or several; VenueError.
+    """
+    fqme = Fqme.parse(name)
+    for contract in to_contracts(fqme):
+        try:
+            found = await client.details(contract)
+        except MarketGone:
+            continue
+        return await _known(client, pick(fqme, found), qualifier(fqme))
+    raise SymbolNotFound(f"no market {name!r} at ib")
+
+
+async def find_by_id(client: Client, con_id: int) -> Known:
+    """Return the market of that ``conId``, under the name it is found by.
+
+    Raises: SymbolNotFound; BadFqme: it has no name here; VenueError.
+    """
+    try:
+        found = await client.details(Contract(conId=con_id))
+    except MarketGone:
+        found = []
+    if not found:
+        raise SymbolNotFound(f"ib has no contract of id {con_id}")
+    best = min(found, key=_is_elsewhere)
+    return await _known(client, best, await _word(client, best))
+
+
+def _is_elsewhere(details: ContractDetails) -> bool:
+    """Whether it is told of another place than the one its market is named after."""
+    contract = details.contract
+    return contract is None or contract.exchange != SMART
+
+
+async def _word(client: Client, details: ContractDetails) -> str:
+    """Return the word without which a contract's name means another, or several."""
+    known = await _known(client, details, "")
+    try:
+        found = await find_by_name(client, known.mkt.fqme)
+    except (SymbolNotFound, BadFqme):
+        found = None
+    if found is not None and found.mkt.bs_mktid == known.mkt.bs_mktid:
+        return ""
+    is_spot = known.contract.secType in {"STK", "IND"}
+    word = known.contract.currency if is_spot else known.contract.tradingClass
+    return word.lower()
+
+
+async def _known(client: Client, details: ContractDetails, word: str) -> Known:
+    contract = details.contract
+    if contract is None:
+        raise BadPayload("ib told details of no contract")
+    rules: Sequence[PriceIncrement] = ()
+    number = rule_id(details)
+    if number is not None:
+        try:
+            rules = await client.rules(number)
+        except (VenueRefused, VenueUnreachable) as err:
+            log.info("%s: %s", contract.symbol, err)
+    mkt = make_mkt(details, rules, word=word)
+    calendar, open_s = _hours(details)
+    return Known(
+        mkt=mkt,
+        contract=replace(contract),
+        details=details,
+        rules=tuple(rules),
+        calendar=calendar,
+        open_s=open_s,
+    )
+
+
+def _hours(details: ContractDetails) -> tuple[Calendar, tuple[tuple[int, int], ...]]:
+    """Return a market's hours; always open if they aren't told or can't be read."""
+    hours, zone = details.tradingHours, details.timeZoneId
+    if not hours or not zone:
+        return Calendar(), ()
+    try:
+        return weekly(hours, zone, time.time()), tuple(sessions(hours, zone))
+    except BadPayload as err:
+        log.warning("%s: its hours are left out: %s", details.longName, err)
+        return Calendar(), ()

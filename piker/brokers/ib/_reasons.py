@@ -1,0 +1,101 @@
+"""What may be done about what IB refuses: its codes and words as errors of ours.
+
+https://www.interactivebrokers.com/campus/ibkr-api-page/tws-api-error-codes/
+An answer is ``(reqId, code, text)``; a reqId of -1 is about the connection.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from piker.brokers._payload import one_line
+from piker.errors import (
+    MarketGone,
+    NoData,
+    RateLimited,
+    VenueError,
+    VenueRefused,
+    VenueUnreachable,
+)
+
+#: Codes that say something of a request, and don't end it.
+NOTES: Final = frozenset({
+    165,  # of the historical data service
+    399, 404,  # of an order, which goes on
+    2106, 2107, 2108, 2109,
+    10167,  # delayed data is shown in place of live data
+    10349,  # an order's time in force was set
+})  # fmt: skip
+
+NO_SECURITY: Final = 200
+CLIENT_ID_IN_USE: Final = 326
+HISTORY: Final = 162
+
+#: Too many messages, lines of market data, requests at once, or of depth.
+_LIMITS: Final = frozenset({100, 101, 10190, 10187})
+#: The gateway lives, but has lost its servers or is busy.
+_PASSING: Final = frozenset({
+    366,  # a query of historical data is gone
+    502, 503, 504, 507, 1100, 1101, 1300, 2103, 2105, 2110, 2157,
+    10182,  # live updates ended with the connection
+    10197,  # another session of the user shows live data
+    10225,  # a subscription was ended by a bust
+})  # fmt: skip
+_NO_DATA_WORDS: Final = ("no data", "hmds query returned no data", "no historical")
+_LIMIT_WORDS: Final = ("pacing violation", "simultaneous", "max rate", "max number")
+
+
+def error_of(code: int, text: str, what: str = "") -> VenueError:
+    """Return what IB's *code* and *text* mean for who asked.
+
+    Args:
+      code: as IB numbers it.
+      text: IB's words.
+      what: what was asked for, e.g. ``bars of 'tsla.nasdaq.ib'``.
+    """
+    words = one_line(text)
+    kind = _kind(code, words.lower())
+    about = f" {what}" if what else ""
+    return kind(f"ib refuses{about}: {words or 'it says no more'} (code {code})")
+
+
+def _kind(code: int, words: str) -> type[VenueError]:
+    if any(each in words for each in _LIMIT_WORDS) or code in _LIMITS:
+        return RateLimited
+    if code == HISTORY and any(each in words for each in _NO_DATA_WORDS):
+        return NoData
+    if code == NO_SECURITY:
+        return MarketGone
+    return VenueUnreachable if code in _PASSING else VenueRefused
+
+
+# -- about the connection --------------------------------------------------------------
+
+#: What a code says of the line between the gateway and IB's servers.
+#: ``lost``; ``back`` with subscriptions gone; ``kept``: back, and they go on.
+LINE: Final[dict[int, Literal["lost", "back", "kept"]]] = {
+    1100: "lost",
+    1101: "back",
+    1102: "kept",
+    2110: "lost",
+}
+#: What a code says of a farm, a part of IB's servers: its name follows a colon.
+FARM: Final[dict[int, tuple[Literal["data", "history", "contracts"], bool]]] = {
+    2103: ("data", False),
+    2104: ("data", True),
+    2105: ("history", False),
+    2106: ("history", True),
+    2107: ("history", True),  # inactive: it wakes when it is asked
+    2108: ("data", True),
+    2157: ("contracts", False),
+    2158: ("contracts", True),
+}
+
+
+def farm_of(text: str) -> str:
+    """Return the farm that a notice is about, empty if it names none.
+
+    ``Market data farm connection is broken:usfarm`` is about ``usfarm``.
+    """
+    name = text.rpartition(":")[2].strip() if ":" in text else ""
+    return one_line(name)

@@ -1,0 +1,449 @@
+"""One market of IB: its ticks to datad, and what was missed of it.
+
+line --RawTicks--> Tape --> quotes, at once
+                        --> trades: kept until what was before is fetched, then at once
+line lost --> Disconnected ... subscribed --trades since the last known--> Reconnected
+
+IB has no ids of trades and lists them by whole seconds. So a second is either heard
+live from its beginning or fetched, never both. What can't be fetched, or IB's stream
+left out, is told as `Lost`: the bars of that time are asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from piker.brokers._aio import MethodProxy
+from piker.brokers._backend import FeedItem, Lost as LostTrades, ResumePoint
+from piker.brokers._parts import side_tick
+from piker.errors import NoData, RateLimited, VenueError, VenueRefused
+from piker.log import get_logger
+from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
+
+from ._client import TICKS_MAX, Client
+from ._decode import Ids, Tape
+from ._line import (
+    TRADES_ROOM,
+    Begun,
+    FarmNote,
+    LineItem,
+    Lost,
+    Note,
+    RawTick,
+    Subscribed,
+    key_of,
+)
+from ._markets import Known
+from ._past import to_ticks
+from ._schemas import GENERIC_TRADES
+
+log = get_logger(__name__)
+
+#: Items of a line that may wait to be taken: quotes by their kinds, trades all.
+_ROOM: Final = TRADES_ROOM + 256
+#: A first quote is waited for so long; then a bid may still follow an ask.
+_QUOTE_S: Final = 3.0
+_SETTLE_S: Final = 0.05
+#: A line that tells nothing is taken for subscribed after so long.
+_ACK_S: Final = 2.0
+#: When the last trade was is told so soon after a line has begun.
+_LAST_S: Final = 0.5
+#: IB's list of trades is asked for so long after the last second that is wanted.
+_LIST_S: Final = 0.3
+#: Lists of a thousand trades that are fetched of one gap.
+_PAGES_MAX: Final = 5
+#: Trades that are kept while what was before is fetched.
+_KEPT_MAX: Final = 200_000
+#: What IB's stream left out is asked for as bars so often at most.
+_SHORT_EVERY_S: Final = 600.0
+_LOOK_S: Final = 0.5
+#: A market that ticks within so long after servers were lost isn't one of theirs.
+_FARM_S: Final = 2.0
+
+
+@dataclass(eq=False)
+class MarketStream:
+    """One market's stream.
+
+    Attributes:
+      known: the market.
+      proxy: asks IB.
+      send: takes items for datad.
+      note_live: called when what was missed has been sent, the first time.
+      start_ns: trades from there on are wanted.
+      point: from where it is resumed, None for a new one.
+      now_ns: the venue's time, ns since the epoch.
+      tape: makes ticks of what the line tells.
+      newest: by type, the newest ticks until `begin`.
+    """
+
+    known: Known
+    proxy: MethodProxy[Client]
+    send: trio.MemorySendChannel[FeedItem]
+    note_live: Callable[[], None]
+    start_ns: int
+    point: ResumePoint | None = None
+    now_ns: Callable[[], int] = time.time_ns
+    tape: Tape = field(init=False)
+    newest: dict[str, Tick] = field(default_factory=dict)
+    _quoted: trio.Event = field(default_factory=trio.Event)
+    _begun: trio.Event = field(default_factory=trio.Event)
+    _kept: list[Tick] = field(default_factory=list)
+    _live: bool = False
+    _was_live: bool = False
+    _down: str = ""
+    _mend: trio.CancelScope | None = None
+    _heard: int = 0
+    _heard_at_ns: int = 0
+    _first_heard: trio.Event = field(default_factory=trio.Event)
+    _last_told: trio.Event = field(default_factory=trio.Event)
+    _unsure_s: int = 0
+    _is_kept: bool = False
+    _next_serial: int = 0
+    _last_s: int = 0
+    _gap_from_ns: int = 0
+    _short_from_ns: int = 0
+    _short_at: float = float("-inf")
+    _farms: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _alien: set[str] = field(default_factory=set)
+    _is_farm_down: bool = False
+    _unsent: list[Tick] = field(default_factory=list)
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+    _tasks: trio.Nursery = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tape = Tape(
+            by_middle=self.known.is_by_middle, is_index=self.known.is_index
+        )
+
+    @property
+    def fqme(self) -> str:
+        """The market's full name."""
+        return self.known.mkt.fqme
+
+    # -- its life ----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Stream until cancelled; raises what IB refuses the market with."""
+        generic = "" if self.known.is_by_middle else GENERIC_TRADES
+        async with (
+            self.proxy.stream(
+                Client.ticks, self.known.contract, generic, room=_ROOM, key=key_of
+            ) as batches,
+            trio.open_nursery() as self._tasks,
+        ):
+            self._tasks.start_soon(self._watch)
+            async for batch in batches:
+                await self._on_batch(batch)
+            self._tasks.cancel_scope.cancel()
+
+    async def wait_quoted(self) -> None:
+        """Wait for a first price, if one is told soon."""
+        with trio.move_on_after(_QUOTE_S):
+            await self._quoted.wait()
+            await trio.sleep(_SETTLE_S)
+
+    def begin(self) -> None:
+        """Send from now on: datad knows what the market is."""
+        self._begun.set()
+
+    async def _on_batch(self, batch: Iterable[LineItem]) -> None:
+        now_ns, ticks = self.now_ns(), []
+        for item in batch:
+            if isinstance(item, RawTick):
+                self._note_heard(item, now_ns)
+                ticks += self.tape.take(item, now_ns)
+                continue
+            await self._put(ticks)
+            ticks = []
+            await self._on_event(item)
+        await self._put(ticks)
+        if self.tape.last_trade_s and not self._last_told.is_set():
+            self._last_told.set()
+            await self._note_last()
+
+    async def _note_last(self) -> None:
+        """Take note of a last trade that IB told later than it should have."""
+        since_s, self._unsure_s = self._unsure_s, 0
+        last_s = self.tape.last_trade_s
+        if since_s and since_s <= last_s and self.tape.ids.second < last_s:
+            await self._lose(since_s * NS, last_s * NS)
+
+    def _note_heard(self, item: RawTick, now_ns: int) -> None:
+        self._heard += 1
+        self._note_begun(now_ns)
+        if item.serial >= 0:
+            if item.serial != self._next_serial and not self._gap_from_ns:
+                self._gap_from_ns = max(self.tape.ids.second * NS, 1)
+            self._next_serial = item.serial + 1
+
+    def _note_begun(self, now_ns: int) -> None:
+        if not self._first_heard.is_set():
+            self._heard_at_ns = now_ns
+            self._first_heard.set()
+
+    async def _on_event(self, item: LineItem) -> None:
+        if isinstance(item, Subscribed):
+            if item.is_new:
+                self.tape.begin()
+                await self._put_quotes(
+                    [side_tick("bid", None, None, 0), side_tick("ask", None, None, 0)]
+                )
+            self._farms.clear()
+            self._is_farm_down = False
+            self._first_heard, self._last_told = trio.Event(), trio.Event()
+            self.tape.last_trade_s = 0
+            self._is_kept = not item.is_new
+            self._start_mend()
+        elif isinstance(item, Begun):
+            self._note_begun(self.now_ns())
+        elif isinstance(item, Lost):
+            await self._set_down(item.reason)
+        elif isinstance(item, Note):
+            await self._warn(item.text)
+        elif isinstance(item, FarmNote):
+            self._on_farm(item)
+
+    # -- what is told ------------------------------------------------------------------
+
+    async def _put(self, ticks: list[Tick]) -> None:
+        """Send quotes, and trades if what was before them has been sent."""
+        if not ticks:
+            return
+        if not self._begun.is_set():
+            self._keep_newest(ticks)
+        if self._live:
+            await self._flush(ticks)
+            await self._tell_gap()
+            return
+        trades = [tick for tick in ticks if tick.type == "trade"]
+        if len(self._kept) + len(trades) > _KEPT_MAX:
+            self._gap_from_ns = self._gap_from_ns or max(self._kept[0].time_ns, 1)
+            self._kept.clear()
+        self._kept += trades
+        await self._put_quotes([tick for tick in ticks if tick.type != "trade"])
+
+    def _keep_newest(self, ticks: list[Tick]) -> None:
+        for tick in ticks:
+            if tick.type == "trade":
+                tick = Tick("last", tick.price, tick.size, tick.time_ns)  # noqa: PLW2901
+            if tick.type in {"bid", "ask", "last"}:
+                self.newest[tick.type] = tick
+                self._quoted.set()
+
+    async def _put_quotes(self, ticks: list[Tick]) -> None:
+        if ticks and self._begun.is_set():
+            await self._flush(ticks)
+
+    async def _flush(self, ticks: list[Tick]) -> None:
+        """Send ticks; a cancel leaves them for the next to send, none is lost."""
+        if not self._was_live and self.point is None:
+            start_ns = self.start_ns
+            ticks = [t for t in ticks if t.type != "trade" or t.time_ns >= start_ns]
+        self._unsent += ticks
+        async with self._turn:  # what is in order here is to be so there
+            ticks, self._unsent = self._unsent, []
+            if not ticks:
+                return
+            try:
+                await self.send.send((self.fqme, ticks))
+            except trio.Cancelled:
+                self._unsent = ticks + self._unsent
+                raise
+        self._last_s = max(
+            self._last_s, max((t.tid >= 0) * t.time_ns for t in ticks) // NS
+        )
+
+    async def _tell_gap(self) -> None:
+        """Tell of trades that were more than there was room for, once others came."""
+        if self._gap_from_ns:
+            from_ns, self._gap_from_ns = self._gap_from_ns, 0
+            log.warning("%s: trades were lost: they weren't taken in time", self.fqme)
+            await self._lose(from_ns, self.tape.ids.second * NS)
+
+    async def _lose(self, start_ns: int, end_ns: int) -> None:
+        await self.send.send(
+            LostTrades(self.fqme, min(start_ns, end_ns), max(start_ns, end_ns))
+        )
+
+    async def _warn(self, reason: str) -> None:
+        await self._begun.wait()
+        await self.send.send(
+            Warned(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
+        )
+
+    async def _set_down(self, reason: str) -> None:
+        self._live = False
+        if self._mend is not None:
+            self._mend.cancel()
+        if self._down == reason:
+            return
+        self._down = reason
+        await self._begun.wait()
+        await self.send.send(
+            Disconnected(fqmes=(self.fqme,), reason=reason, time_ns=time.time_ns())
+        )
+
+    async def _go_live(self) -> None:
+        self._live = True
+        was_down, self._down = self._down, ""
+        if not self._was_live:
+            self._was_live = True
+            self.note_live()
+        elif was_down:
+            await self.send.send(
+                Reconnected(fqmes=(self.fqme,), missed=-1, time_ns=time.time_ns())
+            )
+
+    # -- what was missed ---------------------------------------------------------------
+
+    def _start_mend(self) -> None:
+        self._live = False
+        if self._mend is not None:
+            self._mend.cancel()
+        self._mend = trio.CancelScope()
+        self._tasks.start_soon(self._catch_up, self._mend)
+
+    async def _catch_up(self, scope: trio.CancelScope) -> None:
+        """Fetch what was missed, then be live."""
+        with scope:
+            await self._begun.wait()
+            since_s = self._since_s()
+            if await self._has_missed(since_s):
+                cut_s = await self._cut_s()
+                await self._fetch(since_s, cut_s)
+                self._kept = [t for t in self._kept if t.time_ns // NS > cut_s]
+            while self._kept:
+                kept, self._kept = self._kept, []
+                await self._flush(kept)
+            await self._go_live()
+
+    def _since_s(self) -> int:
+        """Return from which second on trades may be missing."""
+        if self._last_s:
+            return self._last_s
+        if self.point is not None:
+            return self.point.time_ns // NS
+        return self.start_ns // NS
+
+    async def _has_missed(self, since_s: int) -> bool:
+        """Whether there was a trade since, as far as IB says when the last one was.
+
+        It says so as a line begins, if there was any.
+        """
+        if self._is_kept:
+            return True  # it goes on, and tells nothing of what was
+        with trio.move_on_after(_ACK_S):
+            await self._first_heard.wait()
+        if self.known.is_by_middle or not self._first_heard.is_set():
+            return True
+        with trio.move_on_after(_LAST_S):
+            await self._last_told.wait()
+        last_s = self.tape.last_trade_s
+        self._unsure_s = 0 if last_s else since_s
+        return last_s >= since_s
+
+    async def _cut_s(self) -> int:
+        """Return the last second that is to be fetched, once it is over.
+
+        The line told something in that second or before: all later ones are heard live.
+        """
+        if self._first_heard.is_set():
+            cut_s = (self._heard_at_ns + int(0.3 * NS)) // NS
+        else:
+            cut_s = self.now_ns() // NS + 1
+        wait_s = (cut_s + 1) - self.now_ns() / NS + _LIST_S
+        await trio.sleep(max(0.0, wait_s))
+        return cut_s
+
+    async def _fetch(self, since_s: int, cut_s: int) -> None:
+        """Send the trades of a gap; what can't be had is told to be lost."""
+        if self.known.is_by_middle or self.known.is_index:
+            await self._lose(since_s * NS, cut_s * NS)  # there are no trades to list
+            return
+        ids, at_s = Ids(), since_s
+        for _ in range(_PAGES_MAX):
+            try:
+                told = await self.proxy.call(Client.trades, self.known.contract, at_s)
+            except NoData:
+                return
+            except (RateLimited, VenueRefused) as err:
+                log.info("%s: its trades can't be fetched: %s", self.fqme, err)
+                break
+            except VenueError as err:
+                await self._set_reason(f"what was missed can't be fetched: {err}")
+                break
+            ticks, newest_s = to_ticks(told, ids, cut_s)
+            await self._flush(ticks)
+            if len(told) < TICKS_MAX or newest_s >= cut_s or newest_s < at_s:
+                await self._doubt_edge(since_s)
+                return
+            at_s = newest_s + 1
+        await self._lose(at_s * NS, cut_s * NS)
+
+    async def _doubt_edge(self, since_s: int) -> None:
+        """Have the bars of a gap's first second asked for again.
+
+        What of it was heard before is known by the places of its trades: those are
+        others where IB told less live than it lists.
+        """
+        if self.point is not None or self.tape.was_short:
+            await self._lose(since_s * NS, since_s * NS)
+
+    async def _set_reason(self, reason: str) -> None:
+        log.warning("%s: %s", self.fqme, reason)
+        await self._warn(reason)
+
+    # -- what is odd -------------------------------------------------------------------
+
+    def _on_farm(self, note: FarmNote) -> None:
+        if note.is_up:
+            if self._farms.pop(note.name, None) and self._is_farm_down:
+                self._come_back()
+        elif note.name not in self._alien:
+            self._farms[note.name] = (self._heard, trio.current_time())
+
+    def _come_back(self) -> None:
+        self._is_farm_down = False
+        self._heard_at_ns = self.now_ns()
+        self._start_mend()
+
+    async def _watch(self) -> None:
+        """Look, now and then, after what no tick says."""
+        await self._begun.wait()
+        while True:
+            await trio.sleep(_LOOK_S)
+            await self._put(self.tape.flush(self.now_ns() // 10**6))
+            await self._watch_short()
+            await self._watch_farms()
+
+    async def _watch_short(self) -> None:
+        """Have bars asked for that IB's ticks left trades out of, now and then."""
+        tape = self.tape
+        if tape.short and not self._short_from_ns:
+            self._short_from_ns = tape.ids.second * NS
+        due_at = self._short_at + _SHORT_EVERY_S
+        if self._live and self._short_from_ns and trio.current_time() >= due_at:
+            from_ns, self._short_from_ns = self._short_from_ns, 0
+            tape.short, self._short_at = 0, trio.current_time()
+            await self._lose(from_ns, tape.ids.second * NS)
+
+    async def _watch_farms(self) -> None:
+        """Find out whether servers that were lost are those of this market."""
+        for name, (heard, since) in list(self._farms.items()):
+            if self._heard > heard:
+                if self._is_farm_down:
+                    self._come_back()
+                else:
+                    self._alien.add(name)  # it ticks without them
+                self._farms.pop(name, None)
+            elif not self._is_farm_down and trio.current_time() - since >= _FARM_S:
+                self._is_farm_down = True
+                await self._set_down(
+                    f"ib has lost its servers {name!r}, maybe those of this market"
+                )

@@ -1,0 +1,155 @@
+"""IB's trading hours: local to an exchange, of a few days, made a week in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, strategies as st
+
+from piker.brokers.ib._hours import sessions, weekly
+from piker.errors import BadPayload
+
+NEW_YORK = "US/Eastern"
+STOCK = (
+    "20260719:CLOSED;20260720:0930-20260720:1600;20260721:0930-20260721:1600;"
+    "20260722:0930-20260722:1600;20260723:0930-20260723:1600;"
+    "20260724:0930-20260724:1600"
+)
+FUTURE = (
+    "20260719:1700-20260720:1600;20260720:1700-20260721:1600;"
+    "20260721:1700-20260722:1600;20260722:1700-20260723:1600;"
+    "20260723:1700-20260724:1600;20260725:CLOSED"
+)
+CHICAGO = "US/Central"
+
+
+def at(text: str) -> int:
+    """Return an ISO time of UTC, epoch s."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+NOW_S = at("2026-07-20T12:00")
+
+
+def test_sessions_are_spans_of_time():
+    told = sessions(STOCK, NEW_YORK)
+    assert told[0] == (at("2026-07-20T13:30"), at("2026-07-20T20:00"))
+    assert len(told) == 5
+
+
+def test_spans_that_touch_are_one():
+    told = sessions("20260720:0400-20260720:0930;20260720:0930-20260720:1600", NEW_YORK)
+    assert told == [(at("2026-07-20T08:00"), at("2026-07-20T20:00"))]
+
+
+def test_the_older_form_names_a_day_once():
+    told = sessions("20260720:0930-1130,1300-1600;20260721:CLOSED", NEW_YORK)
+    assert told == [
+        (at("2026-07-20T13:30"), at("2026-07-20T15:30")),
+        (at("2026-07-20T17:00"), at("2026-07-20T20:00")),
+    ]
+
+
+def test_a_stock_is_closed_at_night_and_on_weekends():
+    calendar = weekly(STOCK, NEW_YORK, NOW_S)
+    assert calendar.is_open(at("2026-07-22T13:30"))
+    assert not calendar.is_open(at("2026-07-22T13:29"))
+    assert not calendar.is_open(at("2026-07-22T20:00"))
+    assert not calendar.is_open(at("2026-07-25T15:00"))
+    assert calendar.next_open(at("2026-07-24T20:00")) == at("2026-07-27T13:30")
+
+
+def test_a_future_opens_on_sunday_evening():
+    calendar = weekly(FUTURE, CHICAGO, NOW_S)
+    assert calendar.next_open(at("2026-07-25T12:00")) == at("2026-07-26T22:00")
+    assert not calendar.is_open(at("2026-07-21T21:30")), "an hour each day"
+    assert calendar.is_open(at("2026-07-21T22:00"))
+    assert not calendar.is_open(at("2026-07-24T21:00"))
+
+
+def test_a_week_goes_by_the_clocks_of_now():
+    winter_s = at("2026-01-20T12:00")
+    calendar = weekly(STOCK, NEW_YORK, winter_s)
+    assert calendar.next_open(at("2026-01-21T00:00")) == at("2026-01-21T14:30")
+
+
+def test_a_holiday_is_a_day_like_the_others_in_other_weeks():
+    holiday = STOCK.replace("20260722:0930-20260722:1600", "20260722:CLOSED")
+    assert weekly(holiday, NEW_YORK, NOW_S) == weekly(STOCK, NEW_YORK, NOW_S)
+    short = STOCK.replace("0930-20260724:1600", "0930-20260724:1300")
+    assert weekly(short, NEW_YORK, NOW_S) == weekly(STOCK, NEW_YORK, NOW_S)
+    assert len(sessions(holiday, NEW_YORK)) == 4, "it is closed all the same"
+
+
+def test_where_friday_is_a_day_of_rest_it_stays_one():
+    hours = ";".join(
+        f"202607{day}:1000-202607{day}:1500" for day in ("19", "20", "21", "22", "23")
+    )
+    calendar = weekly(f"{hours};20260724:CLOSED;20260725:CLOSED", "Asia/Riyadh", NOW_S)
+    assert calendar.is_open(at("2026-07-19T08:00"))
+    assert not calendar.is_open(at("2026-07-24T08:00"))
+
+
+def test_open_around_the_clock():
+    days = ";".join(
+        f"202607{day}:0000-202607{int(day) + 1}:0000"
+        for day in ("19", "20", "21", "22", "23", "24", "25")
+    )
+    calendar = weekly(days, "UTC", NOW_S)
+    assert calendar.weekly == ((0, 7 * 86_400),)
+
+
+def test_no_hours_is_always_open():
+    assert weekly("", NEW_YORK, NOW_S).weekly == ()
+    assert weekly("20260725:CLOSED", NEW_YORK, NOW_S).weekly == ()
+
+
+@pytest.mark.parametrize(
+    ("hours", "zone"),
+    [
+        ("nonsense", NEW_YORK),
+        ("20261340:0930-20261340:1600", NEW_YORK),
+        ("20260720:2930-20260720:3000", NEW_YORK),
+        ("20260722:0930-20260720:1600", NEW_YORK),
+        (STOCK, "Nowhere/Else"),
+        (STOCK, "../etc"),
+    ],
+)
+def test_hours_that_ib_does_not_document(hours, zone):
+    with pytest.raises(BadPayload) as caught:
+        weekly(hours, zone, NOW_S)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1439), st.integers(0, 1439)), max_size=2),
+    st.sampled_from([NEW_YORK, CHICAGO, "Asia/Tokyo", "Europe/London", "UTC"]),
+)
+def test_a_week_repeats_what_is_told(spans, zone):
+    """Any hours make a calendar, that is open where this week's hours are."""
+    parts = []
+    for back, (start, end) in enumerate(spans):
+        if start >= end:
+            continue
+        day = f"{datetime(2026, 7, 20 + back, tzinfo=UTC):%Y%m%d}"
+        parts.append(
+            f"{day}:{start // 60:02}{start % 60:02}-{day}:{end // 60:02}{end % 60:02}"
+        )
+    hours = ";".join(parts)
+    calendar = weekly(hours, zone, NOW_S)
+    for start_s, end_s in sessions(hours, zone):
+        assert calendar.open_seconds(start_s, end_s) == end_s - start_s
+    assert all(a[1] < b[0] for a, b in pairwise(sessions(hours, zone)))
+
+
+def test_a_day_of_the_clocks_change_has_another_length():
+    told = sessions("20261101:0000-20261102:0000", NEW_YORK)
+    ((start_s, end_s),) = told
+    assert end_s - start_s == 25 * 3600
+    zone = ZoneInfo(NEW_YORK)
+    assert datetime.fromtimestamp(start_s, zone) + timedelta(days=1) == (
+        datetime.fromtimestamp(end_s, zone)
+    )

@@ -1,0 +1,90 @@
+"""IB's rules for requests for the past are kept, whatever is asked for, and no more."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings, strategies as st
+
+from piker.brokers.ib._pacing import (
+    BURST_MAX,
+    BURST_S,
+    IDENTICAL_S,
+    WINDOW_S,
+    Ask,
+    HistoryPace,
+)
+
+ASKS = st.builds(
+    Ask,
+    con_id=st.integers(1, 3),
+    exchange=st.sampled_from(["SMART", "CME"]),
+    what=st.sampled_from(["TRADES", "BID_ASK"]),
+    detail=st.tuples(st.sampled_from(["1", "2", "3"])),
+    is_small=st.just(True),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(ASKS, st.floats(0, 30)), max_size=150), st.integers(2, 60))
+def test_who_waits_as_told_breaks_no_rule(asked, small_max):
+    pace, now, sent = HistoryPace(small_max), 0.0, []
+    for ask, later_s in asked:
+        now += later_s
+        waits = 0
+        while (wait_s := pace.wait_s(ask, now)) > 0:
+            now += wait_s
+            waits += 1
+            assert waits < 5, "a wait that isn't long enough"
+        pace.note(ask, now)
+        sent.append((now, ask))
+    for at, (when, ask) in enumerate(sent):
+        before = sent[:at]
+        same = [t for t, other in before if other == ask]
+        assert not same or when - same[-1] >= IDENTICAL_S - 1e-6
+        place = [t for t, other in before if other.place == ask.place]
+        near = [t for t in place if when - t < BURST_S - 1e-6]
+        assert len(near) < BURST_MAX + 1 - 1e-9
+        assert len(near) <= BURST_MAX - 1 + 1e-9 or when - near[0] >= BURST_S - 1e-6
+        used = sum(o.weight for t, o in before if when - t < WINDOW_S - 1e-6)
+        assert used + ask.weight <= max(small_max, ask.weight)
+
+
+def ask(detail: str = "a", **more) -> Ask:
+    return Ask(1, "SMART", more.pop("what", "TRADES"), (detail,), **more)
+
+
+def test_an_identical_request_waits_fifteen_seconds():
+    pace = HistoryPace()
+    pace.note(ask(), 100.0)
+    assert pace.wait_s(ask(), 101.0) == 14.0
+    assert pace.wait_s(ask("b"), 101.0) == 0.0
+
+
+def test_a_sixth_for_one_contract_waits_two_seconds():
+    pace = HistoryPace()
+    for n in range(5):
+        pace.note(ask(str(n)), 100.0)
+    assert pace.wait_s(ask("6"), 100.5) == 1.5
+    assert pace.wait_s(ask("6", what="BID_ASK"), 100.5) == 0.0
+
+
+def test_ten_minutes_have_room_for_so_many():
+    pace = HistoryPace(3)
+    for n in range(3):
+        pace.note(Ask(n, "SMART", "TRADES", ("a",)), 100.0 + n)
+    assert pace.wait_s(ask("x"), 103.0) == 597.0
+    assert pace.wait_s(ask("x", what="BID_ASK"), 103.0) == 598.0, "it counts twice"
+
+
+def test_bars_of_a_minute_are_not_counted():
+    pace = HistoryPace(1)
+    large = ask("a", is_small=False)
+    pace.note(large, 100.0)
+    assert pace.wait_s(large, 100.0) == 0.0
+    assert pace.wait_s(ask(), 100.0) == 0.0
+
+
+def test_a_pause_holds_everything():
+    pace = HistoryPace()
+    pace.pause(10.0, 100.0)
+    assert pace.wait_s(ask(is_small=False), 104.0) == 6.0
+    assert pace.wait_s(ask(), 111.0) == 0.0

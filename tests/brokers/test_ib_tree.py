@@ -1,0 +1,150 @@
+"""IB in a tree: an actor with an asyncio loop, cut off, killed, asked by many."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import trio
+
+from piker.data import Disconnected, Quote, Reconnected, open_feed
+from piker.testing.emulator import open_emulator
+from tests.brokers._venues import check_live_bars
+from tests.data._live import watched
+
+pytestmark = pytest.mark.tree
+
+TSLA, MNQ = "tsla.nasdaq.ib", "mnq.cme.20261218.ib"
+SIM = ["tsla.nasdaq.sim", "mnq.cme.20261218.sim"]
+TOLD = (Quote, Disconnected, Reconnected)
+#: In the table of ib: the waits before another look for a gateway end soon.
+SOON = "reconnect_max_s = 0.5\nsmall_bars = 100000\n"
+
+
+async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
+    async with (
+        open_emulator("ib.tws", sim=SIM) as venue,
+        open_test_pikerd(conf=venue.conf),
+        open_feed([TSLA, MNQ]) as feed,
+    ):
+        await trio.sleep(6)
+        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+        assert await check_live_bars(feed, MNQ, venue, SIM[1]) > 3
+        told = await venue.stats()
+        assert told["websockets"] == 1
+        assert told["limited"] == 0
+
+
+async def test_twenty_clients_are_one_subscription(open_test_pikerd):
+    async with (
+        open_emulator("ib.tws", sim=SIM) as venue,
+        open_test_pikerd(conf=venue.conf),
+        trio.open_nursery() as tasks,
+    ):
+        left, quoted = 20, trio.Event()
+
+        async def watch():
+            nonlocal left
+            async with open_feed([TSLA, MNQ]) as feed:
+                unseen = {TSLA, MNQ}
+                async for quote in feed.stream:
+                    unseen.discard(quote.fqme)
+                    if not unseen:
+                        break
+                left -= 1
+                if not left:
+                    quoted.set()
+                await trio.sleep_forever()
+
+        for _ in range(20):
+            tasks.start_soon(watch)
+        with trio.fail_after(40):
+            await quoted.wait()
+        told = await venue.stats()
+        assert told["websockets"] == 1
+        assert told["subscribed"] == {"TSLA": 1, "MNQZ6": 1}
+        assert told["requests"]["details"] == 2
+        tasks.cancel_scope.cancel()
+
+
+#: What cuts the line, and what is said of it.
+CUTS = {
+    "socket": ({"kind": "disconnect", "how": "rst"}, "hung up"),
+    "reset": ({"kind": "reset", "seconds": 2}, "hung up"),
+    "kept": ({"kind": "connectivity", "seconds": 2}, "has lost ib"),
+    "lost": ({"kind": "connectivity", "seconds": 2, "lost": True}, "has lost ib"),
+    "farm": ({"kind": "farm", "name": "usfarm", "seconds": 5}, "'usfarm'"),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+async def test_what_is_missed_is_fetched(open_test_pikerd, cut):
+    """The line goes and comes back: it is told, in order, and no trade lacks."""
+    fault, words = CUTS[cut]
+    async with (
+        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_test_pikerd(conf=venue.conf + SOON),
+        open_feed([TSLA]) as feed,
+        watched(feed) as (watcher,),
+    ):
+        with trio.fail_after(40):
+            await watcher.until(Quote)
+            await trio.sleep(1.5)
+            await venue.fault(**fault)
+            lost = await watcher.until(Disconnected)
+            assert words in lost.reason
+            at = watcher.said.index(lost)
+            await watcher.until(Reconnected, at)
+            await watcher.until(Quote, at)
+            await trio.sleep(1)
+        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+        # the past is loaded meanwhile, and told of
+        watcher.said = [one for one in watcher.said if isinstance(one, TOLD)]
+        assert watcher.check_order() == 1
+        assert (await venue.stats())["subscribed_now"] == {"TSLA": 1}
+
+
+async def test_a_datad_that_is_killed_goes_on_where_it_was(open_test_pikerd):
+    async with (
+        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_test_pikerd(conf=venue.conf + SOON) as tree,
+        open_feed([TSLA]) as feed,
+        watched(feed) as (watcher,),
+    ):
+        service = tree.services.service_tasks["datad.ib"]
+        with trio.fail_after(60):
+            await watcher.until(Quote)
+            await trio.sleep(2)
+            pid = service.pid
+            os.kill(pid, signal.SIGKILL)
+            lost = await watcher.until(Disconnected)
+            at = watcher.said.index(lost)
+            await watcher.until(Reconnected, at)
+            await watcher.until(Quote, at)
+            await trio.sleep(2)
+        assert (service.pid != pid, service.restarts) == (True, 1)
+        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+        assert (await venue.stats())["websockets_now"] == 1
+
+
+async def test_a_market_of_other_servers_is_not_cut_off(open_test_pikerd):
+    """The servers of futures are lost: shares go on, and nothing is said of them."""
+    async with (
+        open_emulator("ib.tws", sim=SIM) as venue,
+        open_test_pikerd(conf=venue.conf + SOON),
+        open_feed([TSLA, MNQ]) as feed,
+        watched(feed) as (watcher,),
+    ):
+        with trio.fail_after(40):
+            await watcher.until(Quote)
+            await trio.sleep(2)
+            await venue.fault("farm", name="usfuture", seconds=5)
+            lost = await watcher.until(Disconnected)
+            assert lost.fqmes == (MNQ,)
+            back = await watcher.until(Reconnected, watcher.said.index(lost))
+            assert back.fqmes == (MNQ,)
+        told = [e for e in watcher.said if isinstance(e, Disconnected)]
+        assert {fqme for event in told for fqme in event.fqmes} == {MNQ}
+        await trio.sleep(1)
+        assert await check_live_bars(feed, MNQ, venue, SIM[1]) > 3
