@@ -335,3 +335,20 @@ async def test_an_account_as_the_venue_has_it():
         assert (order["cl_id"], order["state"]) == ("x", "filled")
         assert str(one["tid"]) == trade["trade_id"]
         assert (one["symbol"], one["size"], one["fee_asset"]) == (PERP, "10", "BTC")
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+async def test_longs_in_a_perpetual_pay_its_funding(side):
+    async with trading() as talk:
+        placed = await buy(talk, 3000, None, side)
+        entry = placed["order"]["average_price"]
+        before = (await money(talk))["balance"]
+        await talk.venue.control(f"settle?currency=BTC&price={entry}&funding=0.0001")
+        paid = 0.0001 * 3000 / entry * (1 if side == "buy" else -1)
+        assert (await money(talk))["balance"] == pytest.approx(before - paid, abs=1e-8)
+        row, *_ = (await log(talk))["logs"]
+        assert row["interest_pl"] == row["change"] == pytest.approx(-paid, abs=1e-8)
+        (end,) = (await talk.ask(
+            "private/get_settlement_history_by_currency", currency="BTC"
+        ))["settlements"]  # fmt: skip
+        assert end["funding"] == row["interest_pl"]

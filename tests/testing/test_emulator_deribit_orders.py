@@ -390,3 +390,22 @@ async def test_the_tape_trades_with_what_rests():
         assert trade["price"] == pytest.approx(book["best_ask_price"], rel=0.05)
         assert trade["iv"] > 0
         assert trade["underlying_price"] > trade["index_price"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_orders_may_end_with_their_connection(is_on):
+    async with trading() as talk, open_ws(talk.venue, "/ws/api/v2") as socket:
+        other = Talk(talk.venue, socket)
+        await other.auth()
+        if is_on:
+            assert await other.ask("private/enable_cancel_on_disconnect") == "ok"
+        told = await other.ask("private/get_cancel_on_disconnect")
+        assert told["enabled"] == is_on
+        await other.ask("private/buy", instrument_name=PERP, amount=10, price=50_000)
+        await socket.aclose()
+        if is_on:
+            (*_, last) = await talk.hear(ORDERS, 2)
+            assert last["cancel_reason"] == "cancel_on_disconnect"
+        counted = (await talk.venue.stats())["requests"]
+        assert counted["private/buy"] == 1
+        assert len(await talk.ask("private/get_open_orders")) == (not is_on)

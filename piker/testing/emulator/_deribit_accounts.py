@@ -2,7 +2,9 @@
 
 Control paths besides those of `Accounts`::
 
-    settle?currency=BTC&price=P       a session ends, of perpetuals and futures
+    settle?currency=BTC&price=P&funding=R
+                                      a session ends, of perpetuals and futures; longs
+                                      in perpetuals pay a rate of what these are worth
     deliver?instrument=NAME&price=P   an instrument expires, at a price of its index
     expire_tokens?name=main           access tokens end; they can be refreshed
 """
@@ -41,6 +43,7 @@ class Ending:
       made: settlement coins that become money.
       session, open: of it, what trades made and what they didn't.
       cost: fee.
+      interest: of *made*, what the funding of a perpetual is.
     """
 
     kind: str
@@ -50,6 +53,7 @@ class Ending:
     session: Decimal
     open: Decimal
     cost: Decimal = ZERO
+    interest: Decimal = ZERO
 
 
 @dataclass(eq=False)
@@ -128,7 +132,8 @@ class DeribitAccounts(Accounts):
         """Do what a control path asks for, see the module and `Accounts`."""
         match what:
             case "settle":
-                return self._settle(query["currency"], query.get("price"))
+                funding = Decimal(query.get("funding", "0"))
+                return self._settle(query["currency"], query.get("price"), funding)
             case "deliver":
                 series = self.world.series[query["instrument"]]
                 return self._deliver(series, query.get("price"))
@@ -137,14 +142,17 @@ class DeribitAccounts(Accounts):
                 return {}
         return super().control(what, query, body)
 
-    def _settle(self, currency: str, price: str | None) -> dict[str, Any]:
+    def _settle(
+        self, currency: str, price: str | None, funding: Decimal
+    ) -> dict[str, Any]:
         """Have a session end: what futures made becomes money."""
         count = 0
         for account in tuple(self.margins.positions):
             for series, one in self.margins.of_currency(account, currency):
                 if series.inst.kind == "future" and (one.size or one.session):
                     at = Decimal(price) if price else self.margins.mark(series)
-                    self._book(account, series, one, at)
+                    rate = funding if series.inst.is_perpetual else ZERO
+                    self._book(account, series, one, at, rate)
                     count += 1
         for series in self.world.series.values():
             if series.inst.settlement == currency and series.source is not None:
@@ -161,12 +169,17 @@ class DeribitAccounts(Accounts):
             ):  # fmt: skip
                 self.margins.cancel(order)
 
-    def _book(self, account: str, series: Series, one: Position, at: Decimal) -> None:
-        """Make money of what a position made until a price."""
+    def _book(
+        self, account: str, series: Series, one: Position, at: Decimal, rate: Decimal
+    ) -> None:
+        """Make money of what a position made until a price, less what it costs."""
         size, session = one.size, one.session
         open_ = one.unrealized(series.inst, at)
-        made = one.settle(series.inst, at)
-        self._pay(account, series, Ending("settlement", at, size, made, session, open_))
+        value = size / at if series.inst.counts_dollars else size * at
+        interest = (-rate * value).quantize(STEP)
+        made = one.settle(series.inst, at) + interest
+        end = Ending("settlement", at, size, made, session, open_, interest=interest)
+        self._pay(account, series, end)
 
     def _pay(self, account: str, series: Series, end: Ending) -> None:
         asset, index = series.inst.settlement, series.index_now()
@@ -179,7 +192,8 @@ class DeribitAccounts(Accounts):
             "side": side, "amount": abs(size), "price": at, "settlement_price": at,
             "commission": float(end.cost), "session_rpl": float(end.session),
             "session_upl": float(end.open), "index_price": index, "mark_price": at,
-            "interest_pl": 0.0, "total_interest_pl": 0.0,
+            "interest_pl": float(end.interest),
+            "total_interest_pl": float(end.interest),
             "info": {"settlement_price": at, "floating_pl": float(end.open)},
         }  # fmt: skip
         what = Change(end.kind, end.made - end.cost, end.made, series, told=told)
@@ -191,7 +205,7 @@ class DeribitAccounts(Accounts):
             "session_profit_loss": float(end.made),
         }  # fmt: skip
         if end.kind == "settlement" and series.inst.is_perpetual:
-            row["funding"] = 0.0
+            row["funding"] = float(end.interest)
         self.settled(account, row)
 
     def _deliver(self, series: Series, price: str | None) -> dict[str, Any]:

@@ -172,6 +172,7 @@ class DeribitPrivate(PrivateSide):
             else:
                 conn.say(asking.reply(told))
 
+        self.core.stats.requests[asking.method] += 1
         if not self._credits.take(_who(session), asking.method):
             self.core.stats.limited += 1
             say(Said(10028, "too_many_requests"))
@@ -197,7 +198,10 @@ class DeribitPrivate(PrivateSide):
                 self._auth, session, params))  # fmt: skip
         own = self._sessions(session, method, params)
         if own is not None:
-            return await self._struck(method, session, own)
+            is_known = method == "private/subscribe" and (
+                self.core.faults.has_asked("subscribe")
+            )
+            return await self._struck("subscribe" if is_known else method, session, own)
         if method in self._public.methods:
             do = partial(self._public.methods[method], params)
             return await self._struck(method, session, do)
@@ -249,6 +253,9 @@ class DeribitPrivate(PrivateSide):
         """Return what is done for a method of connections, None for another."""
         if method == "private/logout":
             return partial(self._logout, session)
+        if method in _CANCELS:
+            self._token_of(session, params)
+            return partial(self._set_cancels, session, _CANCELS[method])
         if method not in _OF_CONNECTIONS:
             return None
         conn = session.conn
@@ -263,8 +270,23 @@ class DeribitPrivate(PrivateSide):
         }
         return acts[method.partition("/")[2]]
 
+    def _set_cancels(self, session: Session, cancels: bool | None) -> Any:
+        """Have orders end with the connection, or not; None: tell which it is."""
+        if cancels is None:
+            return {"scope": "connection", "enabled": session.cancels}
+        if session.conn is None:
+            raise Said(10030, "must_be_websocket_request")
+        session.cancels = cancels
+        return "ok"
+
+    def ended(self, session: Session) -> None:
+        """Have orders end with a connection that asked for it."""
+        if session.cancels and session.token is not None:
+            for order in self._ours.margins.open_orders(session.token.account.name):
+                self._ours.margins.end(order, "cancel_on_disconnect")
+
     def _logout(self, session: Session) -> str:
-        session.token = None
+        session.token, session.cancels = None, False
         return "ok"
 
     def _is_authorized(self, session: Session) -> bool:
@@ -381,6 +403,12 @@ _METHODS: Final = {
 }  # fmt: skip
 #: Kinds of requests for what was.
 _PAST: Final = frozenset({"trades", "orders", "settlements", "log"})
+#: Whether orders end with the connection; None asks.
+_CANCELS: Final = {
+    "private/enable_cancel_on_disconnect": True,
+    "private/disable_cancel_on_disconnect": False,
+    "private/get_cancel_on_disconnect": None,
+}
 _OF_CONNECTIONS: Final = frozenset(
     {"public/set_heartbeat", "public/disable_heartbeat"}
     | {

@@ -26,6 +26,12 @@ _REASONS: Final = {
     "nothing more was to be had": "ioc", "it couldn't be filled at once": "fok",
     "self trade": "self_trading", "the market was delisted": "settlement",
 }  # fmt: skip
+#: What an account may ask for, in a second and at once; as `Credits` counts it.
+LIMITS: Final = {
+    "limits_per_currency": False, "non_matching_engine": {"burst": 100, "rate": 20},
+    "matching_engine": {"trading": {"total": {"burst": 20, "rate": 5}},
+                        "cancel_all": {"burst": 20, "rate": 5}},
+}  # fmt: skip
 
 
 def order_type(order: Ticket) -> str:
@@ -174,5 +180,5 @@ def summary(margins: Margins, account: str, asset: str) -> dict[str, Any]:
         "options_theta_map": {}, "fee_balance": ZERO, "spot_reserve": ZERO,
         "additional_reserve": ZERO, "locked_balance": ZERO,
         "portfolio_margining_enabled": False, "cross_collateral_enabled": False,
-        "margin_model": "segregated_sm",
+        "margin_model": "segregated_sm", "limits": LIMITS,
     }  # fmt: skip
