@@ -78,7 +78,8 @@ class Public:
         ]  # fmt: skip
 
     def _instruments(self, params: Params) -> list[dict[str, Any]]:
-        currency = one_of(params, "currency", (*self._world.currencies, "any"))
+        known = (*self._world.currencies, "any")
+        currency = one_of(params, "currency", known, "any")
         kind = one_of(params, "kind", _KINDS, "any")
         is_expired = flag(params, "expired")
         return [
