@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from piker.testing.emulator._deribit_names import Namer
+from piker.testing.emulator._deribit_family import Namer
 from piker.testing.emulator._deribit_positions import Position, fee, payoff, profit
 from piker.testing.emulator._listing import Listed
 from tests.testing._deribit import PERP, Failed

@@ -19,9 +19,10 @@ from typing import Any, Final
 from ._accounts import Accounts
 from ._deribit_channels import Channels
 from ._deribit_log import Change
-from ._deribit_margin import Margins, Ticket
+from ._deribit_margin import Margins
 from ._deribit_positions import STEP, Position, payoff, profit
 from ._deribit_series import Deal, Series
+from ._deribit_ticket import Ticket
 from ._deribit_world import World
 from ._exchange import ZERO, Rules, Side
 from ._tape import Item

@@ -11,54 +11,17 @@ By https://docs.deribit.com/subscriptions/. ``raw`` is for who is known; ``100ms
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
 from ._core import Core, Frame
+from ._deribit_channel import Channel, changed, find_channel
 from ._deribit_rows import best, ticker, trade_row
 from ._deribit_rpc import notification
 from ._deribit_series import Deal, Series
 from ._deribit_world import World
 from ._tape import Item
 from ._ws import Connection, text_frame
-
-_INTERVALS: Final = {"raw": 0, "100ms": 100, "agg2": 1000}
-_KINDS: Final = ("future", "option", "spot", "any")
-_DEPTHS: Final = ("1", "10", "20")
-Levels = dict[float, float]
-
-
-@dataclass(eq=False)
-class Channel:
-    """One channel that somebody asked for.
-
-    Attributes:
-      name: whole.
-      what: ``trades``, ``ticker``, ``book``, ``quote``, ``index`` or ``state``.
-      series: of these instruments.
-      every_ms: between notifications, 0: at once.
-      depth: of a book that is told whole each time, 0 of one that is told by changes.
-      deals: to be told.
-      is_due: it is to be told.
-      told: last, of what is told only once it changed.
-      change_id: of the last one of a book.
-    """
-
-    name: str
-    what: str
-    series: tuple[Series, ...]
-    every_ms: int = 0
-    depth: int = 0
-    deals: list[tuple[Series, Deal]] = field(default_factory=list)
-    is_due: bool = False
-    told: Any = None
-    change_id: int = 0
-
-    @property
-    def needs_key(self) -> bool:
-        """Whether it is only for who is known."""
-        return self.what in ("trades", "ticker", "book") and not self.every_ms
 
 
 class Channels:
@@ -76,7 +39,7 @@ class Channels:
     def find(self, name: str) -> Channel | None:
         """Return the channel of that name, None if there is none."""
         if name not in self._known:
-            self._known[name] = self._parse(name)
+            self._known[name] = find_channel(self._world, name)
         return self._known[name]
 
     def subscribe(self, conn: Connection, channel: Channel) -> None:
@@ -102,46 +65,6 @@ class Channels:
         self._open.pop(channel, None)
         for series in channel.series:
             self._by_series[series].pop(channel, None)
-
-    def _parse(self, name: str) -> Channel | None:
-        what, *rest = name.split(".")
-        if name == "platform_state":
-            return Channel(name, "state", ())
-        if what == "deribit_price_index" and len(rest) == 1:
-            some = [one for one in self._all if one.inst.index == rest[0]]
-            return Channel(name, "index", tuple(some[:1]), 1000) if some else None
-        if what == "instrument" and len(rest) == 3 and rest[0] == "state":
-            found = self._of(*rest[1:])
-            return Channel(name, "state", found) if found else None
-        return self._of_prices(name, what, rest)
-
-    def _of_prices(self, name: str, what: str, rest: list[str]) -> Channel | None:
-        one = self._world.series.get(rest[0]) if rest else None
-        every = _INTERVALS.get(rest[-1]) if len(rest) > 1 else None
-        match what, rest:
-            case "quote", [_] if one is not None:
-                return Channel(name, what, (one,))
-            case "trades" | "ticker" | "book", [_, _] if one and every is not None:
-                return Channel(name, what, (one,), every)
-            case "book", [_, "none", depth, _] if one and every and depth in _DEPTHS:
-                return Channel(name, what, (one,), every, int(depth))
-            case "trades", [kind, currency, _] if every is not None:
-                found = self._of(kind, currency)
-                return Channel(name, what, found, every) if found else None
-        return None
-
-    @property
-    def _all(self) -> Iterable[Series]:
-        return self._world.series.values()
-
-    def _of(self, kind: str, currency: str) -> tuple[Series, ...]:
-        return tuple(
-            one
-            for one in self._all
-            if kind in ("any", one.inst.kind)
-            and currency in ("any", one.inst.currency)
-            and kind in _KINDS
-        )
 
     # -- what is told -------------------------------------------------------------
 
@@ -276,7 +199,7 @@ class Channels:
             return self._snapshot(channel, series) if series.has_book else None
         quotes, now = series.quotes(), series.levels()
         sides = [
-            _diff(before, after)
+            changed(before, after)
             for before, after in zip(channel.told, now, strict=True)
         ]
         if not any(sides) or quotes is None:
@@ -292,12 +215,3 @@ class Channels:
 
     def _now_ms(self) -> int:
         return self._core.server_ns() // 1_000_000
-
-
-def _diff(before: Levels, after: Levels) -> list[list[Any]]:
-    gone = [["delete", price, 0.0] for price in before if price not in after]
-    return gone + [
-        ["change" if price in before else "new", price, amount]
-        for price, amount in after.items()
-        if before.get(price) != amount
-    ]

@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any, Final
 
 from ._accounts import Account
-from ._deribit_desk import Desk
-from ._deribit_margin import Fill, Margins
+from ._deribit_holdings import Holdings
+from ._deribit_margin import Margins
 from ._deribit_said import flag, number, one_of, text, wrong
+from ._deribit_ticket import Fill
 from ._deribit_told import fill_row, order_row
 from ._deribit_world import World
 from ._exchange import Order
@@ -37,8 +38,8 @@ class History:
       settlements: by account, the oldest first, as they are told.
     """
 
-    def __init__(self, margins: Margins, world: World, desk: Desk) -> None:
-        self._margins, self._world, self._desk = margins, world, desk
+    def __init__(self, margins: Margins, world: World, holdings: Holdings) -> None:
+        self._margins, self._world, self._holdings = margins, world, holdings
         self.settlements: dict[str, list[dict[str, Any]]] = {}
 
     def act(self, method: str, account: Account, params: Params) -> Any:
@@ -128,7 +129,7 @@ class History:
         return fill_row(self._world.series[one.trade.order.symbol], one)
 
     def _by_order(self, account: Account, params: Params) -> Any:
-        order = self._desk.find(account, text(params, "order_id"))
+        order = self._holdings.find(account, text(params, "order_id"))
         some = [
             one
             for one in self._fills(account, params)

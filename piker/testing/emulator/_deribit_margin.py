@@ -13,48 +13,11 @@ from typing import Any, Final
 from ._deribit_log import After, Change, Log
 from ._deribit_positions import Position, fee
 from ._deribit_series import Deal, Series
+from ._deribit_ticket import Fill, Ticket
 from ._exchange import ZERO, Event, Exchange, Order, Trade, _Book
 
 _FUTURE_MARGIN: Final = Decimal("0.02")  # fifty times
 _SHORT_MARGIN: Final = Decimal("0.15")  # of an option, coins each
-
-
-@dataclass(eq=False)
-class Ticket(Order):
-    """An order, and what only this venue has of it.
-
-    Attributes:
-      trigger: price that it waits for: ``last_price``, ``mark_price`` ...
-      takes: it waits for a better price, not for a worse one.
-      lasts: its time in force, in the venue's words.
-      reduce_only: it may make a position smaller only.
-      rejects: it is refused where a post-only order would trade.
-      is_replaced: it was edited.
-      is_triggered: its price came.
-    """
-
-    trigger: str = ""
-    takes: bool = False
-    lasts: str = "good_til_cancelled"
-    reduce_only: bool = False
-    rejects: bool = False
-    is_replaced: bool = False
-    is_triggered: bool = False
-
-
-@dataclass(frozen=True)
-class Fill:
-    """What is known of an account's trade besides the trade.
-
-    Attributes:
-      trade: of the engine.
-      deal: as all are told of it.
-      made: profit that it took, settlement coins.
-    """
-
-    trade: Trade
-    deal: Deal
-    made: Decimal
 
 
 @dataclass

@@ -8,15 +8,9 @@ By https://docs.deribit.com/articles/json-rpc-overview, .../authentication and
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl
-
-import msgspec
-import trio
+from typing import Any
 
 from ._accounts import Account
 from ._core import Core, Frame, Reply
@@ -25,30 +19,30 @@ from ._deribit_auth import Credits, Token, Tokens
 from ._deribit_channels import Channels
 from ._deribit_desk import Desk
 from ._deribit_history import History
+from ._deribit_holdings import Holdings
+from ._deribit_methods import (
+    CANCELS,
+    DEEDS,
+    METHODS,
+    OF_CONNECTIONS,
+    PAST,
+    odd_of,
+    of_http,
+    to_reply,
+)
 from ._deribit_public import Public
-from ._deribit_rpc import HTTP, Asking, Session, notification
-from ._deribit_said import Said, number, wrong
+from ._deribit_rpc import HTTP, Asking, Session
+from ._deribit_said import Said, number
 from ._deribit_series import Deal, Series
-from ._deribit_told import summary
-from ._deribit_user import Teller, parse_user
+from ._deribit_subscribe import Subscriptions, Then
+from ._deribit_turns import InTurn
 from ._deribit_world import World
-from ._exchange import Event, Order
-from ._private import PrivateSide
+from ._exchange import Order
 from ._tape import Item
 from ._ws import Connection
 
-#: Told once a request no longer stands in the way of those after it.
-_STATUS: ContextVar[Any] = ContextVar("_STATUS", default=trio.TASK_STATUS_IGNORED)
 
-
-class Then(NamedTuple):
-    """A result, and what begins once it is told."""
-
-    result: Any
-    begin: Callable[[], None]
-
-
-class DeribitPrivate(PrivateSide):
+class DeribitPrivate(InTurn):
     """See the module.
 
     Attributes:
@@ -67,10 +61,11 @@ class DeribitPrivate(PrivateSide):
         ours.expire = self.tokens.expire
         self._world, self._channels, self._public = world, channels, public
         self._credits = Credits(budget)
-        self._desk = Desk(ours.margins, world, ours.refresh)
-        self._history = History(ours.margins, world, self._desk)
+        self._holdings = Holdings(ours.margins, world)
+        self._desk = Desk(ours.margins, world, self._holdings, ours.refresh)
+        self._history = History(ours.margins, world, self._holdings)
         ours.settled = self._note_settled
-        self._teller = Teller(ours.margins, world)
+        self._subscriptions = Subscriptions(self, world, channels, ours.margins)
 
     def follow(self, item: Item, touched: list[tuple[Series, list[Deal]]]) -> None:
         """Have what the tape says happen in the books of accounts' orders."""
@@ -90,16 +85,7 @@ class DeribitPrivate(PrivateSide):
         currency = self._world.series[row["instrument_name"]].inst.settlement
         for conn, heard in self._hearing.items():
             if any(name == account for name, _ in heard):
-                self._tell_money(conn, account, currency)
-
-    def _tell_money(self, conn: Connection, account: str, currency: str) -> None:
-        for name in tuple(conn.streams):
-            channel = parse_user(self._world, name)
-            if channel is not None and channel.what == "portfolio" and (
-                channel.currency in ("any", currency)
-            ):  # fmt: skip
-                told = summary(self._ours.margins, account, currency)
-                conn.say(notification(name, told))
+                self._subscriptions.tell_money(conn, account, currency)
 
     # -- HTTP ---------------------------------------------------------------------
 
@@ -111,7 +97,7 @@ class DeribitPrivate(PrivateSide):
         self, method: str, path: str, query: str, body: bytes, headers: dict[str, str]
     ) -> Reply | None:
         """Answer a request of HTTP, see `Private`."""
-        asking = _of_http(method, path, query, body)
+        asking = of_http(method, path, query, body)
         session = Session(None)
         line = f"{method}\n{path}{'?' * bool(query)}{query}"
 
@@ -120,49 +106,13 @@ class DeribitPrivate(PrivateSide):
                 session.token = self.tokens.of_header(header, line, body)
             return await self.call(session, asking)
 
-        return await self.reply_rest(told(), partial(_to_reply, asking))
+        return await self.reply_rest(told(), partial(to_reply, asking))
 
     # -- websockets ---------------------------------------------------------------
 
     async def keep(self, conn: Connection) -> None:
         """Answer what is asked on a connection, in order but for what is slow."""
         await self.serve(conn, self._reply)
-
-    async def serve(self, conn: Connection, reply: Callable[..., Any]) -> None:
-        """Have requests be replied to one after the other, see `PrivateSide`."""
-        async with self._asked_of(conn) as asked, trio.open_nursery() as tasks:
-            async for request in asked:
-                await tasks.start(self._in_turn, reply, conn, *request)
-
-    @asynccontextmanager
-    async def _asked_of(self, conn: Connection) -> AsyncIterator[Any]:
-        _, asked = self._inbox(conn)
-        try:
-            yield asked
-        finally:
-            del self._inboxes[conn]
-            self.leave(conn)
-
-    async def _in_turn(
-        self, reply: Callable[..., Any], *request: Any,
-        task_status: Any = trio.TASK_STATUS_IGNORED,
-    ) -> None:  # fmt: skip
-        is_started = False
-
-        def started() -> None:
-            nonlocal is_started
-            if not is_started:
-                is_started = True
-                task_status.started()
-
-        _STATUS.set(started)
-        await reply(*request)
-        started()
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, while what comes after it is answered."""
-        _STATUS.get()()
-        await trio.sleep(seconds)
 
     async def _reply(self, conn: Connection, session: Session, asking: Asking) -> None:
         def say(told: Any) -> None:
@@ -217,13 +167,15 @@ class DeribitPrivate(PrivateSide):
         self, session: Session, method: str, params: dict[str, Any]
     ) -> Any:
         name = method.removeprefix("private/")
-        if name == method or name not in _METHODS:
+        if name == method or name not in METHODS:
             raise Said(-32601, "Method not found")
-        kind, scope = _METHODS[name]
+        kind, scope = METHODS[name]
         token = self._token_of(session, params)
         if not token.allows(scope):
             raise Said(13021, "forbidden")
-        book = self._history if kind in _PAST else self._desk
+        book: Desk | History | Holdings = self._holdings
+        if kind in DEEDS or kind in PAST:
+            book = self._desk if kind in DEEDS else self._history
         do = partial(book.act, name, token.account, params)
         kind = method if self.core.faults.has_asked(method) else kind
         return await self.answer(kind, token.account, params, do)
@@ -253,10 +205,10 @@ class DeribitPrivate(PrivateSide):
         """Return what is done for a method of connections, None for another."""
         if method == "private/logout":
             return partial(self._logout, session)
-        if method in _CANCELS:
+        if method in CANCELS:
             self._token_of(session, params)
-            return partial(self._set_cancels, session, _CANCELS[method])
-        if method not in _OF_CONNECTIONS:
+            return partial(self._set_cancels, session, CANCELS[method])
+        if method not in OF_CONNECTIONS:
             return None
         conn = session.conn
         if conn is None:
@@ -265,8 +217,8 @@ class DeribitPrivate(PrivateSide):
             "set_heartbeat": lambda: session.set_heartbeat(number(params, "interval")),
             "disable_heartbeat": session.disable_heartbeat,
             "subscribe": partial(self._subscribe, session, conn, method, params),
-            "unsubscribe": partial(self._unsubscribe, conn, params),
-            "unsubscribe_all": partial(self._unsubscribe_all, conn),
+            "unsubscribe": partial(self._subscriptions.unsubscribe, conn, params),
+            "unsubscribe_all": partial(self._subscriptions.unsubscribe_all, conn),
         }
         return acts[method.partition("/")[2]]
 
@@ -289,64 +241,19 @@ class DeribitPrivate(PrivateSide):
         session.token, session.cancels = None, False
         return "ok"
 
-    def _is_authorized(self, session: Session) -> bool:
-        try:
-            self._token_of(session, {})
-        except Said:
-            return False
-        return True
-
     def _subscribe(
         self, session: Session, conn: Connection, method: str, params: dict[str, Any]
     ) -> Then:
-        """Have it hear channels; those that there are not are left out."""
         is_private = method.startswith("private/")
-        if is_private:
-            self._token_of(session, params)
-        names = _names(params)
-        taken = []
-        for name in names:
-            if is_private and parse_user(self._world, name) is not None:
-                taken.append(name)
-            channel = self._channels.find(name)
-            if channel is None:
-                continue
-            if channel.needs_key and not self._is_authorized(session):
-                raise Said(13778, "raw_subscriptions_not_available_for_unauthorized")
-            taken.append(name)
-        account = session.token.account if session.token is not None else None
-        return Then(taken, partial(self._begin, conn, taken, account))
-
-    def _begin(
-        self, conn: Connection, names: list[str], account: Account | None
-    ) -> None:
-        for name in names if not conn.is_closing else ():
-            channel = self._channels.find(name)
-            if channel is not None:
-                self._channels.subscribe(conn, channel)
-            elif account is not None:
-                self.core.subscribe(conn, name)
-                if not self.hears(conn, account.name):
-                    self.listen(conn, account.name, partial(self._tell, conn))
-
-    def _tell(self, conn: Connection, event: Event) -> None:
-        """Tell a connection of an event, by each channel that it asked for."""
-        for name in tuple(conn.streams):
-            channel = parse_user(self._world, name)
-            if channel is not None:
-                for data in self._teller.tell(channel, event):
-                    conn.say(notification(name, data))
-
-    def _unsubscribe(self, conn: Connection, params: dict[str, Any]) -> list[str]:
-        names = [name for name in _names(params) if name in conn.streams]
-        for name in names:
-            self.core.unsubscribe(conn, name)
-        return names
-
-    def _unsubscribe_all(self, conn: Connection) -> str:
-        for name in list(conn.streams):
-            self.core.unsubscribe(conn, name)
-        return "ok"
+        account = None
+        try:
+            account = self._token_of(session, params).account
+        except Said:
+            if is_private:
+                raise
+        return self._subscriptions.subscribe(
+            conn, params, account, is_private=is_private
+        )
 
     # -- what goes wrong ----------------------------------------------------------
 
@@ -371,68 +278,7 @@ class DeribitPrivate(PrivateSide):
 
     def list_open(self, orders: list[Order]) -> Any:
         """Return the answer to a question for open orders."""
-        return self._desk.rows(orders)
-
-
-_READ, _WRITE, _ACCOUNT = "trade:read", "trade:read_write", "account:read"
-#: Kind of request, as faults know it, and scope, by method.
-_METHODS: Final = {
-    "buy": ("place", _WRITE), "sell": ("place", _WRITE),
-    "close_position": ("place", _WRITE), "edit": ("amend", _WRITE),
-    "edit_by_label": ("amend", _WRITE), "cancel": ("cancel", _WRITE),
-    "cancel_by_label": ("cancel", _WRITE), "cancel_all": ("cancel_all", _WRITE),
-    "cancel_all_by_instrument": ("cancel_all", _WRITE),
-    "cancel_all_by_currency": ("cancel_all", _WRITE),
-    "get_open_orders": ("open", _READ), "get_open_orders_by_label": ("open", _READ),
-    "get_open_orders_by_instrument": ("open", _READ),
-    "get_open_orders_by_currency": ("open", _READ),
-    "get_order_state": ("status", _READ), "get_order_state_by_label": ("status", _READ),
-    "get_position": ("positions", _READ), "get_positions": ("positions", _READ),
-    "get_account_summary": ("account", _ACCOUNT),
-    "get_account_summaries": ("account", _ACCOUNT),
-    "get_user_trades_by_instrument": ("trades", _READ),
-    "get_user_trades_by_instrument_and_time": ("trades", _READ),
-    "get_user_trades_by_currency": ("trades", _READ),
-    "get_user_trades_by_currency_and_time": ("trades", _READ),
-    "get_user_trades_by_order": ("trades", _READ),
-    "get_order_history_by_currency": ("orders", _READ),
-    "get_order_history_by_instrument": ("orders", _READ),
-    "get_settlement_history_by_currency": ("settlements", _READ),
-    "get_settlement_history_by_instrument": ("settlements", _READ),
-    "get_transaction_log": ("log", _ACCOUNT),
-}  # fmt: skip
-#: Kinds of requests for what was.
-_PAST: Final = frozenset({"trades", "orders", "settlements", "log"})
-#: Whether orders end with the connection; None asks.
-_CANCELS: Final = {
-    "private/enable_cancel_on_disconnect": True,
-    "private/disable_cancel_on_disconnect": False,
-    "private/get_cancel_on_disconnect": None,
-}
-_OF_CONNECTIONS: Final = frozenset(
-    {"public/set_heartbeat", "public/disable_heartbeat"}
-    | {
-        f"{of}/{name}"
-        for of in ("public", "private")
-        for name in ("subscribe", "unsubscribe", "unsubscribe_all")
-    }
-)
-
-
-def odd_of(result: Any) -> Any:
-    """Return a result with numbers where texts belong, whatever is in it."""
-    if isinstance(result, list):
-        return [odd_of(each) for each in result]
-    if isinstance(result, dict):
-        return {key: odd_of(value) for key, value in result.items()}
-    return 7 if isinstance(result, str) else [str(result)]
-
-
-def _names(params: dict[str, Any]) -> list[str]:
-    names = params.get("channels")
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise wrong("channels", "value required" if names is None else "wrong format")
-    return list(dict.fromkeys(names))
+        return self._holdings.rows(orders)
 
 
 def _who(session: Session) -> str:
@@ -443,17 +289,3 @@ def _nobody(session: Session) -> Account:
     if session.token is not None:
         return session.token.account
     return Account(name="", key="", secret="")
-
-
-def _of_http(method: str, path: str, query: str, body: bytes) -> Asking:
-    """Return what a request of HTTP asks for: of its body, or of its address."""
-    name = path.removeprefix(HTTP).strip("/")
-    if method == "POST" and body:
-        return Asking.of(body)
-    params = dict(parse_qsl(query, keep_blank_values=True))
-    return Asking.of(msgspec.json.encode({"method": name, "params": params}))
-
-
-def _to_reply(asking: Asking, told: Any) -> Reply:
-    is_wrong = isinstance(told, Said)
-    return Reply(400 if is_wrong else 200, asking.reply(told))

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from decimal import Decimal
-from itertools import count
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from ._deribit_grid import Grid
 from ._deribit_math import Terms, smile, value, volatility
-from ._deribit_names import Family, Instrument
+from ._deribit_names import Instrument
 from ._deribit_past import Past
 from ._tape import LOTS, Book, Market, Print
 
@@ -86,8 +85,7 @@ class Series:
     ) -> None:
         self.inst, self.source = inst, source
         self._least = float(inst.least)
-        grid = ((Decimal(0), inst.tick), *inst.steps)
-        self._ticks = [(float(above), float(tick)) for above, tick in grid]
+        self._grid = Grid(inst)
         self.deals: list[Deal] = []
         self.market = Market(inst.mkt(), first, first)
         self.told: dict[str, Any] | None = None
@@ -145,25 +143,13 @@ class Series:
     def price_of(self, price: float, time_ms: int) -> float:
         """Return what it trades at where the tape's market is at *price*."""
         if self._is_direct:
-            return self._round(price, round)
-        mark = self._round(self.mark(price, time_ms), round)
+            return self._grid.round(price, round)
+        mark = self._grid.round(self.mark(price, time_ms), round)
         return max(mark, float(self.inst.tick))
 
     @property
     def _is_direct(self) -> bool:
         return self.inst.is_perpetual or self.inst.kind == "spot"
-
-    def _round(self, price: float, how: Callable[[float], int]) -> float:
-        tick = self._tick_at(price)
-        # a price on the grid stays, whatever its binary form is
-        return round(how(round(price / tick, 6)) * tick, 8)
-
-    def _tick_at(self, price: float) -> float:
-        tick, *steps = self._ticks
-        for above, larger in steps:
-            if price >= above:
-                tick = (0.0, larger)
-        return tick[1]
 
     def amount_of(self, size: float, price: float) -> float:
         """Return an amount that is about *size* base units, a whole one."""
@@ -191,20 +177,16 @@ class Series:
                       book.update_id)  # fmt: skip
 
     def _direct(self, book: Book) -> tuple[float, float]:
-        bid = self._round(book.bid, math.floor)
-        ask = self._round(book.ask, math.ceil)
-        return bid, max(ask, self._up(bid))
+        bid = self._grid.round(book.bid, math.floor)
+        ask = self._grid.round(book.ask, math.ceil)
+        return bid, max(ask, self._grid.up(bid))
 
     def _derived(self, book: Book) -> tuple[float, float]:
         mark = self.mark((book.bid + book.ask) / 2, book.time_ms)
-        tick = self._tick_at(mark)
+        tick = self._grid.tick_at(mark)
         spread = max(tick, mark * 0.015) if self.inst.kind == "option" else 2 * tick
-        bid = self._round(max(0.0, mark - spread), math.floor)
-        return bid, max(self._round(mark + spread, math.ceil), self._up(bid))
-
-    def _up(self, bid: float) -> float:
-        exact = Decimal(repr(bid))
-        return float(exact + self.inst.tick_at(exact))
+        bid = self._grid.round(max(0.0, mark - spread), math.floor)
+        return bid, max(self._grid.round(mark + spread, math.ceil), self._grid.up(bid))
 
     def _sizes(self, book: Book, bid: float, ask: float) -> tuple[float, float]:
         if self._is_direct:
@@ -214,7 +196,7 @@ class Series:
 
     def _made_size(self, price: float) -> float:
         """Return an amount that is always the same at a price."""
-        ticks = round(price / self._ticks[0][1])
+        ticks = round(price / self._grid.tick)
         return round(self._least * (1 + ticks * 2_654_435_761 % 4093 % 200), 8)
 
     def levels(self, depth: int = _LEVELS) -> tuple[dict[float, float], ...]:
@@ -225,20 +207,11 @@ class Series:
         bids, asks = {}, {best.ask: best.ask_amount}
         if best.bid:
             bids[best.bid] = best.bid_amount
-            for price in self._steps(best.bid, -1, depth):
+            for price in self._grid.steps(best.bid, -1, depth):
                 bids[price] = self._made_size(price)
-        for price in self._steps(best.ask, 1, depth):
+        for price in self._grid.steps(best.ask, 1, depth):
             asks[price] = self._made_size(price)
         return bids, asks
-
-    def _steps(self, price: float, sign: int, depth: int) -> Iterator[float]:
-        """Yield prices behind the best: each is on the grid, so most stay."""
-        exact = Decimal(repr(price))
-        for _ in range(depth - 1):
-            exact += sign * self.inst.tick_at(exact)
-            if exact <= 0:
-                return
-            yield float(exact)
 
     # -- deals --------------------------------------------------------------------
 
@@ -311,53 +284,6 @@ class Series:
     def since(self, time_ms: int) -> int:
         """Return the place of the first deal with at least that stamp."""
         return bisect_left(self.deals, time_ms, key=lambda deal: deal.time_ms)
-
-
-class Group:
-    """All instruments that follow one market of the tape.
-
-    Attributes:
-      source: the market.
-      direct: that have all its trades.
-      derived: the rest.
-    """
-
-    def __init__(
-        self, source: Market, family: Family, ids: dict[str, Iterator[int]]
-    ) -> None:
-        self.source = source
-        first = source.first_tid
-        of = [ids.setdefault(one.currency, count(first * 4)) for one in family.direct]
-        self.direct = [
-            Series(one, source, first, own)
-            for one, own in zip(family.direct, of, strict=True)
-        ]
-        self.derived: list[Series] = []
-        self._slots: list[Series] = []
-        for one, shares in family.derived:
-            own = ids.setdefault(one.currency, count(first * 4))
-            series = Series(one, source, first // 16 + 1, own)
-            self.derived.append(series)
-            self._slots += [series] * shares
-        self._passed = 0
-
-    @property
-    def all(self) -> list[Series]:
-        """All of them."""
-        return self.direct + self.derived
-
-    def catch_up(self) -> Iterator[tuple[Series, list[Deal]]]:
-        """Make deals of all prints that passed since the last time."""
-        prints = self.source.prints
-        while self._passed < len(prints):
-            item = prints[self._passed]
-            self._passed += 1
-            touched = list(self.direct)
-            if self._slots:  # a stride, so that neighbours don't trade in a row
-                touched.append(self._slots[item.agg_id * 37 % len(self._slots)])
-            for series in touched:
-                if series.is_active:
-                    yield series, series.follow(item)
 
 
 def _turn(last: Deal | None, price: float) -> int:

@@ -11,11 +11,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from ._deribit_log import order_id, trigger_id, user_id
-from ._deribit_margin import Fill, Margins, Ticket
+from ._deribit_margin import Margins
 from ._deribit_math import greeks, smile
 from ._deribit_positions import Position, profit
 from ._deribit_rows import contracts, trade_row
 from ._deribit_series import Series
+from ._deribit_ticket import Fill, Ticket
 from ._exchange import ZERO, Order, State
 
 _STATES: Final[dict[State, str]] = {

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from ._deribit_margin import Margins, Ticket
+from ._deribit_margin import Margins
 from ._deribit_series import Series
+from ._deribit_ticket import Ticket
 from ._deribit_told import fill_row, order_row, position_row, summary, triggered_row
 from ._deribit_world import World
 from ._exchange import Event

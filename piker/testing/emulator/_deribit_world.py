@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ._core import Core
-from ._deribit_names import Namer
+from ._deribit_family import Namer
+from ._deribit_group import Group
 from ._deribit_played import PlayedTape, Told
 from ._deribit_replay import PlayedGroup
 from ._deribit_said import Said, text
-from ._deribit_series import Deal, Group, Series
+from ._deribit_series import Deal, Series
 from ._listing import Listed, listings
 from ._tape import Item, Market, Print
 
