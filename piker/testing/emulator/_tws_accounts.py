@@ -81,6 +81,8 @@ class TwsAccounts(Accounts):
         return list(dict.fromkeys(one.name for one in self.keys.values()))
 
     def _heard(self, event: Event) -> None:
+        assert self.venue is not None, "the venue made it"
+        self.venue.teller.note(event)
         if event.what in self.muted:
             return
         if self.held is not None:

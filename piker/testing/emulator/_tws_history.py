@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import trio
 
+from piker.msgs import Calendar
+
 from ._tws_fields import Fields, Wrong, invalid
 from ._tws_kinds import Listed
 from ._tws_past import (
@@ -250,14 +252,15 @@ class History:
     ) -> Iterator[list[Any]]:
         past = self.past(listed)
         row: list[Any] = []
+        cut = partial(_one_session, listed.hours)
         if what == "TRADES":
-            trades: list[Traded] = page(past.trades()) if past else []
+            trades: list[Traded] = cut(page(past.trades())) if past else []
             for one in trades:
                 row += [one.time_s, 0, number(one.price), number(one.size),
                         one.exchange, one.conditions]  # fmt: skip
             yield [98, req_id, len(trades), *row, 1]
             return
-        quotes: list[Quoted] = page(past.quotes()) if past else []
+        quotes: list[Quoted] = cut(page(past.quotes())) if past else []
         for each in quotes:
             if what == "MIDPOINT":
                 row += [each.time_s, 0, number(middle(each)), 0]
@@ -275,6 +278,17 @@ def _what(listed: Listed, text: str) -> What:
         at = f"{listed.local}@{listed.exchanges[0]}"
         raise Wrong(162, f"{_SAID}HMDS query returned no data: {at} Trades")
     return found
+
+
+def _one_session(hours: Calendar, ticks: list[Any]) -> list[Any]:
+    """Return ticks up to the end of a session: none are told of two at once."""
+    if not ticks or not hours.weekly:
+        return ticks
+    first_s = ticks[0].time_s
+    is_other = [
+        hours.open_seconds(first_s, one.time_s) < one.time_s - first_s for one in ticks
+    ]
+    return ticks[: is_other.index(True)] if any(is_other) else ticks
 
 
 def _odd(bar: Bar) -> Bar:

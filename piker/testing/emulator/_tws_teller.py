@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from ._exchange import Event, Order, Trade
@@ -139,21 +138,36 @@ class Teller:
 
     # -- events -------------------------------------------------------------------
 
+    def note(self, event: Event) -> None:
+        """Take what happened to an order, whoever is told of it, and when."""
+        ticket = self._ticket_of(event.order)
+        if ticket is None:
+            return
+        ticket.order = self.venue.accounts.margin.orders[event.order.serial]
+        ticket.status = _STATUSES[event.order.state]
+        if event.trade is not None:
+            ticket.trades.append(event.trade)
+        if ticket.is_over:
+            ticket.ended_ms = self.venue.now_ms()
+
     def hear(self, event: Event) -> None:
         """Tell whose order it is what happened."""
-        cl_id = event.order.cl_id
-        ticket = self.tickets.get(int(cl_id)) if cl_id.isdigit() else None
+        ticket = self._ticket_of(event.order)
         if ticket is None:
             return
         status = _STATUSES[event.order.state]
         match event.what:
             case "accepted":
-                self._tell_accepted(ticket, event.order)
+                self._tell(ticket, "PreSubmitted", event.order)
+                if event.order.state == "open":
+                    self._tell(ticket, status, event.order)
             case "traded" if event.trade:
-                self._tell_trade(ticket, event.trade, event.order)
+                self._tell_all(ticket, trade_row(ticket, event.trade))
+                self._tell(ticket, status, event.order)
+                self._tell_commission(ticket, event.trade)
+                self.venue.books_of.changed(ticket.account, ticket.listed.key)
             case "ended":
                 text = f"Order Canceled - reason:{event.order.why}"
-                self._over(ticket, status)
                 self._tell_all(
                     ticket, _error(ticket, Wrong(202, text)),
                     status_row(ticket, status, event.order),
@@ -161,37 +175,24 @@ class Teller:
             case _:
                 self._tell(ticket, status, event.order)
 
-    def _tell_accepted(self, ticket: Ticket, order: Order) -> None:
-        self._tell(ticket, "PreSubmitted", order)
-        if order.state == "open":
-            self._tell(ticket, "Submitted", order)
+    def _ticket_of(self, order: Order) -> Ticket | None:
+        return self.tickets.get(int(order.cl_id)) if order.cl_id.isdigit() else None
 
-    def _tell_trade(self, ticket: Ticket, trade: Trade, order: Order) -> None:
-        ticket.trades.append(trade)
-        status = _STATUSES[order.state]
-        if status == "Filled":
-            self._over(ticket, status)
-        self._tell_all(ticket, trade_row(ticket, trade))
-        self._tell(ticket, status, order)
-        profit = self._profit(trade)
+    def _tell_commission(self, ticket: Ticket, trade: Trade) -> None:
+        """Tell what a trade cost; that comes by itself, and may come late."""
+        rows = [commission_row(trade, self._profit(trade))]
         for session in self._whose(ticket):
-            session.answer("commission", -1, partial(_commission, trade, profit))
-        self.venue.books_of.changed(ticket.account, ticket.listed.key)
-
-    def _over(self, ticket: Ticket, status: str) -> None:
-        ticket.status, ticket.ended_ms = status, self.venue.now_ms()
+            session.answer("commission", -1, lambda: rows)
 
     def _tell(self, ticket: Ticket, status: str, order: Order) -> None:
         """Tell an order and its status."""
-        if not ticket.is_over:
-            ticket.status = status
         self._tell_all(
             ticket, open_row(ticket, status), status_row(ticket, status, order)
         )
 
     def tell_refused(self, ticket: Ticket, wrong: Wrong) -> None:
         """Tell that an order was refused; it is known, and inactive, from then on."""
-        self._over(ticket, "Inactive")
+        ticket.status, ticket.ended_ms = "Inactive", self.venue.now_ms()
         self._tell_all(
             ticket, _error(ticket, wrong), open_row(ticket, "Inactive"),
             status_row(ticket, "Inactive", None),
@@ -215,7 +216,3 @@ class Teller:
 
 def _error(ticket: Ticket, wrong: Wrong) -> list[Any]:
     return [4, 2, ticket.order_id, wrong.code, str(wrong), ""]
-
-
-def _commission(trade: Trade, profit: Decimal) -> list[list[Any]]:
-    return [commission_row(trade, profit)]

@@ -1,0 +1,168 @@
+"""What tests of the emulated TWS share: its process, and clients of ib_async."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import subprocess
+import sys
+from contextlib import asynccontextmanager, contextmanager
+
+import httpx
+from ib_async import IB, Contract, Future, LimitOrder, Stock
+
+SHARES = ("--sim", "tsla.nasdaq.sim", "--streams=0")
+TSLA = "TSLA"
+
+
+def on_asyncio(test):
+    """Make a test of a coroutine function that needs asyncio's loop."""
+
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60))
+
+    return run
+
+
+@contextmanager
+def _process(*args):
+    argv = [sys.executable, "-m", "piker.testing.emulator", "ib.tws", *map(str, args)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            said = process.stdout.readline()
+            assert said, process.stderr.read().decode()
+            yield json.loads(said)["port"]
+        finally:
+            process.stdin.close()
+            process.terminate()
+            process.wait(10)
+            sys.stderr.write(process.stderr.read().decode())
+
+
+class _Unread(logging.Handler):
+    """Keeps what clients couldn't decode."""
+
+    def __init__(self):
+        super().__init__(logging.ERROR)
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+class Tws:
+    """A running emulator, and its clients.
+
+    Attributes:
+      port: of 127.0.0.1.
+      errors: (request, code, text) of all clients, in order.
+      unread: messages that clients couldn't decode; must be empty in the end, unless
+        a test takes them away.
+    """
+
+    def __init__(self, port, http):
+        self.port, self._http = port, http
+        self.errors, self.unread = [], []
+        self.clients = []
+
+    async def control(self, path, body=None):
+        method = "GET" if body is None else "POST"
+        for _ in range(100):
+            try:
+                answer = await self._http.request(method, path, json=body)
+                break
+            except (
+                httpx.NetworkError,
+                httpx.RemoteProtocolError,
+            ):  # told not to listen
+                await asyncio.sleep(0.05)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def fault(self, kind, **args):
+        await self.control("fault", {"kind": kind, **args})
+
+    async def outside(self, side, price, size, symbol=TSLA, *, rests=False):
+        told = {"symbol": symbol, "side": side, "price": str(price), "size": str(size)}
+        await self.control("outside", {**told, "rests": rests})
+
+    async def open_account(self, name="DU7", **money):
+        money = money or {"USD": "100000"}
+        told = {"name": name, "key": name, "secret": "", "money": money}
+        await self.control("account", told)
+
+    async def account(self, name="DU7"):
+        return await self.control(f"account?name={name}")
+
+    async def stats(self):
+        return await self.control("stats")
+
+    async def quotes(self, bid=174, ask=175, size=300, symbol=TSLA):
+        """Have the tape be still, and nobody's best be these."""
+        await self.control("still")
+        await self.outside("buy", bid, size, symbol, rests=True)
+        await self.outside("sell", ask, size, symbol, rests=True)
+
+    async def connect(self, client_id=1, *, deadline_s=5, **more):
+        ib = IB()
+        ib.errorEvent += lambda *told: self.errors.append(told[:3])
+        ib.client.apiError.clear()
+        self.clients.append(ib)
+        await ib.connectAsync(
+            "127.0.0.1", self.port, client_id, timeout=deadline_s, **more
+        )
+        return ib
+
+    def codes(self, req_id=None):
+        return [code for of, code, _ in self.errors if req_id in (None, of)]
+
+
+@asynccontextmanager
+async def open_tws(*args):
+    args = args or SHARES
+    with _process(*args) as port:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/_emulator/", trust_env=False, timeout=20
+        ) as http:
+            tws = Tws(port, http)
+            log, handler = logging.getLogger("ib_async.Decoder"), _Unread()
+            log.addHandler(handler)
+            tws.unread = handler.texts
+            try:
+                yield tws
+            finally:
+                log.removeHandler(handler)
+                for ib in tws.clients:
+                    ib.disconnect()
+                await asyncio.sleep(0.02)  # their transports close
+            assert tws.unread == []
+
+
+async def until(true, deadline_s=5.0, *, what=""):
+    """Wait until something is true."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            while not true():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"it never came true: {what}") from None
+
+
+async def contract(ib, one: Contract | None = None) -> Contract:
+    """Return a contract with all its fields, TSLA if none is named."""
+    one = one or Stock(TSLA, "SMART", "USD")
+    (found,) = await ib.qualifyContractsAsync(one)
+    assert found is not None, f"{one} isn't listed, or not alone"
+    return found
+
+
+def limit(side="BUY", size=10, price=174.0, **more):
+    return LimitOrder(side, size, price, **{"account": "DU7", "tif": "GTC", **more})
+
+
+def future(expiry="20261218"):
+    return Future("ES", expiry, "CME")
