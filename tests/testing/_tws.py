@@ -8,13 +8,16 @@ import json
 import logging
 import subprocess
 import sys
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from itertools import count
 
 import httpx
 from ib_async import IB, Contract, Future, LimitOrder, Stock
 
 SHARES = ("--sim", "tsla.nasdaq.sim", "--streams=0")
 TSLA = "TSLA"
+#: Of clients for which a test doesn't care.
+_IDS = count(101)
 
 
 def on_asyncio(test):
@@ -28,7 +31,8 @@ def on_asyncio(test):
 
 
 @contextmanager
-def _process(*args):
+def tws_process(*args):
+    """Run an emulator; yields its port."""
     argv = [sys.executable, "-m", "piker.testing.emulator", "ib.tws", *map(str, args)]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe) as process:
@@ -107,7 +111,8 @@ class Tws:
         await self.outside("buy", bid, size, symbol, rests=True)
         await self.outside("sell", ask, size, symbol, rests=True)
 
-    async def connect(self, client_id=1, *, deadline_s=5, **more):
+    async def connect(self, client_id=None, *, deadline_s=5, **more):
+        client_id = next(_IDS) if client_id is None else client_id
         ib = IB()
         ib.errorEvent += lambda *told: self.errors.append(told[:3])
         ib.client.apiError.clear()
@@ -122,9 +127,9 @@ class Tws:
 
 
 @asynccontextmanager
-async def open_tws(*args):
-    args = args or SHARES
-    with _process(*args) as port:
+async def open_tws(*args, port=None):
+    """Run an emulator, or talk to the one at a port; yields a `Tws`."""
+    with nullcontext(port) if port else tws_process(*(args or SHARES)) as port:
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}/_emulator/", trust_env=False, timeout=20
         ) as http:

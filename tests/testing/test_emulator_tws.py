@@ -12,7 +12,14 @@ from itertools import pairwise
 import pytest
 from ib_async import Contract, Crypto, Forex, Future, Option, Stock
 
-from tests.testing._tws import contract, future, on_asyncio, open_tws, until
+from tests.testing._tws import (
+    contract,
+    future,
+    on_asyncio,
+    open_tws,
+    tws_process,
+    until,
+)
 
 pytestmark = pytest.mark.tree
 
@@ -21,6 +28,13 @@ ALL = (
     "btcusdt.spot.sim", "tsla.20270115.250c.sim", "--streams=0", "--history-s=864000",
 )  # fmt: skip
 FAST = ("--budget=100000",)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Yields the port of an emulator for tests that leave it as it was."""
+    with tws_process(*ALL, *FAST) as port:
+        yield port
 
 
 async def relax(tws):
@@ -121,9 +135,9 @@ async def test_too_many_messages_are_the_end():
 )  # fmt: skip
 @on_asyncio
 async def test_contracts_by_what_is_known_of_them(
-    asked, count, local, tick, multiplier, zone
+    shared, asked, count, local, tick, multiplier, zone
 ):
-    async with open_tws(*ALL) as tws:
+    async with open_tws(port=shared) as tws:
         ib = await tws.connect()
         found = await ib.reqContractDetailsAsync(asked)
         assert len(found) == count
@@ -266,8 +280,8 @@ async def test_bars_of_quotes_know_each_period():
     ],
 )  # fmt: skip
 @on_asyncio
-async def test_history_that_cannot_be_had(changed, code):
-    async with open_tws() as tws:
+async def test_history_that_cannot_be_had(shared, changed, code):
+    async with open_tws(port=shared) as tws:
         ib = await tws.connect()
         asked = {"one": Stock("TSLA", "SMART", "USD"), **changed}
         if code == 321:  # a mere warning to this client, which then waits

@@ -85,21 +85,7 @@ class History:
         self, session: Session, kind: str, req_id: int,
         make: Callable[[], Iterator[list[Any]]],
     ) -> None:  # fmt: skip
-        if not self.venue.system.is_up(_FARM):  # until it is
-            session.start(self._answer_once_up, session, kind, req_id, make)
-            return
-        session.answer(kind, req_id, make, self.takes_s)
-
-    async def _answer_once_up(
-        self, session: Session, kind: str, req_id: int,
-        make: Callable[[], Iterator[list[Any]]],
-    ) -> None:  # fmt: skip
-        with trio.CancelScope() as scope:
-            session.pending[req_id] = scope
-            await self.venue.system.wait_up(_FARM)
-        if not scope.cancelled_caught:
-            del session.pending[req_id]
-            session.answer(kind, req_id, make, self.takes_s)
+        session.answer(kind, req_id, make, after_s=self.takes_s, farm=_FARM)
 
     # -- bars ---------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ class Lookups:
     venue: Tws
 
     def details(self, session: Session, fields: Fields) -> None:
+        """Do ``reqContractDetails``."""
         req_id, query = fields.skip().request(), Query.of(fields)
 
         def rows() -> Iterator[list[Any]]:
@@ -33,18 +34,10 @@ class Lookups:
                 yield self.venue.contracts.details(req_id, one, query.exchange, now_s)
             yield [52, 1, req_id]
 
-        if self.venue.system.is_up(_FARM):
-            session.answer("details", req_id, rows)
-        else:
-            session.start(self._once_up, session, req_id, rows)
-
-    async def _once_up(
-        self, session: Session, req_id: int, rows: Callable[[], Iterator[list[Any]]]
-    ) -> None:
-        await self.venue.system.wait_up(_FARM)
-        session.answer("details", req_id, rows)
+        session.answer("details", req_id, rows, farm=_FARM)
 
     def symbols(self, session: Session, fields: Fields) -> None:
+        """Do ``reqMatchingSymbols``."""
         req_id, pattern = fields.request(), fields.text()
         now = trio.current_time()
         if now - session.asked_symbols < self.venue.limits.symbols_s:
@@ -56,6 +49,7 @@ class Lookups:
         )
 
     def chains(self, session: Session, fields: Fields) -> None:
+        """Do ``reqSecDefOptParams``."""
         req_id, symbol, _, kind = (
             fields.whole(), fields.text(), fields.text(), fields.text()
         )  # fmt: skip
@@ -66,5 +60,6 @@ class Lookups:
         )  # fmt: skip
 
     def rule(self, session: Session, fields: Fields) -> None:
+        """Do ``reqMarketRule``."""
         number = fields.whole()
         session.answer("rule", -1, lambda: [self.venue.contracts.rule(number)])

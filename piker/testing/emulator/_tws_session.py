@@ -70,8 +70,9 @@ class Session:
         self.conn.tell_error(req_id, code, text)
 
     def answer(
-        self, kind: str, req_id: int, make: Callable[[], Rows], after_s: float = 0
-    ) -> None:
+        self, kind: str, req_id: int, make: Callable[[], Rows], *,
+        after_s: float = 0, farm: str = "",
+    ) -> None:  # fmt: skip
         """Answer a request, as a fault wants it if there is one.
 
         Args:
@@ -79,12 +80,25 @@ class Session:
           req_id: of the request, -1 if it has none.
           make: makes the messages; may raise Wrong, and must not wait.
           after_s: it takes so long.
+          farm: that has the answer; while it is down there is none.
         """
         fault = self.venue.core.faults.answer(kind)
-        if fault is None and not after_s:
+        if fault is None and not after_s and self.venue.system.has(farm):
             self._give(self._made(req_id, make))
-        else:
-            self._tasks.start_soon(self._give_later, fault, req_id, make, after_s)
+            return
+        scope = trio.CancelScope()
+        if req_id >= 0:
+            self.pending[req_id] = scope
+
+        async def later() -> None:
+            with scope:
+                await self.venue.system.wait_for(farm)
+                await trio.sleep(after_s)
+                await self._give_wrong(fault, req_id, make)
+            if self.pending.get(req_id) is scope:
+                del self.pending[req_id]
+
+        self._tasks.start_soon(later)
 
     def _made(self, req_id: int, make: Callable[[], Rows]) -> bytes:
         try:
@@ -98,24 +112,12 @@ class Session:
         kept, self._kept = self._kept, []
         self.conn.put(b"".join([told, *kept]))
 
-    async def _give_later(
-        self, fault: Answer | None, req_id: int, make: Callable[[], Rows],
-        after_s: float,
-    ) -> None:  # fmt: skip
-        with trio.CancelScope() as scope:
-            self.pending[req_id] = scope
-            await trio.sleep(after_s)
-            await self._give_wrong(fault, req_id, make)
-            if fault is not None and fault.how == "never":
-                await trio.sleep_forever()
-        self.pending.pop(req_id, None)
-
     async def _give_wrong(
         self, fault: Answer | None, req_id: int, make: Callable[[], Rows]
     ) -> None:
         match fault.how if fault else "":
             case "never":
-                return
+                await trio.sleep_forever()
             case "late" if fault:
                 await trio.sleep(fault.seconds)
                 self._give(self._made(req_id, make))

@@ -56,9 +56,13 @@ class System:
         """Tell whether a farm tells anything."""
         return not self.is_cut and farm not in self.down
 
-    async def wait_up(self, farm: str = "") -> None:
-        """Wait until a farm, or the line to IB, is up."""
-        while not self.is_up(farm):
+    def has(self, farm: str) -> bool:
+        """Tell whether a farm is up, if any is named."""
+        return not farm or self.is_up(farm)
+
+    async def wait_for(self, farm: str) -> None:
+        """Wait until a farm is up, if any is named."""
+        while not self.has(farm):
             await self.back.wait()
 
     def greet(self, tell: Callable[[int, int, str], None]) -> None:
