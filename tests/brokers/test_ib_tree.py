@@ -64,7 +64,7 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
         told = await venue.stats()
         assert told["websockets"] == 1
         assert told["subscribed"] == {"TSLA": 1, "MNQZ6": 1}
-        assert told["requests"]["details"] == 2
+        assert told["requests"]["reqContractDetails"] == 2
         tasks.cancel_scope.cancel()
 
 

@@ -34,13 +34,13 @@ from ib_async import (
 from ib_async.util import dataclassAsTuple, formatIBDatetime
 from ib_async.wrapper import RequestError
 
-from piker.errors import PikerError, RateLimited, VenueError, VenueUnreachable
+from piker.errors import PikerError, RateLimited, VenueUnreachable
 
 from ._conf import IbConf, Role
 from ._gateway import Gateway, LineEvent, LineUp
 from ._line import Line, LineItem
 from ._markets import Known, find_by_id, find_by_name
-from ._pacing import Ask, HistoryPace
+from ._pacing import IDENTICAL_S, Ask, HistoryPace
 from ._reasons import error_of
 from ._wrapper import Ib
 
@@ -54,8 +54,8 @@ _DETAILS_AGE_S: Final = 6 * 3600.0
 _UNKNOWN_AGE_S: Final = 60.0
 #: Who asks for the past waits so long for its turn, then hears when there is one.
 _PATIENCE_S: Final = 8.0
-#: Pauses after IB says that it was too much.
-_PAUSES_S: Final = (2.0, 5.0, 10.0)
+#: Pauses after IB says that it was too much. The same isn't to be asked for sooner.
+_PAUSES_S: Final = (IDENTICAL_S, IDENTICAL_S)
 #: Requests for the past at one time; IB takes 50.
 _OPEN_MAX: Final = 20
 #: Answers that are kept.
@@ -327,25 +327,26 @@ class Client:
         cancel: Callable[[int], None] | None = None,
     ) -> Any:
         """Ask for the past at IB's pace; once more after a while if it was too much."""
-        for pause_s in (*_PAUSES_S, None):
-            await self._turn(ask, what)
+        patience_s = _PATIENCE_S
+        for pause_s in _PAUSES_S:
+            await self._turn(ask, what, patience_s)
             try:
                 async with self._open:
                     return await self.request(send, what, cancel)
-            except RateLimited as err:
-                if pause_s is None:
-                    raise
-                told: VenueError = err
+            except RateLimited:
                 self._pace.pause(pause_s, time.monotonic())
-        raise told
+                patience_s = pause_s + _PATIENCE_S
+        await self._turn(ask, what, patience_s)
+        async with self._open:
+            return await self.request(send, what, cancel)
 
-    async def _turn(self, ask: Ask, what: str) -> None:
-        give_up_at = time.monotonic() + _PATIENCE_S
+    async def _turn(self, ask: Ask, what: str, patience_s: float) -> None:
+        give_up_at = time.monotonic() + patience_s
         while (wait_s := self._pace.wait_s(ask, now := time.monotonic())) > 0:
             if now + wait_s > give_up_at:
                 raise RateLimited(
-                    f"ib may be asked for {what} in {wait_s:.0f} s again: it allows"
-                    " 60 requests in ten minutes"
+                    f"ib may be asked for {what} again in {wait_s:.0f} s, by its rules"
+                    " of how often"
                 )
             await asyncio.sleep(wait_s)
         self._pace.note(ask, now)

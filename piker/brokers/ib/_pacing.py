@@ -17,9 +17,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-WINDOW_S: Final = 600.0
-IDENTICAL_S: Final = 15.0
-BURST_S: Final = 2.0
+#: Each a bit more than IB's: one request may be longer on its way than the next.
+WINDOW_S: Final = 601.0
+IDENTICAL_S: Final = 15.5
+BURST_S: Final = 2.5
 BURST_MAX: Final = 5
 
 

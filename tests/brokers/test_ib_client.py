@@ -1,0 +1,426 @@
+"""IB's client against an emulated gateway that does things wrong."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import NamedTuple
+
+import pytest
+import trio
+from ib_async import Contract
+
+from piker.brokers._aio import MethodProxy, open_proxy
+from piker.brokers.ib import _gateway
+from piker.brokers.ib._client import Client, open_client
+from piker.brokers.ib._conf import IbConf
+from piker.brokers.ib._gateway import LineDown, LineUp
+from piker.brokers.ib._line import RawTick, Subscribed, key_of
+from piker.errors import (
+    MarketGone,
+    NoData,
+    RateLimited,
+    SymbolNotFound,
+    VenueError,
+    VenueRefused,
+    VenueUnreachable,
+)
+from piker.testing import free_port
+from piker.testing.emulator import Emulator, open_emulator
+from tests._infected import run_infected
+
+pytestmark = pytest.mark.tree
+
+TSLA = "tsla.nasdaq.ib"
+SIM = ["tsla.nasdaq.sim"]
+
+
+class At(NamedTuple):
+    """An emulated gateway, and a client of it."""
+
+    venue: Emulator
+    proxy: MethodProxy[Client]
+    conf: IbConf
+
+
+@asynccontextmanager
+async def connected(conf: IbConf, role="datad"):
+    opener = partial(open_client, conf, role)
+    async with open_proxy(opener, venue="ib", deadline_s=conf.deadline_s) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def gateway(**conf):
+    options = {"small_bars": 100_000, "reconnect_max_s": 0.3, "deadline_s": 5.0}
+    async with open_emulator("ib.tws", sim=SIM, past_s=600) as venue:
+        made = IbConf(ports=(venue.port,), **(options | conf))
+        async with connected(made) as proxy:
+            yield At(venue, proxy, made)
+
+
+async def refused(kind, proxy, method, *args) -> str:
+    """Return what a request is refused with, one line."""
+    with pytest.raises(kind) as caught:
+        await proxy.call(method, *args)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+async def now_s(venue) -> int:
+    return (await venue.stats())["clock_ns"] // 10**9
+
+
+def infected(test):
+    """Run an async test in an actor with an asyncio loop."""
+
+    def run():
+        run_infected(test, deadline_s=60)
+
+    run.__doc__ = test.__doc__
+    run.__name__ = test.__name__
+    return run
+
+
+# -- the connection -----------------------------------------------------------------
+
+
+@infected
+async def test_it_looks_at_each_place():
+    """Nobody listens at the first port, the second takes a call and says nothing."""
+    async with open_emulator("ib.tws", sim=SIM) as venue:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            ports = (free_port(), silent.getsockname()[1], venue.port)
+            conf = IbConf(ports=ports, deadline_s=5.0)
+            async with connected(IbConf(ports=ports, deadline_s=0.5)) as proxy:
+                found = await proxy.within(5).call(Client.ready)
+    assert found == ("127.0.0.1", venue.port, conf.datad_id)
+
+
+@infected
+async def test_where_there_is_no_gateway_it_is_said_at_once():
+    conf = IbConf(ports=(free_port(), free_port()))
+    async with connected(conf) as proxy:
+        began = trio.current_time()
+        for _ in range(3):
+            said = await refused(VenueUnreachable, proxy, Client.market, TSLA)
+            assert "the connection was refused" in said
+            assert all(str(port) in said for port in conf.ports)
+        assert trio.current_time() - began < 2
+
+
+@infected
+async def test_a_client_id_that_is_in_use_is_passed_over():
+    async with open_emulator("ib.tws", sim=SIM) as venue:
+        conf = IbConf(ports=(venue.port,), ids=2)
+        async with connected(conf) as one, connected(conf) as other:
+            first = (await one.call(Client.ready))[2]
+            second = (await other.call(Client.ready))[2]
+            assert sorted((first, second)) == [conf.datad_id, conf.datad_id + 1]
+            async with connected(conf) as third:
+                said = await refused(VenueUnreachable, third, Client.ready)
+                assert "6116 to 6117 are all in use" in said
+            async with connected(conf, "brokerd") as orders:
+                assert (await orders.call(Client.ready))[2] == conf.brokerd_id
+
+
+@infected
+async def test_a_lost_gateway_is_found_again():
+    """Whoever waits for an answer is told; the next request is answered."""
+    async with gateway() as at:
+        async with at.proxy.stream(Client.watch) as events:
+            known = await at.proxy.call(Client.market, TSLA)
+            await at.venue.fault("answer", on="bars", how="never")
+            with pytest.raises(VenueUnreachable):
+                async with trio.open_nursery() as tasks:
+                    tasks.start_soon(
+                        at.proxy.call, Client.bars, known.contract,
+                        await now_s(at.venue), "60 S", "1 secs", "TRADES",
+                    )  # fmt: skip
+                    await trio.sleep(0.3)
+                    await at.venue.fault("disconnect", how="rst")
+            with trio.fail_after(10):
+                seen = []
+                async for batch in events:
+                    seen += batch
+                    if len([e for e in seen if isinstance(e, LineUp)]) == 2:
+                        break
+            kinds = [type(event) for event in seen if not hasattr(event, "serves")]
+            assert kinds == [LineUp, LineDown, LineUp]
+            assert await at.proxy.call(Client.accounts)
+
+
+@infected
+async def test_a_gateway_that_hangs_is_given_up():
+    """It takes what is sent and says nothing: it is asked, and another line made."""
+    before, _gateway.HEARTBEAT_S = _gateway.HEARTBEAT_S, 0.3
+    try:
+        async with gateway(deadline_s=0.4) as at:
+            await at.proxy.call(Client.ready)
+            await at.venue.fault("answer", on="time", how="never", count=1)
+            with trio.fail_after(10):
+                while (await at.venue.stats())["websockets"] < 2:
+                    await trio.sleep(0.05)
+            await trio.sleep(0.3)
+            assert await at.proxy.call(Client.ready)
+    finally:
+        _gateway.HEARTBEAT_S = before
+
+
+@infected
+async def test_while_ib_is_away_requests_are_told_so():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        await at.venue.fault("connectivity", seconds=0.6)
+        await trio.sleep(0.2)
+        said = await refused(
+            VenueUnreachable, at.proxy, Client.trades, known.contract, 1
+        )
+        assert "has lost ib" in said
+        with trio.fail_after(5):
+            while True:
+                try:
+                    await at.proxy.call(Client.ready)
+                    break
+                except VenueUnreachable:
+                    await trio.sleep(0.05)
+
+
+# -- answers ------------------------------------------------------------------------
+
+
+@infected
+async def test_an_answer_that_never_comes_has_a_deadline():
+    async with gateway() as at:
+        await at.proxy.call(Client.ready)
+        await at.venue.fault("answer", on="details", how="never")
+        with pytest.raises(VenueUnreachable):
+            await at.proxy.within(0.5).call(Client.market, TSLA)
+        found = await at.proxy.call(Client.market, "tsla.mexi.ib")
+        assert found.mkt.fqme == "tsla.mexi.ib"
+
+
+@infected
+async def test_answers_out_of_order_and_twice_find_who_asked():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        end_s = await now_s(at.venue) - 5
+        for how in ("swapped", "twice", "late"):
+            await at.venue.fault("answer", on="bars", how=how, seconds=0.3)
+            got = {}
+
+            async def ask(span_s, how=how, got=got, end_s=end_s):
+                bars = await at.proxy.within(20).call(
+                    Client.bars, known.contract, end_s - len(how), f"{span_s} S",
+                    "1 secs", "TRADES",
+                )  # fmt: skip
+                got[span_s] = bars[0].date.timestamp()
+
+            async with trio.open_nursery() as tasks:
+                for span_s in (60, 120, 180):
+                    tasks.start_soon(ask, span_s)
+                    await trio.sleep(0.1)
+            for span_s, first_s in got.items():
+                assert 0 <= first_s - (end_s - len(how) - span_s) < 10, how
+
+
+@infected
+async def test_errors_of_ib_reach_who_asked():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        contract, ask = known.contract, (60, "60 S", "1 secs", "TRADES")
+        said = await refused(
+            MarketGone, at.proxy, Client.details, Contract(secType="STK", symbol="NO")
+        )
+        assert "code 200" in said
+        await refused(SymbolNotFound, at.proxy, Client.market, "no.nasdaq.ib")
+        await refused(SymbolNotFound, at.proxy, Client.market_of, 12)
+        await refused(NoData, at.proxy, Client.bars, contract, *ask)
+        for code, kind in (
+            (321, VenueRefused),
+            (322, VenueRefused),
+            (354, VenueRefused),
+            (366, VenueUnreachable),
+            (504, VenueUnreachable),
+            (100, VenueError),
+        ):
+            await at.venue.fault("answer", on="details", how="error", code=code)
+            wanted = Contract(secType="STK", symbol="TSLA", tradingClass=f"X{code}")
+            with pytest.raises(VenueError) as caught:
+                await at.proxy.call(Client.details, wanted)
+            assert isinstance(caught.value, kind)
+            assert f"code {code}" in str(caught.value)
+
+
+@infected
+async def test_who_is_cancelled_takes_the_request_back():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        await at.venue.fault("answer", on="bars", how="never", count=0)
+        for nth in range(5):
+            with trio.move_on_after(0.2):
+                await at.proxy.call(
+                    Client.bars, known.contract, 1_000_000 + nth, "60 S", "1 secs",
+                    "TRADES",
+                )  # fmt: skip
+        await trio.sleep(0.1)
+        told = (await at.venue.stats())["requests"]
+        assert told["cancelHistoricalData"] == 5
+        assert not at.proxy.running
+
+
+@infected
+async def test_one_asks_for_all():
+    async with gateway() as at:
+        await at.proxy.call(Client.ready)
+        await at.venue.fault("answer", on="details", how="late", seconds=0.3)
+        async with trio.open_nursery() as tasks:
+            for _ in range(20):
+                tasks.start_soon(at.proxy.call, Client.market, TSLA)
+        await at.proxy.call(Client.market, TSLA)
+        assert (await at.venue.stats())["requests"]["reqContractDetails"] == 1
+
+
+# -- how often ----------------------------------------------------------------------
+
+
+@infected
+async def test_our_pace_breaks_no_rule_of_ib():
+    """More is asked for than the rules let through: what waits too long is told so."""
+    async with gateway(small_bars=55) as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        end_s = await now_s(at.venue)
+        answered = told = 0
+
+        async def ask(nth):
+            nonlocal answered, told
+            try:
+                await at.proxy.within(20).call(
+                    Client.bars, known.contract, end_s - nth, "60 S", "1 secs", "TRADES"
+                )
+                answered += 1
+            except RateLimited:
+                told += 1
+
+        async with trio.open_nursery() as tasks:
+            for nth in range(40):
+                tasks.start_soon(ask, nth)
+        assert answered >= 15
+        assert told + answered == 40
+        assert (await at.venue.stats())["limited"] == 0
+
+
+@infected
+async def test_a_violation_is_asked_again_after_a_while():
+    """Another program of the same user has asked for as much as is allowed."""
+    async with gateway() as at, connected(at.conf) as other:
+        known = await at.proxy.call(Client.market, TSLA)
+        end_s = await now_s(at.venue)
+        for nth in range(5):
+            await other.call(
+                Client.bars, known.contract, end_s - nth, "60 S", "1 secs", "TRADES"
+            )
+        bars = await at.proxy.within(30).call(
+            Client.bars, known.contract, end_s - 30, "60 S", "1 secs", "TRADES"
+        )
+        assert bars
+        assert (await at.venue.stats())["limited"] == 1
+
+
+@infected
+async def test_searches_keep_their_second():
+    async with gateway() as at:
+        began = trio.current_time()
+        async with trio.open_nursery() as tasks:
+            for pattern in ("TS", "TSL", "T"):
+                tasks.start_soon(at.proxy.call, Client.matching, pattern)
+        assert trio.current_time() - began >= 2
+        assert (await at.venue.stats())["limited"] == 0
+
+
+# -- lines of market data -----------------------------------------------------------
+
+
+@infected
+async def test_a_line_too_many_is_told_to_be_a_limit():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        await at.venue.control("limits", {"lines": 1})
+
+        async def listen(contract):
+            async with at.proxy.stream(Client.ticks, contract, "233,375") as batches:
+                async for _ in batches:
+                    pass
+
+        other = await at.proxy.call(Client.market, "tsla.mexi.ib")
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(listen, known.contract)
+            await trio.sleep(0.3)
+            with pytest.raises(RateLimited) as caught:
+                await listen(other.contract)
+            assert "101" in str(caught.value)
+            tasks.cancel_scope.cancel()
+
+
+@infected
+async def test_data_that_is_not_subscribed_is_refused():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        await at.venue.control("permit?symbol=TSLA&code=354", {})
+        with pytest.raises(VenueRefused) as caught:
+            async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
+                async for _ in batches:
+                    pass
+        assert "not subscribed" in str(caught.value)
+
+
+@infected
+async def test_who_does_not_take_a_lines_ticks_gets_the_newest():
+    """Quotes are merged, trades aren't; room for them has an end, which is told."""
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        async with at.proxy.stream(
+            Client.ticks, known.contract, "233,375", room=40, key=key_of
+        ) as batches:
+            taken = []
+            with trio.move_on_after(8):
+                async for batch in batches:
+                    taken += batch
+                    await trio.sleep(2)
+    serials = [i.serial for i in taken if isinstance(i, RawTick) and i.serial >= 0]
+    assert serials == list(range(len(serials)))
+    assert len(serials) > 20
+    assert sum(isinstance(i, Subscribed) for i in taken) == 1
+
+
+@infected
+async def test_a_line_that_is_left_is_taken_back():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        for _ in range(3):
+            async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
+                async for _ in batches:
+                    break
+        await trio.sleep(0.1)
+        assert (await at.venue.stats())["subscribed_now"] == {}
+
+
+@infected
+async def test_the_library_says_nothing():
+    """What goes wrong is told as errors of ours; its own log is off."""
+    noise = []
+    handler = logging.Handler()
+    handler.emit = noise.append
+    logger = logging.getLogger("ib_async")
+    logger.addHandler(handler)
+    try:
+        async with gateway() as at:
+            await refused(SymbolNotFound, at.proxy, Client.market, "no.nasdaq.ib")
+            await at.venue.fault("disconnect", how="rst")
+            await trio.sleep(0.3)
+    finally:
+        logger.removeHandler(handler)
+    assert not noise
