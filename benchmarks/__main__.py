@@ -25,6 +25,7 @@ NAMES: Final = (
     "klines",
     "search",
     "aio",
+    "ib",
     "wire",
     "isolation",
     "store",

@@ -199,6 +199,7 @@ async def _chain(legs: int) -> float:
     """Return seconds until a datad that is up has subscribed to all."""
     async with open_emulator("ib.tws", sim=["tsla.nasdaq.sim"]) as venue:
         names = await _legs(venue, legs)
+        await venue.control("limits", {"lines": legs + 1})  # that of the share, too
         with tempfile.TemporaryDirectory() as name:
             async with (
                 open_test_pikerd(

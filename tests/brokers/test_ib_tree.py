@@ -12,6 +12,7 @@ from piker.data import Disconnected, Quote, Reconnected, open_feed
 from piker.testing.emulator import open_emulator
 from tests.brokers._venues import check_live_bars
 from tests.data._live import watched
+from tests.data._replays import rows
 
 pytestmark = pytest.mark.tree
 
@@ -148,3 +149,52 @@ async def test_a_market_of_other_servers_is_not_cut_off(open_test_pikerd):
         assert {fqme for event in told for fqme in event.fqmes} == {MNQ}
         await trio.sleep(1)
         assert await check_live_bars(feed, MNQ, venue, SIM[1]) > 3
+
+
+async def test_a_chain_of_a_hundred_options(open_test_pikerd):
+    """All are subscribed at once; their pasts are asked for no faster than IB wants."""
+    async with (
+        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_test_pikerd(conf=venue.conf, deadline_s=120),
+    ):
+        told = await venue.control("contracts")
+        names = [name_of(one["key"]) for one in told if one["sec_type"] == "OPT"][:100]
+        assert len(set(names)) == 100
+        with trio.fail_after(60):
+            async with open_feed(names) as feed:
+                assert feed.flumes.keys() == set(names)
+                counts = await venue.stats()
+                assert len(counts["subscribed_now"]) == 100
+                await trio.sleep(10)
+                counts = await venue.stats()
+        assert counts["limited"] == 0
+        assert counts["websockets"] == 1
+        assert counts["requests"]["reqContractDetails"] == 100
+
+
+def name_of(key: str) -> str:
+    """Return the name of an option by its local symbol: ``TSLA  270115C00250000``."""
+    symbol, rest = key[:6].strip().lower(), key[6:]
+    strike = f"{int(rest[7:]) / 1000:g}".replace(".", "_")
+    return f"{symbol}.20{rest[:6]}.{strike}{rest[6].lower()}.cboe.ib"
+
+
+async def test_money_goes_by_the_middle(open_test_pikerd):
+    """It has no trades: its bars are of the middle of bid and ask, without a volume."""
+    async with (
+        open_emulator("ib.tws", sim=["eurusd.idealpro.sim"], past_s=600) as venue,
+        open_test_pikerd(conf=venue.conf),
+        open_feed(["eurusd.idealpro.ib"]) as feed,
+    ):
+        quotes = []
+        with trio.move_on_after(8):
+            async for quote in feed.stream:
+                quotes.append(quote)
+        flume = feed.flumes["eurusd.idealpro.ib"]
+        assert not flume._told.init.has_volume
+        assert {t.type for q in quotes for t in q.ticks} >= {"bid", "ask", "trade"}
+        bars = rows(flume.rt_shm)
+        assert len(bars) > 300, "its past is there"
+        assert all(row[5] == 0 for row in bars)
+        sides = [t.price for q in quotes for t in q.ticks if t.type in ("bid", "ask")]
+        assert min(sides) <= bars[-1][4] <= max(sides)
