@@ -16,6 +16,11 @@ from piker.brokers.binance import (
     _listing as binance_listing,
     _rest as binance_rest,
 )
+from piker.brokers.deribit import (
+    _answers as deribit_answers,
+    _decode as deribit,
+    _listing as deribit_listing,
+)
 from piker.brokers.kraken import (
     _decode as kraken,
     _listing as kraken_listing,
@@ -25,6 +30,8 @@ from piker.errors import BadPayload
 from tests.brokers import (
     test_binance_decode as of_binance,
     test_binance_rest as rest_of_binance,
+    test_deribit_answers as answers_of_deribit,
+    test_deribit_decode as of_deribit,
     test_kraken_decode as of_kraken,
     test_kraken_rest as rest_of_kraken,
 )
@@ -51,6 +58,15 @@ KRAKEN = [
     *(json.dumps(told).encode() for told in (of_kraken.ACK, of_kraken.REFUSAL)),
     b'{"method":"pong","req_id":8}',
 ]
+DERIBIT = [
+    of_deribit.trades(of_deribit.TRADE),
+    of_deribit.trades(*map(of_deribit.trade, (5, 6, 8))),
+    of_deribit.quote(),
+    of_deribit.frame("ticker.X.100ms", {**of_deribit.QUOTE, "last_price": 5.5}),
+    b'{"jsonrpc":"2.0","method":"heartbeat","params":{"type":"test_request"}}',
+    b'{"jsonrpc":"2.0","id":7,"result":["quote.BTC-PERPETUAL"]}',
+    b'{"jsonrpc":"2.0","id":7,"error":{"code":10028,"message":"too_many_requests"}}',
+]
 
 
 def check(told):
@@ -76,8 +92,12 @@ def check(told):
 
 @pytest.mark.parametrize(
     ("decode", "frames"),
-    [(binance.decode_message, BINANCE), (kraken.decode_message, KRAKEN)],
-    ids=["binance", "kraken"],
+    [
+        (binance.decode_message, BINANCE),
+        (kraken.decode_message, KRAKEN),
+        (deribit.decode_message, DERIBIT),
+    ],
+    ids=["binance", "kraken", "deribit"],
 )
 def test_damaged_frames_are_decoded_or_refused(decode, frames):
     good = bad = 0
@@ -140,6 +160,32 @@ BODIES = {
     "kraken error": (
         kraken_rest.parse_error,
         rest_of_kraken.body({}, "EQuery:Unknown asset pair"),
+    ),
+    "deribit time": (
+        deribit_answers.parse_time_ns,
+        answers_of_deribit.body(1700000000125),
+    ),
+    "deribit error": (
+        deribit_answers.parse_error,
+        b'{"id":1,"error":{"code":10028,"message":"too_many_requests","data":null}}',
+    ),
+    "deribit trades": (
+        partial(deribit_answers.parse_trades, symbol="BTC-PERPETUAL"),
+        answers_of_deribit.body({"trades": [of_deribit.TRADE], "has_more": True}),
+    ),
+    "deribit bars": (
+        deribit_answers.parse_chart,
+        answers_of_deribit.body(answers_of_deribit.CHART),
+    ),
+    "deribit quote": (
+        partial(deribit_answers.parse_quote, symbol="BTC-PERPETUAL"),
+        answers_of_deribit.body(of_deribit.QUOTE),
+    ),
+    "instruments": (
+        deribit_listing.parse_instruments,
+        answers_of_deribit.body(
+            [answers_of_deribit.INSTRUMENT, answers_of_deribit.OPTION]
+        ),
     ),
     "binance error": (binance_rest.parse_error, b'{"code":-1121,"msg":"No."}'),
     "trades": (

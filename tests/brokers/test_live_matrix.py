@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from benchmarks._live_faults import run_cases
-from tests.brokers._live import BINANCE, KRAKEN
+from tests.brokers._live import BINANCE, DERIBIT, KRAKEN
 from tests.brokers._matrix import STEPS, cases
 
 pytestmark = pytest.mark.tree
@@ -27,6 +27,13 @@ NAMES = {
         "place: told traded swapped", "amend: asked open stale, disconnect rst",
         "fill: told traded lost", "amend: kill brokerd.kraken 4 ms",
         "cancel: asked cancel silent", "cancel: skew 4000",
+    ),
+    DERIBIT: (
+        "place: asked place unanswered", "place: asked place late",
+        "amend: asked amend unsure", "amend_rest: asked amend unanswered",
+        "amend_rest: told amended lost", "place: told traded swapped",
+        "fill: told traded lost", "fill: kill brokerd.deribit 4 ms",
+        "cancel: asked cancel silent", "cancel: disconnect rst",
     ),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ import pytest
 from piker.brokers._parts import Notice, Part
 from piker.brokers.binance import _decode as binance, _rest as binance_rest
 from piker.brokers.binance._listing import parse_exchange_info
+from piker.brokers.deribit import _decode as deribit
 from piker.brokers.kraken import _decode as kraken, _rest as kraken_rest
 from piker.errors import BadPayload
 from tests._data import data_dir
@@ -30,6 +31,10 @@ STREAM = {
         kraken.decode_message,
         {"ws_trade_update", "ws_ticker_snapshot"},
     ),
+    "nautilus_deribit": (
+        deribit.decode_message,
+        {"ws_trades", "ws_trades_option_combo", "ws_quote", "ws_ticker"},
+    ),
 }
 #: What of the rest says something of a request: kind and request id.
 ANSWERS = {
@@ -38,6 +43,14 @@ ANSWERS = {
     "ws_add_order_response_success": ("ack", 42),
     "ws_add_order_response_failure": ("refused", 99),
     "ws_batch_add_response_partial": ("ack", 45),
+    "ws_test_request": ("heartbeat", -1),
+    "ws_error": ("refused", 1),
+    "ws_order_buy_response": ("ack", 3),
+    "ws_order_sell_response": ("ack", 4),
+    "ws_order_edit_response": ("ack", 7),
+    "ws_order_cancel_response": ("ack", 11),
+    "ws_order_stop_market_response": ("ack", 5),
+    "ws_order_stop_market_no_filled_amount": ("ack", 5),
 }
 
 
@@ -46,7 +59,7 @@ def test_every_frame_is_known_or_left_alone(folder):
     decode, used = STREAM[folder]
     seen = set()
     for path in sorted((data_dir() / "protocol" / folder).glob("*.json")):
-        if folder == "nautilus_kraken" and not path.name.startswith("ws_"):
+        if folder.endswith(("kraken", "deribit")) and not path.name.startswith("ws_"):
             continue
         seen.add(path.stem)
         told = decode(path.read_bytes())
