@@ -217,7 +217,7 @@ class Accounts:
                 for key in gone:
                     del self.keys[key]
             case "place":  # somebody at the venue's own screen
-                return self._place(msgspec.json.decode(body, type=_ByHand))
+                return self._place(msgspec.json.decode(body, type=ByHand))
             case "fees":  # in a third asset
                 self.exchange.fees.asset = query["asset"]
                 self.exchange.fees.worth = Decimal(query["worth"])
@@ -240,7 +240,7 @@ class Accounts:
         act(asked.symbol, asked.side, asked.price, asked.size)
         return {}
 
-    def _place(self, asked: _ByHand) -> dict[str, Any]:
+    def _place(self, asked: ByHand) -> dict[str, Any]:
         order = self.exchange.place(
             Order(
                 0, asked.account, asked.symbol, asked.side, "limit", asked.size,
@@ -296,7 +296,7 @@ class Accounts:
         }  # fmt: skip
 
 
-class _ByHand(msgspec.Struct, frozen=True, kw_only=True):
+class ByHand(msgspec.Struct, frozen=True, kw_only=True):
     """An order that its owner gives at the venue's own screen."""
 
     account: str

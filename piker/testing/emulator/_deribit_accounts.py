@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from ._accounts import Accounts
+from ._accounts import Accounts, ByHand
 from ._deribit_channels import Channels
 from ._deribit_log import Change
 from ._deribit_margin import Margins
@@ -251,6 +251,16 @@ class DeribitAccounts(Accounts):
         one.size = one.session = one.average = one.basis = ZERO
         end = Ending("delivery", at, size, made, session, open_, cost)
         self._pay(account, series, end)
+
+    def _place(self, asked: ByHand) -> dict[str, Any]:
+        """Place an order as at the venue's own screen."""
+        order = self.margins.place(
+            Ticket(
+                0, asked.account, asked.symbol, asked.side, "limit", asked.size,
+                asked.price,
+            )
+        )  # fmt: skip
+        return {"serial": order.serial}
 
     def _make_history(self, name: str, symbol: str, count: int) -> None:
         """Have an account have traded so often, a second each."""
