@@ -66,8 +66,8 @@ OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
     "clock ahead": ({"kind": "skew", "ms": 4000},),
     "clock behind": ({"kind": "skew", "ms": -4000},),
 }  # fmt: skip
-#: Where REST is, by broker.
-PATHS = {"binance": "/api/v3", "kraken": "/0/private", "deribit": "/"}
+#: Where REST is, by broker; Deribit is asked for all by websockets.
+PATHS = {"binance": "/api/v3", "kraken": "/0/private"}
 
 
 def at_venue(fault: dict[str, Any], at: At) -> dict[str, Any]:
@@ -123,6 +123,8 @@ def cases(at: At = BINANCE) -> Iterator[Case]:
                 if STEPS.index(step) <= STEPS.index(last):
                     yield Case(step, ({"kind": "told", "what": what, "how": how},))
         for faults in OTHERS.values():
+            if at.broker not in PATHS and "path" in faults[0]:
+                continue
             yield Case(step, tuple(at_venue(fault, at) for fault in faults))
         for kills in killed:
             for after_s in (0.0, 0.004, 0.03):

@@ -21,11 +21,12 @@ from piker.brokers._live._venue import (
     VenueTrade,
 )
 from piker.brokers.deribit import norm_trade
+from piker.brokers.deribit._booked import of_log
+from piker.brokers.deribit._ids import Ids
 from piker.brokers.deribit._lists import log_entries, merged, user_trades
 from piker.brokers.deribit._order_decode import (
-    Ids,
+    Busy,
     error_of,
-    of_log,
     parse_balances,
     parse_changes,
     parse_currencies,
@@ -206,7 +207,8 @@ def test_a_label_that_is_not_ours_says_nothing():
     ("code", "kind"),
     [
         (10004, OrderGone), (11044, OrderGone), (10010, OrderGone),
-        (10028, NotSent), (13009, NotSent), (13888, NotSent), (13028, NotSent),
+        (10028, NotSent), (13009, NotSent), (13888, NotSent), (13028, Busy),
+        (10041, Busy),
         (11094, Unsure), (10001, Unsure), (10009, OrderRejected),
         (11054, OrderRejected), (-32602, OrderRejected),
     ],

@@ -46,6 +46,8 @@ _PAUSE_S: Final = 1.0
 _PAUSE_MAX_S: Final = 4.0
 #: No longer than that without a connection: somebody may ask any time.
 _WAIT_MAX_S: Final = 4.0
+#: Nor less, whoever asks.
+_LEAST_S: Final = 0.25
 
 
 #: Who asks isn't known any more: its token has ended.
@@ -92,6 +94,7 @@ class Calls:
     _bridge: MethodProxy[Rpc] | None = None
     _fault: VenueError | None = None
     _changed: trio.Event = field(default_factory=trio.Event)
+    _wanted: trio.Event = field(default_factory=trio.Event)
 
     async def call(
         self,
@@ -179,6 +182,7 @@ class Calls:
         Raises what connecting failed with since this was asked.
         """
         while self._bridge is None:
+            self._wanted.set()
             await self._changed.wait()
             if fault := self._fault_now():
                 raise fault
@@ -189,13 +193,17 @@ class Calls:
         backoff = Backoff(cap_s=min(self.reconnect_max_s, _WAIT_MAX_S))
         while True:
             began = trio.current_time()
+            self._wanted = trio.Event()
             try:
                 await self._hold()
             except (Exception, BaseExceptionGroup) as err:  # noqa: BLE001 - who asks hears
                 await trio.lowlevel.checkpoint_if_cancelled()
                 self._tell(None, self._as_fault(err))
             held_s = trio.current_time() - began
-            await trio.sleep(backoff.next_s(held_s))
+            wait_s = backoff.next_s(held_s)
+            await trio.sleep(min(wait_s, _LEAST_S))
+            with trio.move_on_after(max(0.0, wait_s - _LEAST_S)):
+                await self._wanted.wait()  # who asks doesn't wait as long
 
     async def _hold(self) -> None:
         """Be connected until that breaks, which is raised."""

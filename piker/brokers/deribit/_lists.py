@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from piker.brokers._live._venue import VenueTrade
 
-from ._order_decode import of_log, parse_log, parse_user_trades, to_trade
+from ._booked import of_log
+from ._order_decode import parse_log, parse_user_trades, to_trade
 from ._order_schemas import UserTrade
 
 #: Asks for a method's result with params; raises VenueError.

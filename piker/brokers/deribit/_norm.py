@@ -22,6 +22,6 @@ def norm_trade(tid: str, record: Mapping[str, Any], mkt: MktPair) -> Transaction
     # not at import: who only wants data has no use for all that
     from piker.brokers._live._trades import to_transaction
 
-    from ._order_decode import read_trade
+    from ._booked import read_trade
 
     return to_transaction(read_trade(tid, record, mkt), mkt)

@@ -42,11 +42,12 @@ from piker.msgs import NS, MktPair
 
 from ._api import BROKER, Api, DeribitConf, load_conf, open_api
 from ._calls import Calls, open_calls
+from ._ids import Ids
 from ._lists import log_entries, merged, user_trades
 from ._order_decode import (
     TOO_LATE,
     UNKNOWN_TOKEN,
-    Ids,
+    Busy,
     error_of,
     parse_balances,
     parse_changes,
@@ -260,7 +261,12 @@ class DeribitSession(LineSession):
     async def cancel(self, order: OrderState) -> OrderState:
         """End an order; return it as it ended."""
         asked = {"order_id": self._ids.now(order.reqid)}
-        result = await self._order("private/cancel", asked)
+        try:
+            result = await self._order("private/cancel", asked)
+        except Busy as err:  # a cancel is asked for again, a moment later
+            unsure = Unsure(str(err))
+            unsure.until_ns = self.now_ns() + NS
+            raise unsure from None
         try:
             ended = self._state_of(parse_order(result))
         except BadPayload as err:
@@ -272,7 +278,9 @@ class DeribitSession(LineSession):
     async def cancel_all(self, bs_mktids: Iterable[str]) -> int:
         """End all that is open; return how many orders that were."""
         del bs_mktids  # it has a word for all markets
-        return parse_count(await self._look("private/cancel_all"))
+        # nothing that waits for its turn stands in its way
+        answer = await self._calls.call("private/cancel_all", weight=0)
+        return parse_count(answer.body)
 
     def _unread(self, err: BadPayload) -> Unsure:
         """Return that nobody knows what an answer means."""
@@ -378,6 +386,7 @@ class DeribitSession(LineSession):
 
     async def permissions(self) -> Permissions:
         """Return what the key is for, by the scope that it was granted."""
+        await self._need_time()
         await self._look("private/get_account_summaries")
         scope = self._calls.scope.split()
         may_withdraw = "wallet:read_write" in scope

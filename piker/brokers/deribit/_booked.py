@@ -1,0 +1,94 @@
+"""What a ledger books of Deribit besides trades: settlements, deliveries. Pure.
+
+a row of the log --> VenueTrade: a settlement, an expiry; None of what books nothing
+a record of a trade or of the log --> what norm_trade books
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from piker.brokers._live._trades import not_of
+from piker.brokers._live._venue import VenueTrade
+from piker.brokers._payload import bad_payload, convert
+from piker.msgs import MktPair
+
+from ._order_decode import bad, sane_of, signed_of, to_trade
+from ._order_schemas import LogRow, UserTrade
+
+_MS_NS: Final = 1_000_000
+#: Of an option, what is paid for one at its end; few decimals are a third.
+_PAID: Final = Context(prec=40)
+_PAID_STEP: Final = Decimal("1e-12")
+
+
+def of_log(row: LogRow) -> VenueTrade | None:
+    """Return what a settlement or a delivery books; None of what books nothing here.
+
+    A settlement pays what a position has earned, and funding. A delivery ends it: of
+    an option at what was paid for one, which is all that the venue tells of it.
+    """
+    if row.type not in ("settlement", "delivery") or not row.instrument_name:
+        return None
+    price = row.price
+    if price is None or row.amount is None:
+        raise bad(row, f"a {row.type} without its price or amount")
+    amount = sane_of(row.amount.copy_abs(), row)
+    booked = VenueTrade(
+        tid=f"log-{row.currency.lower()}-{row.id}",
+        reqid="",
+        bs_mktid=row.instrument_name,
+        side="sell" if _is_long(row) else "buy",
+        price=sane_of(price, row),
+        size=Decimal(0),
+        fee=signed_of(-(row.interest_pl or Decimal(0)), row),
+        fee_asset=row.currency.lower(),
+        time_ns=row.timestamp * _MS_NS,
+        etype="settlement",
+    )
+    if row.type == "settlement":
+        return booked
+    if not amount:
+        return None
+    ended = replace(
+        booked,
+        etype="expiry",
+        size=amount,
+        fee=signed_of(row.commission or Decimal(0), row),
+    )
+    if row.instrument_name.count("-") < 3:
+        return ended
+    return _of_option(ended, row)
+
+
+def _of_option(ended: VenueTrade, row: LogRow) -> VenueTrade:
+    """Return an option's end at what was paid for one; what that rounds is a fee."""
+    if row.change is None or row.cashflow is None:
+        raise bad(row, "a delivery that doesn't tell what was paid")
+    paid = signed_of(row.cashflow, row)
+    each = _PAID.divide(paid.copy_abs(), ended.size).quantize(_PAID_STEP)
+    whole = each * ended.size
+    received = whole if ended.side == "sell" else -whole
+    return replace(ended, price=each, fee=received - signed_of(row.change, row))
+
+
+def _is_long(row: LogRow) -> bool:
+    return row.side in ("long", "close sell")
+
+
+def read_trade(tid: str, record: Mapping[str, Any], mkt: MktPair) -> VenueTrade:
+    """Return a trade, or what the log books, of a record of such a list; BadPayload."""
+    if "trade_id" in record and "type" not in record:
+        trade = to_trade(convert(record, UserTrade, "deribit"), str(record["order_id"]))
+    else:
+        booked = of_log(convert(record, LogRow, "deribit"))
+        if booked is None:
+            raise bad_payload("deribit", repr(record).encode(), "nothing to be booked")
+        trade = booked
+    if trade.bs_mktid != mkt.bs_mktid:
+        raise not_of(mkt, trade.bs_mktid, "deribit")
+    return replace(trade, tid=tid)
