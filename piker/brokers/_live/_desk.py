@@ -698,7 +698,11 @@ class LiveDesk:
             for oid in plan.absent:
                 self._note_absent(oid)
             for state in plan.strangers:
-                if self._order_of(state) is None:
+                if self._order_of(state) is not None:
+                    continue
+                if state.cl_id in self._by_cl_id:
+                    self._end_ghost(state)
+                else:
                     await self._adopt(state)
             self._settled.set()
 
