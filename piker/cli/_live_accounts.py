@@ -32,7 +32,7 @@ _END_S = 90.0
 
 @asynccontextmanager
 async def open_accounts(
-    addr: Addr, broker: str, private: Addr
+    addr: Addr, broker: str, private: Addr, *, looks: bool = True
 ) -> AsyncIterator[tuple[Portal, str]]:
     """Yield a portal to a broker's order daemon, and whose it is.
 
@@ -40,6 +40,7 @@ async def open_accounts(
       addr: of the registry of the tree that may run.
       broker: its name.
       private: where a tree of our own may listen.
+      looks: nothing is to be sent or ended.
 
     Yields: the portal; ``brokerd`` of the tree that runs, or ``private``.
     Raises: BrokerNotFound; UsageError: it takes no live orders.
@@ -52,7 +53,7 @@ async def open_accounts(
             if portal is not None:
                 yield portal, "brokerd"
                 return
-    with private_runtime():
+    with private_runtime(looks=looks):
         async with (
             open_pikerd(private, policy=LOOKS_ONLY, log_level="warning"),
             open_brokerd(broker) as portal,
@@ -114,7 +115,7 @@ async def end_all(
     from piker.brokers._live._rpc import cancel_all, open_orders
 
     broker = account.partition(".")[0]
-    async with open_accounts(addr, broker, private) as (portal, asked):
+    async with open_accounts(addr, broker, private, looks=False) as (portal, asked):
         if agrees is not None:
             there = await call_endpoint(
                 portal, open_orders, account=account, deadline_s=_CHECK_S

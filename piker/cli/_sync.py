@@ -89,11 +89,17 @@ async def sync_paper(addr: Addr, name: AccountName, private: Addr) -> Synced:
 
 
 @contextmanager
-def private_runtime() -> Iterator[None]:
-    """Have a tree of our own leave no lock or note in the user's runtime folder."""
+def private_runtime(*, looks: bool = True) -> Iterator[None]:
+    """Have a tree of our own leave no lock or note in the user's runtime folder.
+
+    Args:
+      looks: it sends no order and ends none.
+    """
     with tempfile.TemporaryDirectory(prefix="piker-sync-") as folder:
         dirs = config.current_dirs()
         with config.use_dirs(msgspec.structs.replace(dirs, runtime=folder)):
+            if looks:
+                config.mark_for_looks()
             yield
 
 

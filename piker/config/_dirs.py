@@ -13,6 +13,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import platformdirs
 
@@ -89,6 +90,20 @@ def current_dirs() -> Dirs:
         cache=str(cache_dir()),
         runtime=str(runtime_dir()),
     )
+
+
+#: In the runtime folder of a tree that looks at accounts and sends no order.
+_LOOKS: Final = "looks-only"
+
+
+def mark_for_looks() -> None:
+    """Have the tree of the runtime folder be one that only looks at accounts."""
+    (runtime_dir() / _LOOKS).touch()
+
+
+def is_for_looks() -> bool:
+    """Tell whether this process is of a tree that only looks at accounts."""
+    return (runtime_dir() / _LOOKS).exists()
 
 
 def config_dir() -> Path:
