@@ -114,7 +114,7 @@ async def _check(account: str, keys: Sealed, backend: LiveBackend) -> AccountChe
             off_s = (session.now_ns() - time.time_ns()) / NS
     except PikerError as err:
         return AccountCheck(account=account, fault=str(err), balances={})
-    fault = "" if told.may_trade else "its key may not trade"
+    fault = "" if told.may_trade else told.why or "its key may not trade"
     return AccountCheck(
         account=account,
         fault=fault,

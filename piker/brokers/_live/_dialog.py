@@ -224,8 +224,9 @@ async def _check(session: Session) -> None:
         log.warning("%s: its key is unsafe: %s", session.account, warning)
     if not told.may_trade:
         raise AccountNotFound(
-            f"the key of {session.account} may not trade: make one at the venue that "
-            "may"
+            told.why
+            or f"the key of {session.account} may not trade: make one at the venue "
+            "that may"
         )
 
 

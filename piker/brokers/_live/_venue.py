@@ -200,11 +200,16 @@ class Replaced(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Permissions:
-    """What a key is for."""
+    """What a key is for.
+
+    Attributes:
+      why: it may not trade, and what would do; where the venue knows.
+    """
 
     may_trade: bool
     may_withdraw: bool
     warnings: tuple[str, ...] = field(default=())
+    why: str = ""
 
 
 class Session(Protocol):
@@ -221,9 +226,12 @@ class Session(Protocol):
     """
 
     account: str
-    odd_messages: int
     amends_in_place: bool
     lists_together: bool
+
+    @property
+    def odd_messages(self) -> int:
+        """See the attributes."""
 
     async def run(self, tell: Callable[[VenueEvent], None]) -> None:
         """Tell what happens, for ever; LineUp and LineDown too."""
