@@ -9,11 +9,29 @@ import logging
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import httpx
 from ib_async import IB, Contract, Future, LimitOrder, Stock
 
+from piker.brokers.sim._universe import third_friday
+
+
+def _fridays(every_months):
+    """Yield the third Fridays on which something expires, a month from now on."""
+    day = datetime.now(UTC).date() + timedelta(days=31)
+    for nth in range(24):
+        year, month = divmod(day.year * 12 + day.month - 1 + nth, 12)
+        friday = third_friday(year, month + 1)
+        if friday >= day and (month + 1) % every_months == 0:
+            yield f"{friday:%Y%m%d}"
+
+
+QUARTER = next(_fridays(3))
+MONTH = next(_fridays(1))
+#: Its local symbol; quarters are named H, M, U, Z.
+ES = f"ES{'HMUZ'[int(QUARTER[4:6]) // 3 - 1]}{QUARTER[3]}"
 SHARES = ("--sim", "tsla.nasdaq.sim", "--streams=0")
 TSLA = "TSLA"
 #: Of clients for which a test doesn't care.
@@ -169,5 +187,5 @@ def limit(side="BUY", size=10, price=174.0, **more):
     return LimitOrder(side, size, price, **{"account": "DU7", "tif": "GTC", **more})
 
 
-def future(expiry="20261218"):
-    return Future("ES", expiry, "CME")
+def future():
+    return Future("ES", QUARTER, "CME")

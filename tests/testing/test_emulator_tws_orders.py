@@ -17,6 +17,8 @@ from ib_async import (
 )
 
 from tests.testing._tws import (
+    ES,
+    QUARTER,
     SHARES,
     contract,
     future,
@@ -279,7 +281,7 @@ async def test_orders_of_the_screen_belong_to_client_0():
 
 @on_asyncio
 async def test_accounts_have_orders_positions_and_values_of_their_own():
-    args = ("--sim", "tsla.nasdaq.sim", "es.cme.20261218.sim", "--streams=0")
+    args = ("--sim", "tsla.nasdaq.sim", f"es.cme.{QUARTER}.sim", "--streams=0")
     async with open_talk(args=args) as talk:
         tws, ib = talk.tws, talk.ib
         await tws.open_account("DU8", USD="50000")
@@ -289,7 +291,7 @@ async def test_accounts_have_orders_positions_and_values_of_their_own():
         await talk.placed(limit(size=20, price=175, account="DU8"), "Filled")
         await talk.placed(limit("SELL", 4, 174, account="DU8"), "Filled")
         es = await contract(ib, future())
-        await tws.quotes(5000, 5001, 50, "ESZ6")
+        await tws.quotes(5000, 5001, 50, ES)
         short = ib.placeOrder(es, limit("SELL", 1, 5000, account="DU8"))
         await talk.until(short, "Filled")
         await until(lambda: len(ib.positions()) == 3)
@@ -302,7 +304,7 @@ async def test_accounts_have_orders_positions_and_values_of_their_own():
         (sold,) = [f for f in ib.fills() if f.execution.shares == 4]
         await until(lambda: sold.commissionReport.realizedPNL != 0)
         assert sold.commissionReport.realizedPNL == 4 * -1 - 1
-        await tws.outside("buy", 5001, 1, "ESZ6")  # the last price
+        await tws.outside("buy", 5001, 1, ES)  # the last price
         other = await tws.connect(5, account="DU8")
         (future_row,) = [p for p in other.portfolio() if p.contract.secType == "FUT"]
         assert (future_row.position, future_row.unrealizedPNL) == (-1, -50)
@@ -381,6 +383,7 @@ async def test_the_day_ends():
         await talk.tws.control("close")
         await talk.until(day, "Cancelled")
         assert stays.orderStatus.status == "Submitted"
+        assert await talk.ib.reqCompletedOrdersAsync(False) == []
 
 
 @on_asyncio

@@ -1,4 +1,4 @@
-"""Loopback emulators of Binance, Kraken and Deribit: REST and websockets on one port.
+"""Loopback emulators of venues: all that each speaks, on one port.
 
     recorded session | sim --tape--> [python -m piker.testing.emulator] <-- a client
                                         ^-- POST /_emulator/fault: what to do wrong

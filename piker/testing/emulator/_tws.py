@@ -110,7 +110,7 @@ class Tws:
             for market, prices in tape.opening.items():
                 self.market_data.open_at(market, *prices)
         for market in markets:
-            for traded in market.prints[-1:]:
+            for traded in market.prints:
                 self.market_data.note(traded)
             for quoted in self.books[market][-1:]:
                 self.market_data.note(quoted)

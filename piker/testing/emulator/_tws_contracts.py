@@ -32,7 +32,7 @@ class Query(NamedTuple):
     expiry: str
     strike: Decimal
     right: str
-    multiplier: str
+    multiplier: Decimal | None
     exchange: str
     primary: str
     currency: str
@@ -47,13 +47,14 @@ class Query(NamedTuple):
         strike, right = fields.amount() or Decimal(0), fields.text()[:1].upper()
         return cls(
             con_id, symbol.upper(), sec_type, expiry, strike,
-            "" if right in "0?" else right, *(fields.text() for _ in range(6)),
+            "" if right in "0?" else right, fields.amount(),
+            *(fields.text() for _ in range(5)),
         )  # fmt: skip
 
     @classmethod
     def by_id(cls, con_id: int, exchange: str) -> Query:
         """Return what names a contract by its number."""
-        return cls(con_id, "", "", "", Decimal(0), "", "", exchange, "", "", "", "")
+        return cls(con_id, "", "", "", Decimal(0), "", None, exchange, "", "", "", "")
 
     def fits(self, one: Listed) -> bool:
         """Tell whether a contract is what is asked for."""
@@ -71,7 +72,7 @@ class Query(NamedTuple):
             and one.expiry.startswith(self.expiry)
             and self.strike in (0, one.strike)
             and self.primary in ("", one.primary, *one.exchanges)
-            and (not self.multiplier or Decimal(self.multiplier) == one.multiplier)
+            and self.multiplier in (None, one.multiplier)
         )
 
 

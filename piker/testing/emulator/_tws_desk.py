@@ -248,10 +248,14 @@ class Desk:
         return ticket
 
     def close(self) -> None:
-        """End the day, and the orders that are good for it."""
+        """End the day, and the orders that are good for it.
+
+        What was done and over on it is not told any more.
+        """
         for ticket in list(self.venue.teller.tickets.values()):
             if not ticket.is_over and ticket.order and ticket.written.tif != "GTC":
                 self.venue.accounts.margin.cancel(ticket.order)
+        self.venue.teller.day_ms = self.venue.now_ms() + 1
 
     def bind(self, session: Session, fields: Fields) -> None:
         """Do ``reqAutoOpenOrders``: only client 0 may."""

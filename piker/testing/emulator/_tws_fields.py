@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from typing import Final
+
+#: What clients read, and write, as a number that isn't there.
+UNSET: Final = "1.7976931348623157E308"
+_MOST: Final = 2**31 - 1  # of whole numbers, in the protocol
+_DIGITS: Final = 12  # of amounts, before the point and behind it
 
 
 class Wrong(Exception):
@@ -55,9 +61,12 @@ class Fields:
         if not text:
             return missing
         try:
-            return int(text)
+            found = int(text)
         except ValueError:
-            raise invalid(f"Unable to parse data: {text!r} is no number") from None
+            found = _MOST + 1
+        if abs(found) > _MOST:
+            raise invalid(f"Unable to parse data: {text[:40]!r} is no number")
+        return found
 
     def flag(self) -> bool:
         """Take a yes or no."""
@@ -66,16 +75,22 @@ class Fields:
     def amount(self) -> Decimal | None:
         """Take a number, None if it isn't told; raises Wrong if it is none."""
         text = self.text()
-        if not text:
+        if text.upper() in ("", UNSET):
             return None
         try:
             found = Decimal(text)
         except InvalidOperation:
             found = Decimal("NaN")
-        if not found.is_finite():
-            raise invalid(f"Unable to parse data: {text!r} is no number")
+        if not found.is_finite() or not _is_short(found):
+            raise invalid(f"Unable to parse data: {text[:40]!r} is no number")
         return found
 
     def peek(self) -> list[str]:
         """Return all that is left, and leave it."""
         return self._fields[self._at :]
+
+
+def _is_short(amount: Decimal) -> bool:
+    exponent = amount.as_tuple().exponent
+    assert isinstance(exponent, int), "it is finite"
+    return exponent >= -_DIGITS and amount.adjusted() <= _DIGITS

@@ -128,7 +128,8 @@ class History:
         )
         if most is not None and length_s > most * period_s:
             raise Wrong(162, f"{_SAID}invalid step: {period_s}")
-        return _Asked(listed, what, period_s, end_s - length_s, end_s, is_liquid, form)
+        start_s = max(0, end_s - length_s)
+        return _Asked(listed, what, period_s, start_s, end_s, is_liquid, form)
 
     def _rows(self, req_id: int, asked: _Asked) -> Iterator[list[Any]]:
         listed, form = asked.listed, asked.form

@@ -9,7 +9,7 @@ TWS has had since version 970. Saturdays and Sundays without a session are told 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -65,9 +65,3 @@ def _spans(calendar: Calendar, now_s: int, zone: ZoneInfo) -> Iterator[tuple[int
                 yield open_s, close_s
             open_s, close_s = start_s, end_s
     yield open_s, close_s
-
-
-def day_start_s(now_s: float) -> int:
-    """Return when the day of *now_s* began, UTC."""
-    now = datetime.fromtimestamp(now_s, UTC)
-    return int(now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp())

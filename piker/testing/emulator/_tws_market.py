@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ._core import Frame
 from ._tape import Book, Item, Market, Print
@@ -25,12 +25,11 @@ from ._tws_ticks import (
     State,
     Sub,
     first_rows,
-    news_of_book,
     of_book,
     of_print,
     of_told,
 )
-from ._tws_wire import message
+from ._tws_wire import packed
 
 if TYPE_CHECKING:
     from ._tws import Tws
@@ -184,7 +183,7 @@ class MarketData:
 
     # -- what is told -------------------------------------------------------------
 
-    def _first(self, sub: Sub) -> list[list[Any]]:
+    def _first(self, sub: Sub) -> list[str]:
         market = sub.listed.market
         state = self._states.get(market) if market is not None else None
         return list(first_rows(sub, state or State()))
@@ -195,30 +194,35 @@ class MarketData:
             for sub in session.subs.values():
                 if farm in ("", farm_of(sub.listed)) and self._is_told(sub):
                     for row in () if sub.kind else self._first(sub):
-                        session.tell(*row)
+                        session.conn.put(packed(row))
 
     def frames(self, item: Item | Told) -> Iterator[Frame]:
         """Yield what an item of the tape is to each who asked for it."""
         state = self._states.setdefault(item.market, State())
         rows_of = self._rows_of(state, item)
-        for sub in tuple(self._subs.get(item.market, ())):
-            if self._is_told(sub):
+        subs = self._subs.get(item.market)
+        if not subs:
+            return
+        is_sure = not self.denied and self.venue.system.is_all_up
+        for sub in tuple(subs):
+            if is_sure or self._is_told(sub):
                 for row in rows_of(sub):
-                    yield Frame([sub.session.conn], message(*row))
+                    yield Frame([sub.session.conn], packed(row))
 
     def _rows_of(
         self, state: State, item: Item | Told
-    ) -> Callable[[Sub], Iterator[list[Any]]]:
+    ) -> Callable[[Sub], Iterator[str]]:
         """Return what makes an item's messages, and note its news."""
         is_recorded = self.venue.is_recorded
         if isinstance(item, Told):
             return partial(of_told, item=item)
         if isinstance(item, Book):
-            news = news_of_book(state, item)
-            # a recording tells its own ticks of it
+            news = state.quote(item)
             return partial(of_book, item=item, news=[] if is_recorded else news)
-        is_new, state.last = item.price != state.last, item.price
-        return partial(of_print, item=item, is_new=is_new, is_recorded=is_recorded)
+        is_new = state.take(item)
+        return partial(
+            of_print, item=item, state=state, is_new=is_new, is_recorded=is_recorded
+        )
 
     def open_at(self, market: Market, bid: float, ask: float, last: float) -> None:
         """Have a market begin at prices whose sizes nobody knows; 0: unknown too."""
@@ -228,9 +232,9 @@ class MarketData:
         """Take what passed before anybody could ask."""
         state = self._states.setdefault(item.market, State())
         if isinstance(item, Print):
-            state.last = item.price
+            state.take(item)
         else:
-            news_of_book(state, item)
+            state.quote(item)
 
     def _is_told(self, sub: Sub) -> bool:
         code = self.denied.get(sub.listed, 0)
@@ -246,6 +250,6 @@ def _stream(sub: Sub) -> str:
 def _generics(text: str) -> frozenset[int]:
     """Return the numbers of a list of generic ticks; raises Wrong."""
     found = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdigit() and int(part) in _GENERIC for part in found):
+    if not all(part.isdecimal() and int(part) in _GENERIC for part in found):
         raise invalid(f"Incorrect generic tick list of {text}")
     return frozenset(map(int, found))

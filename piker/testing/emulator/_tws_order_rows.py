@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 from ._exchange import ZERO, Order, Trade
 from ._tws_contracts import row_of
+from ._tws_fields import UNSET
 from ._tws_ticket import Ticket
 from ._tws_times import stamp
-from ._tws_wire import UNSET
 
 _ZONE: Final = "US/Eastern"
 #: What clients read as a whole number that isn't there.

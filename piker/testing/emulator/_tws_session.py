@@ -15,14 +15,14 @@ from ._tws_faults import Answer
 from ._tws_fields import Fields, Wrong, invalid
 from ._tws_names import NAMES
 from ._tws_pacing import Rate
-from ._tws_wire import NotSpoken, TwsConnection, message
+from ._tws_wire import NotSpoken, TwsConnection, message, packed
 
 if TYPE_CHECKING:
     from ._tws import Tws
     from ._tws_ticks import Sub
 
-#: What a request comes to: messages, each a list of fields.
-Rows = Iterable[list[Any]]
+#: What a request comes to: messages, each a list of fields, or their text.
+Rows = Iterable[list[Any] | str]
 _STRIKES: Final = 3  # of too many messages a second, before the connection ends
 JUNK: Final = (999, "<html><body>502 Bad Gateway</body></html>", "\x00\x01")
 
@@ -102,7 +102,12 @@ class Session:
 
     def _made(self, req_id: int, make: Callable[[], Rows]) -> bytes:
         try:
-            return b"".join([message(*row) for row in make()])
+            return b"".join(
+                [
+                    packed(row) if isinstance(row, str) else message(*row)
+                    for row in make()
+                ]
+            )
         except Wrong as wrong:
             return message(4, 2, req_id, wrong.code, str(wrong), "")
 

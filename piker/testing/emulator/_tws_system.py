@@ -56,6 +56,11 @@ class System:
         """Tell whether a farm tells anything."""
         return not self.is_cut and farm not in self.down
 
+    @property
+    def is_all_up(self) -> bool:
+        """Whether nothing is down."""
+        return not self.is_cut and not self.down
+
     def has(self, farm: str) -> bool:
         """Tell whether a farm is up, if any is named."""
         return not farm or self.is_up(farm)

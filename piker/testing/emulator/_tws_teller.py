@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._exchange import Event, Order, Trade
 from ._tws_fields import Fields, Wrong
-from ._tws_hours import day_start_s
 from ._tws_order_rows import (
     commission_row,
     completed_row,
@@ -44,11 +43,14 @@ class Teller:
     Attributes:
       tickets: all there ever were, by permanent id, the oldest first.
       master: the client that is told of all orders, -1 for none.
+      day_ms: when the day began; what was before is told no more. Tests end it: at a
+        midnight of the clock something would change under their hands.
     """
 
     venue: Tws
     tickets: dict[int, Ticket] = field(default_factory=dict)
     master: int = -1
+    day_ms: int = 0
 
     # -- questions ----------------------------------------------------------------
 
@@ -88,10 +90,9 @@ class Teller:
         is_api = fields.flag()
 
         def rows() -> Iterator[list[Any]]:
-            since_ms = day_start_s(self.venue.now_ms() / 1000) * 1000
             for ticket in self.tickets.values():
                 is_wanted = ticket.client_id or not is_api or ticket.order_id
-                if ticket.is_over and ticket.ended_ms >= since_ms and is_wanted:
+                if ticket.is_over and ticket.ended_ms >= self.day_ms and is_wanted:
                     yield completed_row(ticket)
             yield [102]
 
@@ -103,15 +104,14 @@ class Teller:
         client_id, account, since = fields.whole(), fields.text(), fields.text()
         symbol, sec_type, exchange = (fields.text() for _ in range(3))
         side = {"BUY": "buy", "SELL": "sell"}.get(fields.text().upper(), "")
-        today_s = day_start_s(self.venue.now_ms() / 1000)
-        since_s = time_of(since, _ZONE) if since else today_s
+        since_ms = time_of(since, _ZONE) * 1000 if since else 0
 
         def fits(ticket: Ticket, trade: Trade) -> bool:
             one = ticket.listed
             return (
                 client_id in (0, ticket.client_id)
                 and account in ("", ticket.account)
-                and trade.time_ms >= since_s * 1000
+                and trade.time_ms >= max(self.day_ms, since_ms)
                 and symbol in ("", one.symbol)
                 and sec_type in ("", one.sec_type)
                 and exchange in ("", ticket.exchange, *one.exchanges)

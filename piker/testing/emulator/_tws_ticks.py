@@ -1,5 +1,7 @@
 """Market data as messages: what an item of the tape is to a subscription.
 
+Each is text, its fields ended by a NUL: most of what is sent at all is made here.
+
 By https://interactivebrokers.github.io/tws-api/{tick_types,delayed_data,
 tick_by_tick}.html.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ._tape import LOTS, Book, Print
 from ._tws_kinds import Listed
@@ -61,57 +63,73 @@ class Sub:
 
 @dataclass
 class State:
-    """What was told of a market last.
+    """What was told of a market so far.
 
     Attributes:
       bid, ask: price and size.
       last: price.
+      newest: trade, None before the first.
+      lots, notional: traded, in the tape's units.
     """
 
     bid: tuple[float, float] = (0.0, 0.0)
     ask: tuple[float, float] = (0.0, 0.0)
     last: float = 0.0
+    newest: Print | None = None
+    lots: int = 0
+    notional: float = 0.0
+
+    def take(self, item: Print) -> bool:
+        """Take a trade; tell whether its price is another than that of the last."""
+        is_new, self.last = item.price != self.last, item.price
+        self.newest = item
+        self.lots += item.size
+        self.notional += item.price * item.size / LOTS
+        return is_new
+
+    def quote(self, item: Book) -> list[tuple[int, bool]]:
+        """Take a quote; return sides that changed (1 bid, 2 ask), if in price."""
+        bid, ask = (item.bid, item.bid_size), (item.ask, item.ask_size)
+        found = [
+            (kind, old[0] != new[0])
+            for kind, old, new in ((1, self.bid, bid), (2, self.ask, ask))
+            if old != new
+        ]
+        self.bid, self.ask = bid, ask
+        return found
 
 
-def first_rows(sub: Sub, state: State) -> Iterator[list[Any]]:
+def first_rows(sub: Sub, state: State) -> Iterator[str]:
     """Yield what a new line is told first: its steps, its kind, how things are."""
     listed, req_id = sub.listed, sub.req_id
-    yield [81, req_id, listed.tick, "9c0001" if listed.sec_type == "STK" else "", 3]
-    yield [58, 1, req_id, 3 if sub.is_delayed else 1]
+    bbo = "9c0001" if listed.sec_type == "STK" else ""
+    yield f"81\0{req_id}\0{listed.tick}\0{bbo}\x003\0"
+    yield f"58\x001\0{req_id}\0{3 if sub.is_delayed else 1}\0"
     for kind, sized, (price, size) in ((1, 0, state.bid), (2, 3, state.ask)):
         if price:
             yield _price(sub, kind, price, size)
             yield _size(sub, sized, size)
-    market = listed.market
+    market, newest = listed.market, state.newest
     if not state.last or market is None or not listed.has_trades:
         return
-    if not market.prints:
+    if newest is None:
         yield _price(sub, 4, state.last, UNKNOWN)
         return
-    newest = market.prints[-1]
     yield _price(sub, 4, newest.price, newest.size / LOTS)
     yield _size(sub, 5, newest.size / LOTS)
     yield _string(sub, _STAMP, str(newest.time_ms // 1000))
-    yield _size(sub, 8, market.lots / LOTS)
+    yield _size(sub, 8, state.lots / LOTS)
     yield _price(sub, 6, market.high, 0.0)
     yield _price(sub, 7, market.low, 0.0)
     yield _price(sub, 14, market.prints[0].price, 0.0)
 
 
-def news_of_book(state: State, item: Book) -> list[tuple[int, bool]]:
-    """Return which sides changed (1 bid, 2 ask), and whether in price."""
-    found = []
-    for kind, old, new in (
-        (1, state.bid, (item.bid, item.bid_size)),
-        (2, state.ask, (item.ask, item.ask_size)),
-    ):
-        if old != new:
-            found.append((kind, old[0] != new[0]))
-    state.bid, state.ask = (item.bid, item.bid_size), (item.ask, item.ask_size)
-    return found
+def of_book(sub: Sub, item: Book, news: list[tuple[int, bool]]) -> Iterator[str]:
+    """Yield what a quote is to a subscription.
 
-
-def of_book(sub: Sub, item: Book, news: list[tuple[int, bool]]) -> Iterator[list[Any]]:
+    Args:
+      news: see `State.quote`; none of a recording, which tells its own ticks of it.
+    """
     if sub.kind in ("BidAsk", "MidPoint"):
         yield _single_quote(sub, item)
     if sub.kind:
@@ -127,17 +145,15 @@ def of_book(sub: Sub, item: Book, news: list[tuple[int, bool]]) -> Iterator[list
         yield _size(sub, 0 if kind == 1 else 3, size)
 
 
-def _single_quote(sub: Sub, item: Book) -> list[Any]:
-    head = [99, sub.req_id, SINGLE[sub.kind], item.time_ms // 1000]
+def _single_quote(sub: Sub, item: Book) -> str:
+    head = f"99\0{sub.req_id}\0{SINGLE[sub.kind]}\0{item.time_ms // 1000}\0"
     if sub.kind == "MidPoint":
-        return [*head, number(middle(item))]
-    return [
-        *head, number(item.bid), number(item.ask), number(item.bid_size),
-        number(item.ask_size), 0,
-    ]  # fmt: skip
+        return f"{head}{number(middle(item))}\0"
+    told = map(number, (item.bid, item.ask, item.bid_size, item.ask_size))
+    return head + "\0".join(told) + "\x000\0"
 
 
-def of_told(sub: Sub, item: Told) -> Iterator[list[Any]]:
+def of_told(sub: Sub, item: Told) -> Iterator[str]:
     """Yield a tick as it was recorded."""
     if sub.kind:
         return
@@ -148,50 +164,62 @@ def of_told(sub: Sub, item: Told) -> Iterator[list[Any]]:
 
 
 def of_print(
-    sub: Sub, item: Print, *, is_new: bool, is_recorded: bool
-) -> Iterator[list[Any]]:
+    sub: Sub, item: Print, state: State, *, is_new: bool, is_recorded: bool
+) -> Iterator[str]:
+    """Yield what a trade is to a subscription.
+
+    Args:
+      state: of the market right after it.
+      is_new: its price is another than that of the one before.
+      is_recorded: a recording tells its own ticks of it.
+    """
     listed = sub.listed
     if not listed.has_trades or sub.kind in ("BidAsk", "MidPoint"):
         return
     if sub.kind:
-        exchange = listed.primary or listed.exchanges[0]
-        for lots in item.lots:
-            yield [
-                99, sub.req_id, SINGLE[sub.kind], item.time_ms // 1000,
-                number(item.price), number(lots / LOTS), 0, exchange, "",
-            ]  # fmt: skip
+        yield from _single_trades(sub, item)
         return
     size = item.size / LOTS
-    if not is_recorded:  # else its own ticks tell it
+    if not is_recorded:
         if is_new:
             yield _price(sub, 4, item.price, size)
         yield _size(sub, 5, size)
         yield _string(sub, _STAMP, str(item.time_ms // 1000))
-        yield _size(sub, 8, item.market.lots / LOTS)
+        yield _size(sub, 8, state.lots / LOTS)
     for generic, kind in ((233, _RT_VOLUME), (375, _RT_TRADES)):
         if generic in sub.generics:
-            yield _string(sub, kind, _volume(item, size))
+            yield _string(sub, kind, _volume(item, state))
 
 
-def _volume(item: Print, size: float) -> str:
+def _single_trades(sub: Sub, item: Print) -> Iterator[str]:
+    exchange = sub.listed.primary or sub.listed.exchanges[0]
+    head = f"99\0{sub.req_id}\0{SINGLE[sub.kind]}\0{item.time_ms // 1000}\0"
+    for lots in item.lots:
+        size = number(lots / LOTS)
+        yield f"{head}{number(item.price)}\0{size}\x000\0{exchange}\0\0"
+
+
+def _volume(item: Print, state: State) -> str:
     """Return a trade as RTVolume tells it."""
-    market = item.market
-    vwap = market.notional / market.lots * LOTS
+    vwap = state.notional / state.lots * LOTS
     is_single = "true" if len(item.lots) == 1 else "false"
     return (
-        f"{number(item.price)};{number(size)};{item.time_ms}"
-        f";{number(market.lots / LOTS)};{vwap:.8f};{is_single}"
+        f"{number(item.price)};{number(item.size / LOTS)};{item.time_ms}"
+        f";{number(state.lots / LOTS)};{vwap:.8f};{is_single}"
     )
 
 
-def _price(sub: Sub, kind: int, price: float, size: float) -> list[Any]:
+def _price(sub: Sub, kind: int, price: float, size: float) -> str:
     can_take = 1 if kind in (1, 2) else 0
-    return [1, 6, sub.req_id, sub.tick(kind), number(price), number(size), can_take]
+    return (
+        f"1\x006\0{sub.req_id}\0{sub.tick(kind)}\0{number(price)}\0{number(size)}"
+        f"\0{can_take}\0"
+    )
 
 
-def _size(sub: Sub, kind: int, size: float) -> list[Any]:
-    return [2, 6, sub.req_id, sub.tick(kind), number(size)]
+def _size(sub: Sub, kind: int, size: float) -> str:
+    return f"2\x006\0{sub.req_id}\0{sub.tick(kind)}\0{number(size)}\0"
 
 
-def _string(sub: Sub, kind: int, text: str) -> list[Any]:
-    return [46, 6, sub.req_id, sub.tick(kind), text]
+def _string(sub: Sub, kind: int, text: str) -> str:
+    return f"46\x006\0{sub.req_id}\0{sub.tick(kind)}\0{text}\0"

@@ -37,7 +37,7 @@ def bar_size(text: str) -> int:
 def duration(text: str) -> int:
     """Return seconds of e.g. ``1800 S`` or ``2 D``; raises Wrong."""
     count, _, unit = text.strip().partition(" ")
-    if not count.isdigit() or unit not in _UNITS or not int(count):
+    if not count.isdecimal() or unit not in _UNITS or not 0 < int(count) < 10**6:
         raise invalid("Invalid duration; a number and one of S, D, W, M, Y")
     length = int(count) * _UNITS[unit]
     if unit == "S" and length > DAY_S:
@@ -74,6 +74,8 @@ def time_of(text: str, zone: str) -> int:
         at = datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S")  # noqa: DTZ007
     except (ValueError, ZoneInfoNotFoundError):
         raise wrong from None
+    if not 1971 <= at.year <= 2100:
+        raise wrong
     return int(at.replace(tzinfo=there).timestamp())
 
 

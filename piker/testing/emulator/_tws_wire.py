@@ -21,8 +21,6 @@ from ._ws import Connection
 
 #: How every client begins; its range of versions follows, with a length.
 GREETING: Final = b"API\0"
-#: What clients read as a number that isn't there.
-UNSET: Final = "1.7976931348623157E308"
 
 _LONGEST: Final = 0xFFFFFF  # a message of more is none
 _RECEIVE: Final = 65536
@@ -59,7 +57,12 @@ def number(value: float) -> str:
 
 def message(*fields: Any) -> bytes:
     """Return a message with its length before it."""
-    body = "".join([f"{text_of(field)}\0" for field in fields]).encode()
+    return packed("".join([f"{text_of(field)}\0" for field in fields]))
+
+
+def packed(text: str) -> bytes:
+    """Return a message, of fields that are ended already, with its length before it."""
+    body = text.encode()
     return len(body).to_bytes(4) + body
 
 
