@@ -74,7 +74,7 @@ def time_of(text: str, zone: str) -> int:
         at = datetime.strptime(f"{day} {clock}", "%Y%m%d %H:%M:%S")  # noqa: DTZ007
     except (ValueError, ZoneInfoNotFoundError):
         raise wrong from None
-    if not 1971 <= at.year <= 2100:
+    if not 1900 <= at.year <= 2200:
         raise wrong
     return int(at.replace(tzinfo=there).timestamp())
 
