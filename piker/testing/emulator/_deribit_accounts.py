@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ._accounts import Accounts, ByHand
@@ -24,7 +24,7 @@ from ._deribit_positions import STEP, Position, payoff, profit
 from ._deribit_series import Deal, Series
 from ._deribit_ticket import Ticket
 from ._deribit_world import World
-from ._exchange import ZERO, Rules, Side
+from ._exchange import ZERO, Refused, Rules, Side
 from ._tape import Item
 
 _MOST: Final = Decimal(1_000_000_000)
@@ -114,13 +114,11 @@ class DeribitAccounts(Accounts):
         for series, deals in touched:
             name = series.inst.name
             for deal in deals:
+                exact = Decimal(repr(deal.price)), Decimal(repr(deal.amount))
                 if name in live:
-                    exact = Decimal(repr(deal.price)), Decimal(repr(deal.amount))
-                    self.margins.outside(
-                        name, "buy" if deal.side > 0 else "sell", *exact
-                    )
-                else:
-                    self.margins.books[name].last = Decimal(repr(deal.price))
+                    side: Side = "buy" if deal.side > 0 else "sell"
+                    self.margins.outside(name, side, *exact)
+                self.margins.books[name].last = exact[0]
         for name in live:
             series = self.world.series[name]
             if series.source is item.market:
@@ -133,32 +131,33 @@ class DeribitAccounts(Accounts):
         """Do what a control path asks for, see the module and `Accounts`."""
         match what:
             case "settle":
-                funding = Decimal(query.get("funding", "0"))
-                return self._settle(query["currency"], query.get("price"), funding)
+                funding = _number(query, "funding") or ZERO
+                return self._settle(query["currency"], _price(query), funding)
             case "deliver":
                 series = self.world.series[query["instrument"]]
-                return self._deliver(series, query.get("price"))
+                return self._deliver(series, _price(query))
+            case "delist":
+                return self._close(self.world.series[query["symbol"]])
             case "expire_tokens":
                 self.expire(query["name"])
                 return {}
         return super().control(what, query, body)
 
     def _settle(
-        self, currency: str, price: str | None, funding: Decimal
+        self, currency: str, price: Decimal | None, funding: Decimal
     ) -> dict[str, Any]:
         """Have a session end: what futures made becomes money."""
         count = 0
         for account in tuple(self.margins.positions):
             for series, one in self.margins.of_currency(account, currency):
                 if series.inst.kind == "future" and (one.size or one.session):
-                    at = Decimal(price) if price else self.margins.mark(series)
+                    at = price or self.margins.mark(series)
                     rate = funding if series.inst.is_perpetual else ZERO
                     self._book(account, series, one, at, rate)
                     count += 1
         for series in self.world.series.values():
             if series.inst.settlement == currency and series.source is not None:
-                mark = float(price) if price else float(self.margins.mark(series))
-                series.settled = mark
+                series.settled = float(price or self.margins.mark(series))
         self._end_day_orders(currency)
         return {"settled": count}
 
@@ -209,12 +208,11 @@ class DeribitAccounts(Accounts):
             row["funding"] = float(end.interest)
         self.settled(account, row)
 
-    def _deliver(self, series: Series, price: str | None) -> dict[str, Any]:
+    def _deliver(self, series: Series, price: Decimal | None) -> dict[str, Any]:
         """Have an instrument expire: nothing is left of it but money."""
         inst = series.inst
-        at = Decimal(price) if price else Decimal(repr(series.index_now()))
-        for order in self.margins.open_orders(symbol=inst.name):
-            self.margins.end(order, "settlement")
+        at = price or Decimal(repr(series.index_now()))
+        self._end_orders(inst.name)
         count = 0
         for account in tuple(self.margins.positions):
             one = self.margins.position(account, inst.name)
@@ -228,6 +226,18 @@ class DeribitAccounts(Accounts):
         told = {"date": day, "delivery_price": float(at)}
         self.world.deliveries.setdefault(inst.index, []).insert(0, told)
         return {"delivered": count}
+
+    def _end_orders(self, symbol: str) -> None:
+        for order in self.margins.open_orders(symbol=symbol):
+            self.margins.end(order, "settlement")
+
+    def _close(self, series: Series) -> dict[str, Any]:
+        """Have an instrument be no more, whatever is held of it."""
+        self._end_orders(series.inst.name)
+        series.closed_at = float(self.margins.mark(series))
+        self.margins.halt(series.inst.name, is_halted=True)
+        self.ended.append(series)
+        return {}
 
     def _deliver_one(
         self, account: str, series: Series, one: Position, at: Decimal
@@ -274,3 +284,20 @@ class DeribitAccounts(Accounts):
                 state="filled", cl_id=f"old{nth}",
             )  # fmt: skip
             self.margins.make_fill(order, begin_ms + nth * 1000)
+
+
+def _number(query: dict[str, str], name: str) -> Decimal | None:
+    """Return a number, None if none is told; raises Refused."""
+    if name not in query:
+        return None
+    try:
+        return Decimal(query[name])
+    except InvalidOperation:
+        raise Refused("price_range", f"{name} must be a number") from None
+
+
+def _price(query: dict[str, str]) -> Decimal | None:
+    price = _number(query, "price")
+    if price is not None and not 0 < price < _MAX_PRICE:
+        raise Refused("price_range", "price must be above 0")
+    return price

@@ -14,6 +14,8 @@ from ._private import Refusal
 
 Params = dict[str, Any]
 _MISSING: Final = object()
+_MOST: Final = 10**18
+_LEAST: Final = Decimal("1e-18")
 
 
 class Said(Refusal):
@@ -71,9 +73,9 @@ def number(params: Params, name: str, default: Any = _MISSING) -> int:
         raise wrong(name, "value required")
     if isinstance(value, str) and value.isdigit() and len(value) < 20:
         return int(value)
-    if isinstance(value, Decimal) and value == int(value):
+    if isinstance(value, Decimal) and abs(value) < _MOST and value == int(value):
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MOST:
         raise wrong(name)
     return value
 
@@ -91,7 +93,8 @@ def decimal(params: Params, name: str, default: Any = _MISSING) -> Decimal | Non
         found = Decimal(value)
     except InvalidOperation:
         raise wrong(name) from None
-    if not found.is_finite():
+    # of what is past all markets, and finer than all steps, nothing can be computed
+    if not found.is_finite() or abs(found) > _MOST or (found and abs(found) < _LEAST):
         raise wrong(name)
     return found
 
