@@ -409,3 +409,22 @@ async def test_orders_may_end_with_their_connection(is_on):
         counted = (await talk.venue.stats())["requests"]
         assert counted["private/buy"] == 1
         assert len(await talk.ask("private/get_open_orders")) == (not is_on)
+
+
+async def test_trades_of_one_order_are_told_at_once():
+    async with talking(money={"BTC": "100"}) as talk:
+        await talk.auth()
+        await talk.subscribe(ORDERS, TRADES, "user.changes.any.BTC.raw", of="private")
+        book = await talk.ask("public/get_order_book", instrument_name=PERP, depth=10)
+        amount = sum(amount for _, amount in book["asks"][:3]) + 10
+        placed = await buy(talk, amount, None)
+        assert len(placed["trades"]) >= 2
+        (told,) = await talk.hear(TRADES)
+        assert told == placed["trades"]
+        seqs = [row["trade_seq"] for row in told]
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+        rows = await talk.hear(ORDERS, 2)
+        assert [row["filled_amount"] for row in rows] == [0, amount]
+        _, changes = await talk.hear("user.changes.any.BTC.raw", 2)
+        assert (changes["trades"], changes["orders"]) == (told, rows[1:])
+        assert changes["positions"][0]["size"] == amount

@@ -174,12 +174,16 @@ class Accounts:
         await trio.sleep(seconds)
         self._put(event)
 
+    def _next(self) -> Event:
+        """Return what is to be told next."""
+        return self._due.popleft()
+
     async def run(self) -> None:
         """Tell events, for ever."""
         async with trio.open_nursery() as self._late:
             while True:
                 while self._due:
-                    event = self._due.popleft()
+                    event = self._next()
                     for hear in tuple(self.hears.get(event.order.account, ())):
                         hear(event)
                 await self._wake.wait()

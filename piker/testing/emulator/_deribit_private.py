@@ -54,7 +54,7 @@ class DeribitPrivate(InTurn):
         self, core: Core, world: World, channels: Channels, public: Public,
         budget: int | None,
     ) -> None:  # fmt: skip
-        ours = DeribitAccounts(core, world=world, channels=channels)
+        ours = DeribitAccounts(core, world=world)
         super().__init__(core, ours)
         self._ours = ours
         self.tokens = Tokens(ours)
@@ -64,7 +64,7 @@ class DeribitPrivate(InTurn):
         self._holdings = Holdings(ours.margins, world)
         self._desk = Desk(ours.margins, world, self._holdings, ours.refresh)
         self._history = History(ours.margins, world, self._holdings)
-        ours.settled = self._note_settled
+        ours.ends.settled = self._note_settled
         self._subscriptions = Subscriptions(self, world, channels, ours.margins)
 
     def follow(self, item: Item, touched: list[tuple[Series, list[Deal]]]) -> None:
@@ -76,7 +76,7 @@ class DeribitPrivate(InTurn):
         fresh, self._ours.margins.fresh = self._ours.margins.fresh, []
         for series, deal in fresh:
             yield from self._channels.touch(series, [deal])
-        ended, self._ours.ended = self._ours.ended, []
+        ended, self._ours.ends.ended = self._ours.ends.ended, []
         for series in ended:
             yield from self._channels.change_state(series, "closed")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ._deribit_series import Deal
-from ._exchange import Order, Trade
+from ._exchange import Event, Order, Trade
 
 
 @dataclass(eq=False)
@@ -45,3 +45,14 @@ class Fill:
     trade: Trade
     deal: Deal
     made: Decimal
+
+
+@dataclass(frozen=True)
+class Trades(Event):
+    """Trades of one order that are told at once; the event is the last of them.
+
+    Attributes:
+      trades: all of them.
+    """
+
+    trades: tuple[Trade, ...] = ()

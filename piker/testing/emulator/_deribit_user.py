@@ -16,7 +16,7 @@ import msgspec
 
 from ._deribit_margin import Margins
 from ._deribit_series import Series
-from ._deribit_ticket import Ticket
+from ._deribit_ticket import Ticket, Trades
 from ._deribit_told import fill_row, order_row, position_row, summary, triggered_row
 from ._deribit_world import World
 from ._exchange import Event
@@ -99,8 +99,16 @@ class Teller:
         orders = [order_row(series, order)]
         if event.what == "triggered":
             orders.insert(0, triggered_row(series, order))
-        fills = [one for one in self._margins.fills[-50:]
-                 if one.trade is event.trade]  # fmt: skip
+        told = event.trades if isinstance(event, Trades) else ()
+        fills = (
+            [
+                one
+                for one in self._margins.fills[-1000:]
+                if any(one.trade is each for each in told)
+            ]
+            if told
+            else []
+        )
         trades = [fill_row(series, one) for one in fills]
         if channel.what == "changes":
             held = self._margins.position(order.account, order.symbol)
