@@ -312,6 +312,19 @@ async def test_a_linear_one_is_settled_in_usdc():
         assert (await money(talk))["balance"] == 10
 
 
+async def test_makers_of_weekly_futures_are_paid():
+    async with trading() as talk:
+        rows = await talk.ask("public/get_instruments", currency="BTC", kind="future")
+        (week,) = (row for row in rows if row["settlement_period"] == "week")
+        assert week["maker_commission"] == -0.0001
+        name = week["instrument_name"]
+        await talk.ask("private/buy", instrument_name=name, amount=1000, price=50_000)
+        await talk.venue.outside(name, "sell", "50000", "1000")
+        ((trade,),) = await talk.hear(TRADES)
+        assert trade["fee"] == pytest.approx(-0.0001 * 1000 / 50_000, abs=1e-8)
+        assert (await money(talk))["balance"] == pytest.approx(10.000002, abs=1e-8)
+
+
 async def test_margin_bounds_what_can_be_bought():
     async with trading(money={"BTC": "0.001"}) as talk:
         with pytest.raises(Failed) as failed:

@@ -27,6 +27,10 @@ _INVERSE: Final = {
     "BTC": (Decimal("0.5"), Decimal(10), Decimal("0.1")),
     "ETH": (Decimal("0.05"), Decimal(1), Decimal(1)),
 }
+#: Of makers in weekly futures, of options: .../25944746248989-Fees.
+_REBATE: Final = Decimal("-0.0001")
+_INVERSE_FEE: Final = Decimal("0.0003")
+_LINEAR_FEES: Final = (Decimal("0.0001"), Decimal("0.0005"))
 _OPTION_TICK: Final = Decimal("0.0001")
 _OPTION_STEP: Final = (Decimal("0.005"), Decimal("0.0005"))  # above which price, tick
 
@@ -121,6 +125,7 @@ class Namer:
                     model, name=f"{base}-{_date(day)}", number=self._next(),
                     period=period, expires_ms=int(day.timestamp() * 1000),
                     created_ms=self._since(60),
+                    maker=_REBATE if period == "week" else model.maker,
                 ),
                 6,
             )
@@ -159,7 +164,8 @@ class Namer:
             created_ms=self._since(20), strike=strike, right=right,
             quote=of.base if is_inverse else of.counter, tick=tick,
             steps=(_OPTION_STEP,) if is_inverse else (), contract=Decimal(1),
-            least=least, maker=Decimal("0.0003"), taker=Decimal("0.0003"),
+            least=least, maker=_INVERSE_FEE if is_inverse else _LINEAR_FEES[0],
+            taker=_INVERSE_FEE if is_inverse else _LINEAR_FEES[1],
         )  # fmt: skip
 
     def expiries(self) -> list[tuple[datetime, str]]:
