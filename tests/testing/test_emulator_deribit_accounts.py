@@ -152,15 +152,17 @@ async def test_a_position_and_its_settlement():
         ] == "zero"
 
 
-@pytest.mark.parametrize(("side", "price"), [("buy", 80_000), ("sell", 80_000),
-                                             ("buy", 1000)])  # fmt: skip
-async def test_an_option_is_delivered(side, price):
+@pytest.mark.parametrize(("side", "share"), [("buy", 1.1), ("sell", 1.1), ("buy", 0.5)])
+async def test_an_option_is_delivered(side, share):
     """Its premium is paid at once; at the end there is only what it pays."""
     async with trading() as talk:
         rows = await talk.ask("public/get_instruments", currency="BTC", kind="option")
-        name = next(row["instrument_name"] for row in rows if row["strike"] >= 75_000
-                    and row["option_type"] == "call"
-                    and row["settlement_period"] == "month")  # fmt: skip
+        index = await talk.ask("public/get_index_price", index_name="btc_usd")
+        level = index["index_price"]
+        calls = [row for row in rows if row["option_type"] == "call"
+                 and row["settlement_period"] == "month"]  # fmt: skip
+        near = min(calls, key=lambda row: abs(row["strike"] - level))
+        name, price = near["instrument_name"], round(near["strike"] * share)
         strike = float(name.split("-")[2])
         await talk.venue.outside(name, "sell", "0.02", "5", rests=True)
         await talk.venue.outside(name, "buy", "0.0195", "5", rests=True)

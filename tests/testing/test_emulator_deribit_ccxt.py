@@ -43,10 +43,11 @@ def look(client):
 
 def trade(client, option):
     """Place, change and end orders; have some be filled."""
-    placed = client.create_order(PERP, "limit", "buy", 100, 50_000)
+    low = round(client.fetch_ticker(PERP)["bid"] * 0.7)
+    placed = client.create_order(PERP, "limit", "buy", 100, low)
     assert placed["status"] == "open"
     assert [one["id"] for one in client.fetch_open_orders(PERP)] == [placed["id"]]
-    edited = client.edit_order(placed["id"], PERP, "limit", "buy", 200, 50_001)
+    edited = client.edit_order(placed["id"], PERP, "limit", "buy", 200, low + 1)
     assert edited["amount"] == 200
     assert client.cancel_order(placed["id"], PERP)["status"] == "canceled"
     sold = client.create_order(PERP, "market", "sell", 100)

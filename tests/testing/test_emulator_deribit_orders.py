@@ -91,11 +91,11 @@ async def test_a_signature_and_a_refresh_token_are_proof_too():
 async def test_tokens_end():
     """By their scope, before their time by a fault, and all of an account at once."""
     async with talking(money={}) as talk:
-        await talk.venue.fault("token", seconds=0.2)
+        await talk.venue.fault("token", seconds=1)
         told = await talk.auth()
         assert told["expires_in"] > 900
         assert await talk.ask("private/get_open_orders") == []
-        await trio.sleep(0.25)
+        await trio.sleep(1.05)
         with pytest.raises(Failed) as failed:
             await talk.ask("private/get_open_orders")
         assert codes(failed) == (13009, "unauthorized")
