@@ -9,6 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from piker.errors import SessionFileError
+from piker.testing.emulator import open_emulator
 from piker.testing.emulator._deribit_played import played_tape
 from piker.testing.emulator._run import Options, open_tape
 from tests._data import data_dir
@@ -158,6 +159,24 @@ async def test_a_session_of_ours_at_full_speed(tmp_path):
                 start_timestamp=START_MS - 60_000, end_timestamp=now_ms, resolution="1",
             )  # fmt: skip
             assert sum(bars["cost"]) == pytest.approx(10 * sum(range(1, 101)))
+
+
+@pytest.mark.tree
+async def test_a_recording_in_a_process_of_its_own(tmp_path):
+    """Its time is the recording's, and it plays as fast as it is told to."""
+    frames = [frame(f"trades.{PERP}.100ms", [trade(seq)]) for seq in range(1, 31)]
+    path = write(tmp_path / "session.txt", frames)
+    async with open_emulator("deribit", session=path, speed=10) as venue:
+        assert venue.conf.endswith(f'ws = "{venue.ws_url}"\nclock = "data"\n')
+        async with open_ws(venue, "/ws/api/v2") as socket:
+            talk = Talk(venue, socket)
+            channel = f"trades.{PERP}.100ms"
+            await talk.subscribe(channel)
+            await talk.hear(channel, where=lambda rows: rows[-1]["trade_seq"] == 30)
+            rows = [row for _, rows in talk.told for row in rows]
+            assert rows == [trade(seq) for seq in range(1, 31)]
+            assert await talk.ask("public/get_time") >= START_MS + 3000
+        assert len(await venue.trades(PERP)) == 30
 
 
 def test_what_is_no_recording(tmp_path):

@@ -75,13 +75,14 @@ class Channels:
         yield from self.due(item.due_ns // 1_000_000)
         for series, deals in touched:
             yield from self.touch(series, deals)
-        group = self._world.groups[item.market]
-        if not self._open:
-            return
-        for series in group.all:
-            for channel in tuple(self._by_series.get(series, ())):
-                if channel.what not in ("trades", "state"):
-                    yield from self._mark(channel)
+        # a deal or a message is of some instruments, quotes of the tape move them all
+        some = {series for series, _ in touched}
+        for channel in tuple(self._open):
+            if channel.what in ("trades", "state"):
+                continue
+            series = channel.series[0]
+            if series.source is item.market and (not some or series in some):
+                yield from self._mark(channel)
 
     def touch(self, series: Series, deals: list[Deal]) -> Iterator[Frame]:
         """Yield what new deals of an instrument make."""
