@@ -207,7 +207,8 @@ class Calls:
 
     async def _hold(self) -> None:
         """Be connected until that breaks, which is raised."""
-        from ._rpc import Pulse, Rpc, open_rpc
+        from ._grants import Pulse
+        from ._rpc import Rpc, open_rpc
 
         pulse = Pulse()
         opener = partial(

@@ -2,7 +2,7 @@ r"""A JSON-RPC connection to Deribit: lives on the asyncio loop of its actor.
 
     request(method) --its id--> websocket --answer--> who asked
     send(text), frames(emit)  <---all else: messages of channels, answers to others---
-    test_request --> public/test, at once      a token --> a new one before it ends
+    test_request --> public/test, at once      keys --> Grants: known all along
 
 Requests are told apart by their ids, so many may be under way. Nothing is sent twice,
 and nothing connects again: who holds it opens another.
@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,12 +25,12 @@ from websockets.exceptions import ConnectionClosed
 
 from piker.brokers._web._errors import place_of
 from piker.brokers._web._ws import MAX_FRAME, as_venue_errors, quiet
-from piker.errors import BadPayload, VenueRefused, VenueUnreachable
-from piker.log import add_secret, get_logger
+from piker.errors import VenueRefused, VenueUnreachable
+from piker.log import get_logger
 from piker.msgs import boot_ns
 
-from ._answers import decode_result, parse_error
-from ._order_schemas import Granted
+from ._answers import parse_error
+from ._grants import Grants, Pulse
 
 if TYPE_CHECKING:
     from piker.brokers._live._secrets import Keys
@@ -47,10 +46,6 @@ OWN_IDS: Final = 1 << 40
 #: The venue speaks at least so often, and asks whether we are there; it takes no less.
 HEARTBEAT_S: Final = 10
 _CLOSE_S: Final = 0.3
-#: Of the time that a token is good for, when another is asked for.
-_RENEW_AT: Final = 0.75
-_RENEW_LEAST_S: Final = 1.0
-_RENEW_TRIES: Final = 3
 #: How a message of a channel begins: it is no answer to anything.
 _MESSAGE: Final = b'{"jsonrpc":"2.0","method":"subscription"'
 
@@ -63,20 +58,6 @@ class _Head(msgspec.Struct, frozen=True, gc=False):
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 _HEAD: Final = msgspec.json.Decoder(_Head)
-_GRANTED: Final = msgspec.json.Decoder(Granted)
-
-
-@dataclass(eq=False)
-class Pulse:
-    """When a connection was last heard of; whoever holds it may look.
-
-    Attributes:
-      heard_at: seconds of `time.monotonic`.
-      scope: what its key may do, as the venue words it.
-    """
-
-    heard_at: float = field(default_factory=time.monotonic)
-    scope: str = ""
 
 
 class Rpc:
@@ -92,9 +73,8 @@ class Rpc:
         self._emit: Emit | None = None
         self._unread: list[Frame] = []
         self._is_lost = asyncio.Event()
-        self._answers = set[asyncio.Task[None]]()
-        self._keys: Keys | None = None
-        self._granting = asyncio.Lock()
+        self._tasks = set[asyncio.Task[None]]()
+        self._grants: Grants | None = None
 
     # -- asking -------------------------------------------------------------------
 
@@ -205,9 +185,7 @@ class Rpc:
         """Say that we are here, if the venue asks."""
         if params.get("type") != "test_request":
             return
-        task = asyncio.ensure_future(self._say_here())
-        self._answers.add(task)
-        task.add_done_callback(self._answers.discard)
+        self._spawn(self._say_here())
 
     async def _say_here(self) -> None:
         with suppress(VenueUnreachable):
@@ -222,31 +200,37 @@ class Rpc:
             why = f"it closed the connection ({closed.code}{said})"
         return VenueUnreachable(f"{self._venue} at {place_of(self._url)}: {why}")
 
-    # -- who asks -----------------------------------------------------------------
+    # -- its life -----------------------------------------------------------------
 
     async def begin(self, keys: Keys | None) -> None:
         """Have the venue beat, and say who asks, if that matters.
 
         Raises: VenueRefused: it doesn't take the keys. VenueUnreachable.
         """
-        await self._need("public/set_heartbeat", {"interval": HEARTBEAT_S})
-        self._keys = keys
+        await self.need("public/set_heartbeat", {"interval": HEARTBEAT_S})
         if keys is not None:
-            granted = await self._grant(_credentials(keys))
-            task = asyncio.ensure_future(self._keep_granted(keys, granted))
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+            self._grants = Grants(self.need, keys, self._pulse)
+            await self._grants.ask()
+            self._spawn(self._keep_granted(self._grants))
 
     async def renew(self) -> None:
         """Say anew who asks: what was granted has ended before its time.
 
         Raises: VenueRefused; VenueUnreachable.
         """
-        assert self._keys is not None, "who asks is known"
-        async with self._granting:
-            await self._grant(_credentials(self._keys))
+        assert self._grants is not None, "who asks is known"
+        await self._grants.ask()
 
-    async def _need(self, method: str, params: dict[str, Any]) -> bytes:
+    async def _keep_granted(self, grants: Grants) -> None:
+        """Keep what was granted; without it there is no use in the line."""
+        await grants.keep()
+        await self._conn.close()
+
+    async def need(self, method: str, params: dict[str, Any]) -> bytes:
+        """Return the frame that answers a request without which there is no line.
+
+        Raises: VenueRefused; VenueUnreachable: it may be had later.
+        """
         body = await self.request(method, params)
         failure = parse_error(body)
         if failure is None:
@@ -255,54 +239,18 @@ class Rpc:
             raise VenueUnreachable(f"{self._venue} isn't ready: {failure.text}")
         raise VenueRefused(f"{self._venue} refused {method}: {failure.text}")
 
-    async def _grant(self, params: dict[str, Any]) -> Granted:
-        """Return what a request to be known is granted; no token is in any error."""
-        body = await self._need("public/auth", params)
-        granted = None
-        with suppress(BadPayload):  # its text shows a token
-            granted = decode_result(_GRANTED, body)
-        if granted is None:
-            raise VenueUnreachable(f"{self._venue} answered public/auth with no token")
-        add_secret(granted.access_token)
-        if granted.refresh_token:
-            add_secret(granted.refresh_token)
-        self._pulse.scope = granted.scope
-        return granted
-
-    async def _keep_granted(self, keys: Keys, granted: Granted) -> None:
-        """Renew what was granted before it ends; else there is no use in the line."""
-        failed = 0
-        while failed < _RENEW_TRIES:
-            await asyncio.sleep(max(_RENEW_LEAST_S, granted.expires_in * _RENEW_AT))
-            ask = _credentials(keys)
-            if granted.refresh_token and not failed:
-                ask = {
-                    "grant_type": "refresh_token",
-                    "refresh_token": granted.refresh_token,
-                }
-            try:
-                granted, failed = await self._grant(ask), 0
-            except (VenueRefused, VenueUnreachable) as err:
-                failed += 1
-                granted = msgspec.structs.replace(granted, expires_in=0)
-                log.warning("%s: its token isn't renewed yet: %s", self._venue, err)
-        await self._conn.close()
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """End all that is under way, and the connection."""
-        tasks = [*self._answers]
+        tasks = [*self._tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._conn.close()
-
-
-def _credentials(keys: Keys) -> dict[str, Any]:
-    return {
-        "grant_type": "client_credentials",
-        "client_id": keys.key.reveal(),
-        "client_secret": keys.secret.reveal(),
-    }
 
 
 def _text(method: str, params: dict[str, Any], number: int) -> str:

@@ -171,7 +171,8 @@ async def open_rpc_socket(
 
     Raises: VenueUnreachable; VenueRefused.
     """
-    from ._rpc import Pulse, Rpc, open_rpc  # asyncio's websockets take a while
+    from ._grants import Pulse
+    from ._rpc import Rpc, open_rpc  # asyncio's websockets take a while
 
     pulse = Pulse()
     opener = partial(
