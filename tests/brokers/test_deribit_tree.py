@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import httpx
@@ -11,7 +12,10 @@ import trio
 
 from piker.data import Disconnected, Quote, Reconnected, open_feed
 from piker.testing.emulator import open_emulator
+from tests.brokers._damage import damaged
 from tests.brokers._venues import WHOLE_S, venue_s
+from tests.brokers.test_decode_fuzz import DERIBIT
+from tests.brokers.test_web_fuzz import flood
 from tests.data._naive import Print, naive_bars
 from tests.data._replays import rows
 
@@ -138,3 +142,41 @@ async def test_a_chain_is_subscribed_with_one_request(open_test_pikerd):
         assert counted["websockets"] <= 3
         subscribed = counted["subscribed"]
         assert len(subscribed) == 200
+
+
+async def test_damaged_frames_never_end_a_datad(open_test_pikerd, tmp_path):
+    """Of the stream's connection, and of the one that is asked."""
+    frames = list(damaged(random.Random(3), DERIBIT, 20_000))
+    async with (
+        open_emulator("deribit", sim=SIM, budget=10**6) as venue,
+        open_test_pikerd(conf=venue.conf) as tree,
+        open_feed([PERP]) as feed,
+    ):
+        await feed.stream.receive()
+        before = tree.services.service_tasks["datad.deribit"].pid
+        await flood(venue, tmp_path, frames)
+        await wait_s(venue, 4)
+        await check_bars(feed, PERP, venue)
+        service = tree.services.service_tasks["datad.deribit"]
+        assert (service.pid, service.restarts) == (before, 0)
+
+
+async def test_a_silent_venue_is_given_up_and_what_it_kept_is_fetched(open_test_pikerd):
+    async with (
+        open_emulator("deribit", sim=SIM, budget=10**6) as venue,
+        open_test_pikerd(conf=venue.conf),
+        open_feed([PERP]) as feed,
+    ):
+        await feed.stream.receive()
+        await wait_s(venue, 3)
+        await venue.fault("silence", seconds=20, pongs=False)
+        seen = []
+        with trio.fail_after(30):
+            async for item in feed.messages:
+                if isinstance(item, Disconnected | Reconnected):
+                    seen.append(type(item))
+                if Reconnected in seen:
+                    break
+        assert seen == [Disconnected, Reconnected]
+        await wait_s(venue, 5)
+        assert await check_bars(feed, PERP, venue) > 8

@@ -310,3 +310,28 @@ async def test_an_order_that_may_only_reduce(open_test_pikerd):
         assert D(row["size"]) == D("0.5")
         await me.client.cancel(less.oid)
         await me.until(resp="canceled", oid=less.oid)
+
+
+async def test_data_and_orders_do_not_die_of_each_other(open_test_pikerd):
+    """Killed, each comes back alone; an order rests and is ended all the same."""
+    async with open_live(open_test_pikerd, at=DERIBIT) as live, live_trading(
+        DERIBIT
+    ) as me:  # fmt: skip
+        rests = order(58_000, "0.5", at=DERIBIT)
+        await me.client.send(rests)
+        await me.until(resp="open", oid=rests.oid)
+        services = live.tree.services.service_tasks
+        pids = {name: services[f"{name}.deribit"].pid for name in ("datad", "brokerd")}
+        os.kill(pids["datad"], signal.SIGKILL)
+        await trio.sleep(1)
+        assert services["brokerd.deribit"].pid == pids["brokerd"]
+        (only,) = (await live.venue.account("main"))["orders"]
+        assert only["state"] == "open"
+        with trio.fail_after(20):
+            while services["datad.deribit"].pid in (-1, pids["datad"]):
+                await trio.sleep(0.05)
+        again = services["datad.deribit"].pid
+        os.kill(services["brokerd.deribit"].pid, signal.SIGKILL)
+        await me.client.cancel(rests.oid)
+        await me.until(resp="canceled", oid=rests.oid)
+        assert services["datad.deribit"].pid == again

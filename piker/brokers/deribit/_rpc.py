@@ -71,7 +71,6 @@ class Rpc:
         self._ids = count(OWN_IDS)
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._emit: Emit | None = None
-        self._unread: list[Frame] = []
         self._is_lost = asyncio.Event()
         self._tasks = set[asyncio.Task[None]]()
         self._grants: Grants | None = None
@@ -120,13 +119,10 @@ class Rpc:
     async def frames(self, emit: Emit) -> None:
         """Give each frame that answers no request of here to *emit*, for ever.
 
-        What came before is given first.
+        What comes while nobody takes them is dropped: nothing was subscribed to yet.
 
         Raises: VenueUnreachable: the connection is lost.
         """
-        for frame in self._unread:
-            emit(frame)
-        self._unread.clear()
         self._emit = emit
         try:
             await self._is_lost.wait()
@@ -166,11 +162,8 @@ class Rpc:
                 self._beat(head.params or {})
             elif not head.method and self._is_own(head.id, payload):
                 return
-        frame = boot_ns(), payload
         if self._emit is not None:
-            self._emit(frame)
-        else:
-            self._unread.append(frame)
+            self._emit((boot_ns(), payload))
 
     def _is_own(self, number: Any, payload: bytes) -> bool:
         """Give an answer to who asked here, if it is one; too late ones are dropped."""
