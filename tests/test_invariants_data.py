@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -160,45 +161,21 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
         ("piker.data._rpc", "nothing"),
     }
     async with open_test_pikerd(embedded=False) as tree:
-        async with (
-            maybe_spawn_datad("sim") as sim,
-            maybe_spawn_datad("binance") as binance,
-            maybe_spawn_datad("kraken") as kraken,
-            maybe_spawn_datad("deribit") as deribit,
-            maybe_spawn_brokerd("sim") as sim_orders,
-            maybe_spawn_brokerd("binance") as binance_orders,
-            maybe_spawn_brokerd("kraken") as kraken_orders,
-            maybe_spawn_brokerd("deribit") as deribit_orders,
-            maybe_spawn_datad("ib") as ib,
-            maybe_spawn_brokerd("ib") as ib_orders,
-            maybe_spawn_emsd() as emsd,
-            maybe_spawn_paperboi("sim") as sim_paper,
-            maybe_spawn_paperboi("binance") as binance_paper,
-            maybe_spawn_paperboi("kraken") as kraken_paper,
-            maybe_spawn_paperboi("deribit") as deribit_paper,
-            maybe_spawn_paperboi("ib") as ib_paper,
-            maybe_spawn_samplerd() as samplerd,
-            open_portal_to(tree.addr) as pikerd,
-        ):
+        async with AsyncExitStack() as stack:
+            opening = {
+                "pikerd": open_portal_to(tree.addr),
+                "emsd": maybe_spawn_emsd(),
+                "samplerd": maybe_spawn_samplerd(),
+            }
+            for broker in BACKENDS:
+                opening |= {
+                    f"datad.{broker}": maybe_spawn_datad(broker),
+                    f"brokerd.{broker}": maybe_spawn_brokerd(broker),
+                    f"paperboi.{broker}": maybe_spawn_paperboi(broker),
+                }
             portals = {
-                "pikerd": pikerd,
-                "datad.sim": sim,
-                "datad.binance": binance,
-                "datad.kraken": kraken,
-                "datad.deribit": deribit,
-                "brokerd.sim": sim_orders,
-                "brokerd.binance": binance_orders,
-                "brokerd.kraken": kraken_orders,
-                "brokerd.deribit": deribit_orders,
-                "datad.ib": ib,
-                "brokerd.ib": ib_orders,
-                "emsd": emsd,
-                "paperboi.sim": sim_paper,
-                "paperboi.binance": binance_paper,
-                "paperboi.kraken": kraken_paper,
-                "paperboi.deribit": deribit_paper,
-                "paperboi.ib": ib_paper,
-                "samplerd": samplerd,
+                name: await stack.enter_async_context(each)
+                for name, each in opening.items()
             }
             assert portals.keys() == EXPOSED.keys()
             asked = 0
