@@ -5,6 +5,7 @@ https://docs.deribit.com/api-reference
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -45,8 +46,7 @@ MAX_BARS: Final = 5000
 _MAX_TRADES: Final = 1000
 _BUDGET_S: Final = 5.0
 _MS_NS: Final = 1_000_000
-#: A time that never comes, as the venue writes when perpetuals expire.
-_NEVER_MS: Final = 32_503_708_800_000
+_DAY_MS: Final = 86_400_000
 
 
 class DeribitConf(WebConf, frozen=True, kw_only=True):
@@ -75,6 +75,14 @@ class DeribitConf(WebConf, frozen=True, kw_only=True):
 def load_conf() -> DeribitConf:
     """Return what ``conf.toml`` says; raises ConfigError."""
     return load_broker_config(BROKER, DeribitConf)
+
+
+def soon_ms() -> int:
+    """Return a time that hasn't come at the venue yet, whatever our clock shows.
+
+    As of when lists are to end, ms since the epoch.
+    """
+    return time.time_ns() // _MS_NS + _DAY_MS
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ class Api:
         else:
             what = "get_last_trades_by_instrument_and_time"
             asked["start_timestamp"] = since.time_ns // _MS_NS
-            asked["end_timestamp"] = _NEVER_MS
+            asked["end_timestamp"] = soon_ms()
         body = await self._ask(what, **asked)
         page = parse_trades(body, symbol)
         return Page(page.parts, not page.has_more, body)

@@ -17,6 +17,7 @@ from piker.brokers._live._venue import VenueTrade
 from piker.brokers._payload import bad_payload, convert
 from piker.msgs import MktPair
 
+from ._names import is_market
 from ._order_decode import bad, sane_of, signed_of, to_trade
 from ._order_schemas import LogRow, UserTrade
 
@@ -33,6 +34,8 @@ def of_log(row: LogRow) -> VenueTrade | None:
     an option at what was paid for one, which is all that the venue tells of it.
     """
     if row.type not in ("settlement", "delivery") or not row.instrument_name:
+        return None
+    if not is_market(row.instrument_name):
         return None
     price = row.price
     if price is None or row.amount is None:

@@ -17,7 +17,9 @@ from typing import Any, Final
 
 from piker.brokers._live._venue import VenueTrade
 
+from ._api import soon_ms
 from ._booked import of_log
+from ._names import is_market
 from ._order_decode import parse_log, parse_user_trades, to_trade
 from ._order_schemas import UserTrade
 
@@ -28,7 +30,6 @@ KnownId = Callable[[str, str], str]
 
 _TRADES: Final = 1000
 _ROWS: Final = 250
-_NEVER_MS: Final = 32_503_708_800_000
 #: What is newer stands in the list of recent ones: of a day, and less is relied on.
 _RECENT_MS: Final = 23 * 3_600_000
 
@@ -48,7 +49,13 @@ async def user_trades(
     old = [True] if since_ms < now_ms - _RECENT_MS else []
     for historical in (*old, False):
         async for rows in _pages(ask, currency, since_ms, historical=historical):
-            yield [to_trade(row, known(row.order_id, row.label)) for row in rows]
+            found = [
+                to_trade(row, known(row.order_id, row.label))
+                for row in rows
+                if is_market(row.instrument_name)
+            ]
+            if found:
+                yield found
 
 
 async def _pages(
@@ -59,7 +66,7 @@ async def _pages(
         "historical": historical,
     }  # fmt: skip
     method = "private/get_user_trades_by_currency_and_time"
-    where: dict[str, Any] = {"start_timestamp": since_ms, "end_timestamp": _NEVER_MS}
+    where: dict[str, Any] = {"start_timestamp": since_ms, "end_timestamp": soon_ms()}
     while True:
         page = parse_user_trades(await ask(method, usual | where))
         if page.trades:
@@ -77,7 +84,7 @@ async def log_entries(
     """Yield what the log of a currency books besides trades, the oldest first."""
     found: list[VenueTrade] = []
     asked: dict[str, Any] = {
-        "currency": currency, "start_timestamp": since_ms, "end_timestamp": _NEVER_MS,
+        "currency": currency, "start_timestamp": since_ms, "end_timestamp": soon_ms(),
         "count": _ROWS,
     }  # fmt: skip
     while True:

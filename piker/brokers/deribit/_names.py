@@ -21,6 +21,7 @@ Left out are combos: a spread is no market of its own here.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -32,6 +33,16 @@ KINDS: Final = frozenset({"future", "option", "spot"})
 FIAT: Final = frozenset({"EUR", "GBP", "USD"})
 
 _DAY_MS: Final = 86_400_000
+NAME: Final = re.compile(
+    r"(?P<base>[A-Z0-9]+)(?:_(?P<quote>[A-Z0-9]+))?"
+    r"(?:-(?:(?P<perp>PERPETUAL)|(?P<day>[0-9]{1,2}[A-Z]{3}[0-9]{2}))"
+    r"(?:-(?P<strike>[0-9]+(?:d[0-9]+)?)-(?P<right>[CP]))?)?"
+)
+
+
+def is_market(instrument_name: str) -> bool:
+    """Tell whether an instrument has a name here, by its own; a combo has none."""
+    return NAME.fullmatch(instrument_name) is not None
 
 
 def is_perpetual(instrument_name: str) -> bool:

@@ -44,6 +44,7 @@ from ._api import BROKER, Api, DeribitConf, load_conf, open_api
 from ._calls import Calls, open_calls
 from ._ids import Ids
 from ._lists import log_entries, merged, user_trades
+from ._names import is_market
 from ._order_decode import (
     TOO_LATE,
     UNKNOWN_TOKEN,
@@ -131,6 +132,10 @@ class DeribitSession(LineSession):
 
     async def _subscribe(self, line: Line) -> None:
         await self._measure_time()
+        try:  # whatever the account's settings are: orders rest while a line is lost
+            await self._call(line, "private/disable_cancel_on_disconnect", {})
+        except OrderRejected as err:
+            log.warning("%s: its orders may end with a line: %s", self.account, err)
         answer = await self._call(line, "private/subscribe", {"channels": [_CHANNEL]})
         if _CHANNEL.encode() not in answer:
             raise VenueUnreachable(f"{BROKER} doesn't tell of {self.account}'s orders")
@@ -154,10 +159,13 @@ class DeribitSession(LineSession):
         if params is None or not params.channel.startswith("user.changes."):
             return
         told = parse_changes(bytes(params.data))
-        states = [self._state_of(row) for row in told.orders]
+        states = [
+            self._state_of(row) for row in told.orders if is_market(row.instrument_name)
+        ]
         # first the trades: what is filled then is told of
         for row in told.trades:
-            tell(to_trade(row, self._ids.known(row.order_id, row.label)))
+            if is_market(row.instrument_name):
+                tell(to_trade(row, self._ids.known(row.order_id, row.label)))
         for state in states:
             tell(state)
 
@@ -333,6 +341,7 @@ class DeribitSession(LineSession):
             msgspec.structs.replace(self._state_of(row), time_ns=0)
             for row in rows
             if row.order_state in ("open", "untriggered")
+            and is_market(row.instrument_name)
         ]
 
     async def trades(

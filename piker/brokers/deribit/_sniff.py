@@ -5,7 +5,6 @@ The steps show in the decimals; those of sizes too, as far as they have any.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,14 +15,9 @@ import msgspec
 
 from piker.msgs import Asset, AssetType, Fqme, MktPair
 
-from ._names import FIAT
+from ._names import FIAT, NAME
 
 _MAX_DECIMALS: Final = 12
-_NAME: Final = re.compile(
-    r"(?P<base>[A-Z0-9]+)(?:_(?P<quote>[A-Z0-9]+))?"
-    r"(?:-(?:(?P<perp>PERPETUAL)|(?P<day>[0-9]{1,2}[A-Z]{3}[0-9]{2}))"
-    r"(?:-(?P<strike>[0-9]+(?:d[0-9]+)?)-(?P<right>[CP]))?)?"
-)
 
 
 class _Params(msgspec.Struct, frozen=True):
@@ -73,7 +67,7 @@ class Evidence:
         rows = params.data if isinstance(params.data, list) else [params.data]
         for told in rows:
             symbol = told.get("instrument_name") if isinstance(told, dict) else None
-            if isinstance(symbol, str) and _NAME.fullmatch(symbol):
+            if isinstance(symbol, str) and NAME.fullmatch(symbol):
                 self._note(kind, symbol, told)
 
     def _note(self, kind: str, symbol: str, told: dict[str, Any]) -> None:
@@ -94,7 +88,7 @@ class Evidence:
 
 def make_mkt(symbol: str, price_tick: Decimal, size_tick: Decimal) -> MktPair:
     """Return the market of an instrument by its name; ValueError if it can't be one."""
-    parts = _NAME.fullmatch(symbol)
+    parts = NAME.fullmatch(symbol)
     if parts is None:
         raise ValueError(f"no instrument of deribit: {symbol!r}")
     told = parts.groupdict()
