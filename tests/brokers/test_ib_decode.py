@@ -56,7 +56,11 @@ def test_a_trade_told_by_both_kinds_is_one():
 def test_two_trades_that_are_alike_are_two():
     ms = START_S * 1000
     for kinds in ((48, 77, 48, 77), (48, 48, 77, 77), (77, 77, 48, 48)):
-        found = played([volume(kind, 1.0, 5, ms) for kind in kinds])
+        seen, raws = Counter(), []
+        for kind in kinds:
+            seen[kind] += 5
+            raws.append(volume(kind, 1.0, 5, ms, seen[kind]))
+        found = played(raws)
         assert [tick.tid for tick in found] == [
             trade_id(START_S, 0),
             trade_id(START_S, 1),
@@ -160,6 +164,19 @@ def test_ids_and_stamps_never_fall(steps):
     assert tids == sorted(set(tids))
     assert [t.time_ns for t in found] == sorted(t.time_ns for t in found)
     assert all(t.tid // IDS_A_SECOND == t.time_ns // NS for t in found)
+
+
+def test_what_is_told_again_is_no_other_trade():
+    tape, ms = Tape(), START_S * 1000
+    one, two = volume(77, 1.0, 5, ms, 100), volume(77, 1.0, 5, ms, 105)
+    assert len(trades(played([one, two, one, two, two], tape))) == 2
+    assert not tape.short
+
+
+def test_what_comes_out_of_order_is_noticed():
+    tape, ms = Tape(), START_S * 1000
+    played([volume(77, 1.0, 5, ms + 9, 105), volume(77, 1.0, 5, ms, 100)], tape)
+    assert tape.short
 
 
 def test_what_ib_counts_and_does_not_tell_is_noticed():

@@ -21,7 +21,7 @@ second, and its place among the trades of that second, see `trade_id`.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from math import isfinite, isnan, nan
 from typing import Final
@@ -56,6 +56,8 @@ _ALONE_MS: Final = 2000
 _NO_77: Final = 20
 #: Trades of 77 that are remembered, to know them in 48 again.
 _KNOWN_MAX: Final = 4096
+#: A trade that is told twice by one kind is told again within so many.
+_RECENT_MAX: Final = 32
 #: The day's volume may be told in steps as coarse as this.
 _SHORT: Final = 1e-6
 
@@ -93,8 +95,8 @@ class Tape:
       last: the newest price traded, or that IB calls the last; nan before the first.
       close: the last session's, nan if it isn't told.
       last_trade_s: when IB says that it traded last, epoch s; 0 if it doesn't say.
-      short: trades that IB's count of the day has and its ticks lack: how many gaps
-        were seen since this was set to 0.
+      short: how many gaps were seen since this was set to 0: trades that came out of
+        order, or that IB's count of the day has and its ticks lack.
       was_short: whether any ever were.
       odd: ticks that couldn't be read.
       is_alone: whether 48 is all there is.
@@ -117,6 +119,7 @@ class Tape:
     _held: list[RtVolume] = field(default_factory=list)
     _only_48: int = 0
     _total: dict[int, float] = field(default_factory=dict)
+    _recent: dict[int, deque[RtVolume]] = field(default_factory=dict)
     _is_delayed: bool = False
 
     def begin(self) -> None:
@@ -215,6 +218,8 @@ class Tape:
         if not _is_price(told.price) or not 0 < told.size < 1e300 or told.time_ms <= 0:
             self.odd += 1
             return []
+        if self._is_told_again(kind, told):
+            return []
         self._count(kind, told)
         if kind == RT_TRADE_VOLUME:
             self._only_48 = 0
@@ -271,13 +276,21 @@ class Tape:
         """Return the trades of 48 that nothing was told of for a while."""
         return self._alone(now_ms)
 
+    def _is_told_again(self, kind: int, told: RtVolume) -> bool:
+        """Whether the very same was told before: a day's volume never stands still."""
+        recent = self._recent.setdefault(kind, deque(maxlen=_RECENT_MAX))
+        if told.total > 0 and told in recent:
+            return True
+        recent.append(told)
+        return False
+
     def _count(self, kind: int, told: RtVolume) -> None:
         """Compare a day's volume with the trades: IB may tell less than there were."""
         before = self._total.get(kind)
         self._total[kind] = told.total
         if before is None or kind != (RT_VOLUME if self.is_alone else RT_TRADE_VOLUME):
             return
-        if told.total - before > told.size + _SHORT * told.total:
+        if told.total - before > told.size + _SHORT * told.total or told.total < before:
             self.short, self.was_short = self.short + 1, True
 
     def _trade(self, price: float, size: float, second: int) -> Tick:

@@ -225,9 +225,12 @@ class Gateway:
             heard = self._received()
 
     def _received(self) -> int:
-        """Return how many bytes came, -1 of a connection that is gone."""
+        """Return how many messages came, -1 of a connection that is gone.
+
+        Not bytes: they may come without being a message, once one was damaged.
+        """
         client = self.ib.client
-        return client.connectionStats().numBytesRecv if client.isReady() else -1
+        return client.connectionStats().numMsgRecv if client.isReady() else -1
 
     async def _is_there(self) -> bool:
         asked = asyncio.ensure_future(self.ib.reqCurrentTimeAsync())

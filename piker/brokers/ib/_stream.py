@@ -59,8 +59,9 @@ _LIST_S: Final = 0.3
 _PAGES_MAX: Final = 5
 #: Trades that are kept while what was before is fetched.
 _KEPT_MAX: Final = 200_000
-#: What IB's stream left out is asked for as bars so often at most.
-_SHORT_EVERY_S: Final = 600.0
+#: What IB's stream left out is asked for as bars at once, then ever more seldom: a
+#: busy market is never told whole.
+_SHORT_S: Final = (0.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _LOOK_S: Final = 0.5
 #: A market that ticks within so long after servers were lost isn't one of theirs.
 _FARM_S: Final = 2.0
@@ -109,6 +110,7 @@ class MarketStream:
     _gap_from_ns: int = 0
     _short_from_ns: int = 0
     _short_at: float = float("-inf")
+    _short_times: int = 0
     _farms: dict[str, tuple[int, float]] = field(default_factory=dict)
     _alien: set[str] = field(default_factory=set)
     _is_farm_down: bool = False
@@ -427,10 +429,14 @@ class MarketStream:
         tape = self.tape
         if tape.short and not self._short_from_ns:
             self._short_from_ns = tape.ids.second * NS
-        due_at = self._short_at + _SHORT_EVERY_S
-        if self._live and self._short_from_ns and trio.current_time() >= due_at:
+        now = trio.current_time()
+        due_at = self._short_at + _SHORT_S[self._short_times]
+        if self._live and self._short_from_ns and now >= due_at:
+            is_rare = now - self._short_at > _SHORT_S[-1]
+            times = 1 if is_rare else self._short_times + 1
+            self._short_times = min(times, len(_SHORT_S) - 1)
             from_ns, self._short_from_ns = self._short_from_ns, 0
-            tape.short, self._short_at = 0, trio.current_time()
+            tape.short, self._short_at = 0, now
             await self._lose(from_ns, tape.ids.second * NS)
 
     async def _watch_farms(self) -> None:
