@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from piker.data import Disconnected, Quote, Reconnected, open_feed
+from piker.service import Policy
 from piker.testing.emulator import open_emulator
 from tests.brokers._venues import check_live_bars
 from tests.data._live import watched
@@ -24,6 +25,8 @@ TSLA, SIM = "tsla.nasdaq.ib", "tsla.nasdaq.sim"
 CONF = "reconnect_max_s = 0.3\nsmall_bars = 100000\ndeadline_s = 2\n"
 DATA = "[data]\nrt_hours = 0.1\nhist_days = 0.1\n"
 RST = {"kind": "disconnect", "how": "rst"}
+#: Datads that are killed one after the other are no reason to give up.
+LENIENT = Policy(delays_s=(0.0,), max_deaths=10_000)
 HOWS = ("late", "never", "twice", "swapped", "error", "garbage", "cut")
 
 
@@ -137,7 +140,9 @@ async def test_while_it_is_opened(open_test_pikerd):
     wrong = {}
     async with (
         open_emulator("ib.tws", sim=[SIM], budget=100_000) as venue,
-        open_test_pikerd(conf=venue.conf + CONF + DATA, deadline_s=290) as tree,
+        open_test_pikerd(
+            conf=venue.conf + CONF + DATA, policy=LENIENT, deadline_s=290
+        ) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -34,8 +34,9 @@ from ib_async import (
 from ib_async.util import dataclassAsTuple, formatIBDatetime
 from ib_async.wrapper import RequestError
 
-from piker.errors import PikerError, RateLimited, VenueUnreachable
+from piker.errors import RateLimited, VenueUnreachable
 
+from ._answers import Answers
 from ._conf import IbConf, Role
 from ._gateway import Gateway, LineEvent, LineUp
 from ._line import Line, LineItem
@@ -48,18 +49,12 @@ from ._wrapper import Ib
 SEARCH_EVERY_S: Final = 1.05
 #: Trades that one request gives at most, but for all of its last second.
 TICKS_MAX: Final = 1000
-#: Hours change from day to day; what else is told of a contract hardly ever does.
-_DETAILS_AGE_S: Final = 6 * 3600.0
-#: A name that IB doesn't know isn't asked for again for so long.
-_UNKNOWN_AGE_S: Final = 60.0
 #: Who asks for the past waits so long for its turn, then hears when there is one.
 _PATIENCE_S: Final = 8.0
 #: Pauses after IB says that it was too much. The same isn't to be asked for sooner.
 _PAUSES_S: Final = (IDENTICAL_S, IDENTICAL_S)
 #: Requests for the past at one time; IB takes 50.
 _OPEN_MAX: Final = 20
-#: Answers that are kept.
-_KNOWN_MAX: Final = 4096
 
 
 @dataclass(eq=False)
@@ -79,7 +74,7 @@ class Client:
     )
     _search: asyncio.Lock = field(default_factory=asyncio.Lock)
     _searched_at: float = float("-inf")
-    _known: dict[Any, tuple[float, asyncio.Task[Any]]] = field(default_factory=dict)
+    _answers: Answers = field(default_factory=Answers)
 
     def __post_init__(self) -> None:
         self._pace = HistoryPace(self.conf.small_bars)
@@ -174,7 +169,7 @@ class Client:
         there is none.
         """
         what = f"{contract.secType or 'contract'} {contract.symbol or contract.conId}"
-        return await self._once(
+        return await self._answers.once(
             ("details", repr(dataclassAsTuple(contract))),
             lambda: self.request(
                 lambda req_id: self.ib.client.reqContractDetails(req_id, contract), what
@@ -183,11 +178,15 @@ class Client:
 
     async def market(self, name: str) -> Known:
         """Return the market called *name*, see `find_by_name`; it is kept."""
-        return await self._once(("market", name), lambda: find_by_name(self, name))
+        return await self._answers.once(
+            ("market", name), lambda: find_by_name(self, name)
+        )
 
     async def market_of(self, con_id: int) -> Known:
         """Return the market of that ``conId``, see `find_by_id`; it is kept."""
-        return await self._once(("market", con_id), lambda: find_by_id(self, con_id))
+        return await self._answers.once(
+            ("market", con_id), lambda: find_by_id(self, con_id)
+        )
 
     async def rules(self, rule_id: int) -> list[PriceIncrement]:
         """Return a rule of prices: steps, each from a price on."""
@@ -205,7 +204,7 @@ class Client:
                     f"ib doesn't tell its rule {rule_id} of prices"
                 ) from None
 
-        return await self._once(("rule", rule_id), ask)
+        return await self._answers.once(("rule", rule_id), ask)
 
     async def chains(
         self, underlying: Contract, exchange: str = ""
@@ -217,7 +216,7 @@ class Client:
           exchange: of a future; empty of a stock or an index.
         """
         contract = underlying
-        return await self._once(
+        return await self._answers.once(
             ("chains", contract.conId, exchange),
             lambda: self.request(
                 lambda req_id: self.ib.client.reqSecDefOptParams(
@@ -241,36 +240,7 @@ class Client:
                 f"symbols like {pattern!r}",
             )
 
-        return await self._once(("matching", pattern), ask)
-
-    async def _once(self, key: Any, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Return what *ask* gives; one asks for all who want it, and it is kept."""
-        now = time.monotonic()
-        until, task = self._known.get(key, (now, None))
-        if task is None or (task.done() and until <= now):
-            self._prune(now)
-            task = asyncio.create_task(ask())
-            self._known[key] = (now + _DETAILS_AGE_S, task)
-            task.add_done_callback(lambda done: self._keep(key, done))
-        try:
-            return await asyncio.shield(task)
-        except PikerError as err:
-            raise type(err)(str(err)) from None  # each who waits gets its own
-
-    def _prune(self, now: float) -> None:
-        """Forget what is too old, if there is much: patterns are many."""
-        if len(self._known) >= _KNOWN_MAX:
-            kept = [(k, v) for k, v in self._known.items() if v[0] > now]
-            self._known = dict(kept[-_KNOWN_MAX // 2 :])
-
-    def _keep(self, key: Any, task: asyncio.Task[Any]) -> None:
-        """Forget an answer that may be another soon; a refusal is kept for a while."""
-        if task.cancelled() or isinstance(
-            task.exception(), VenueUnreachable | RateLimited
-        ):
-            self._known.pop(key, None)
-        elif task.exception() is not None or task.result() == []:
-            self._known[key] = (time.monotonic() + _UNKNOWN_AGE_S, task)
+        return await self._answers.once(("matching", pattern), ask)
 
     # -- the past ---------------------------------------------------------------------
 

@@ -21,12 +21,12 @@ import trio
 from piker.brokers._aio import MethodProxy
 from piker.brokers._backend import FeedItem, Lost as LostTrades, ResumePoint
 from piker.brokers._parts import side_tick
-from piker.errors import NoData, RateLimited, VenueError, VenueRefused
 from piker.log import get_logger
 from piker.msgs import NS, Disconnected, Reconnected, Tick, Warned
 
-from ._client import TICKS_MAX, Client
-from ._decode import Ids, Tape
+from ._client import Client
+from ._decode import Tape
+from ._farms import Farms
 from ._line import (
     TRADES_ROOM,
     Begun,
@@ -39,8 +39,9 @@ from ._line import (
     key_of,
 )
 from ._markets import Known
-from ._past import to_ticks
+from ._missed import Missed
 from ._schemas import GENERIC_TRADES
+from ._shorts import Shorts
 
 log = get_logger(__name__)
 
@@ -55,16 +56,9 @@ _ACK_S: Final = 2.0
 _LAST_S: Final = 0.5
 #: IB's list of trades is asked for so long after the last second that is wanted.
 _LIST_S: Final = 0.3
-#: Lists of a thousand trades that are fetched of one gap.
-_PAGES_MAX: Final = 5
 #: Trades that are kept while what was before is fetched.
 _KEPT_MAX: Final = 200_000
-#: What IB's stream left out is asked for as bars at once, then ever more seldom: a
-#: busy market is never told whole.
-_SHORT_S: Final = (0.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _LOOK_S: Final = 0.5
-#: A market that ticks within so long after servers were lost isn't one of theirs.
-_FARM_S: Final = 2.0
 
 
 @dataclass(eq=False)
@@ -108,12 +102,9 @@ class MarketStream:
     _next_serial: int = 0
     _last_s: int = 0
     _gap_from_ns: int = 0
-    _short_from_ns: int = 0
-    _short_at: float = float("-inf")
-    _short_times: int = 0
-    _farms: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _alien: set[str] = field(default_factory=set)
-    _is_farm_down: bool = False
+    _shorts: Shorts = field(default_factory=Shorts)
+    _farms: Farms = field(default_factory=Farms)
+    _missed: Missed = field(init=False)
     _unsent: list[Tick] = field(default_factory=list)
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _tasks: trio.Nursery = field(init=False)
@@ -122,6 +113,7 @@ class MarketStream:
         self.tape = Tape(
             by_middle=self.known.is_by_middle, is_index=self.known.is_index
         )
+        self._missed = Missed(self.known, self.proxy, self._warn)
 
     @property
     def fqme(self) -> str:
@@ -196,8 +188,7 @@ class MarketStream:
                 await self._put_quotes(
                     [side_tick("bid", None, None, 0), side_tick("ask", None, None, 0)]
                 )
-            self._farms.clear()
-            self._is_farm_down = False
+            self._farms.begin()
             self._first_heard, self._last_told = trio.Event(), trio.Event()
             self.tape.last_trade_s = 0
             self._is_kept = not item.is_new
@@ -209,7 +200,10 @@ class MarketStream:
         elif isinstance(item, Note):
             await self._warn(item.text)
         elif isinstance(item, FarmNote):
-            self._on_farm(item)
+            if not item.is_up:
+                self._farms.note_down(item.name, self._heard, _now())
+            elif self._farms.note_up(item.name):
+                self._come_back()
 
     # -- what is told ------------------------------------------------------------------
 
@@ -365,28 +359,11 @@ class MarketStream:
 
     async def _fetch(self, since_s: int, cut_s: int) -> None:
         """Send the trades of a gap; what can't be had is told to be lost."""
-        if self.known.is_by_middle or self.known.is_index:
-            await self._lose(since_s * NS, cut_s * NS)  # there are no trades to list
-            return
-        ids, at_s = Ids(), since_s
-        for _ in range(_PAGES_MAX):
-            try:
-                told = await self.proxy.call(Client.trades, self.known.contract, at_s)
-            except NoData:
-                return
-            except (RateLimited, VenueRefused) as err:
-                log.info("%s: its trades can't be fetched: %s", self.fqme, err)
-                break
-            except VenueError as err:
-                await self._set_reason(f"what was missed can't be fetched: {err}")
-                break
-            ticks, newest_s = to_ticks(told, ids, cut_s)
-            await self._flush(ticks)
-            if len(told) < TICKS_MAX or newest_s >= cut_s or newest_s < at_s:
-                await self._doubt_edge(since_s)
-                return
-            at_s = newest_s + 1
-        await self._lose(at_s * NS, cut_s * NS)
+        lost_s = await self._missed.fetch(since_s, cut_s, self._flush)
+        if lost_s:
+            await self._lose(lost_s * NS, cut_s * NS)
+        else:
+            await self._doubt_edge(since_s)
 
     async def _doubt_edge(self, since_s: int) -> None:
         """Have the bars of a gap's first second asked for again.
@@ -397,23 +374,7 @@ class MarketStream:
         if self.point is not None or self.tape.was_short:
             await self._lose(since_s * NS, since_s * NS)
 
-    async def _set_reason(self, reason: str) -> None:
-        log.warning("%s: %s", self.fqme, reason)
-        await self._warn(reason)
-
     # -- what is odd -------------------------------------------------------------------
-
-    def _on_farm(self, note: FarmNote) -> None:
-        if note.is_up:
-            if self._farms.pop(note.name, None) and self._is_farm_down:
-                self._come_back()
-        elif note.name not in self._alien:
-            self._farms[note.name] = (self._heard, trio.current_time())
-
-    def _come_back(self) -> None:
-        self._is_farm_down = False
-        self._heard_at_ns = self.now_ns()
-        self._start_mend()
 
     async def _watch(self) -> None:
         """Look, now and then, after what no tick says."""
@@ -421,35 +382,24 @@ class MarketStream:
         while True:
             await trio.sleep(_LOOK_S)
             await self._put(self.tape.flush(self.now_ns() // 10**6))
-            await self._watch_short()
-            await self._watch_farms()
+            if self._live and (span := self._shorts.take(self.tape, _now())):
+                await self._lose(*span)
+            await self._look_at_farms()
 
-    async def _watch_short(self) -> None:
-        """Have bars asked for that IB's ticks left trades out of, now and then."""
-        tape = self.tape
-        if tape.short and not self._short_from_ns:
-            self._short_from_ns = tape.ids.second * NS
-        now = trio.current_time()
-        due_at = self._short_at + _SHORT_S[self._short_times]
-        if self._live and self._short_from_ns and now >= due_at:
-            is_rare = now - self._short_at > _SHORT_S[-1]
-            times = 1 if is_rare else self._short_times + 1
-            self._short_times = min(times, len(_SHORT_S) - 1)
-            from_ns, self._short_from_ns = self._short_from_ns, 0
-            tape.short, self._short_at = 0, now
-            await self._lose(from_ns, tape.ids.second * NS)
+    async def _look_at_farms(self) -> None:
+        """Be down while servers are lost that may be this market's."""
+        if self._farms.look(self._heard, _now()):
+            self._come_back()
+        elif self._farms.lost and self._live:
+            await self._set_down(
+                f"ib has lost its servers {self._farms.lost!r}, maybe those of this"
+                " market"
+            )
 
-    async def _watch_farms(self) -> None:
-        """Find out whether servers that were lost are those of this market."""
-        for name, (heard, since) in list(self._farms.items()):
-            if self._heard > heard:
-                if self._is_farm_down:
-                    self._come_back()
-                else:
-                    self._alien.add(name)  # it ticks without them
-                self._farms.pop(name, None)
-            elif not self._is_farm_down and trio.current_time() - since >= _FARM_S:
-                self._is_farm_down = True
-                await self._set_down(
-                    f"ib has lost its servers {name!r}, maybe those of this market"
-                )
+    def _come_back(self) -> None:
+        self._heard_at_ns = self.now_ns()
+        self._start_mend()
+
+
+def _now() -> float:
+    return trio.current_time()
