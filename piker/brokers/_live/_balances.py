@@ -13,18 +13,22 @@ from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal, Inexact
 from typing import Final
 
-from piker.accounting import Transaction, positions_of, shown
+from piker.accounting import Position, Transaction, positions_of, shown
 from piker.msgs import MktPair
 
 ZERO: Final = Decimal(0)
 #: More digits than any sum of trades has; one that is rounded all the same is an error.
 _EXACT: Final = Context(prec=400, traps=[Inexact])
+_PAID_FOR: Final = frozenset({"option", "futures_option"})
 
 
 def traded(
     txns: Iterable[Transaction], mkts: Mapping[str, MktPair]
 ) -> dict[str, Decimal]:
     """Return by how much trades changed each asset, those that came out even too.
+
+    Shares and contracts whose names tell no second asset are told by the full name of
+    their market: what is held of each.
 
     Args:
       txns: of a ledger.
@@ -40,7 +44,7 @@ def traded(
         mkt = mkts.get(txn.fqme)
         if mkt is None or not mkt.paid_in:
             continue
-        if mkt.expiry:
+        if mkt.expiry or mkt.src is None:
             contracts.setdefault(txn.fqme, []).append(txn)
             continue
         quote = mkt.paid_in
@@ -51,17 +55,24 @@ def traded(
         fee = txn.fee if txn.fee_asset else txn.cost
         add(txn.fee_asset or quote, fee.copy_negate())
     for fqme, told in contracts.items():
-        add(mkts[fqme].paid_in, _earned(told, mkts[fqme]))
+        mkt, position = mkts[fqme], positions_of(told)[fqme]
+        add(mkt.paid_in, _earned(position, mkt))
+        for txn in told:
+            if txn.fee_asset:  # *cost* is only what that was worth
+                add(mkt.paid_in, txn.cost)
+                add(txn.fee_asset, txn.fee.copy_negate())
+        if mkt.src is None:
+            add(fqme, position.size)
     return changed
 
 
-def _earned(txns: list[Transaction], mkt: MktPair) -> Decimal:
+def _earned(position: Position, mkt: MktPair) -> Decimal:
     """Return what contracts of a market brought in, fees included.
 
-    An option is paid for as it is bought; of what is margined only profits are paid.
+    Shares and options are paid for as they are bought; of what is margined only profits
+    are paid.
     """
-    position = positions_of(txns)[mkt.fqme]
-    if mkt.atype == "option":
+    if mkt.atype in _PAID_FOR or not mkt.expiry:
         return shown(position.realised_exact - position.basis_exact)
     return position.realised
 
