@@ -181,7 +181,8 @@ CONF_TEMPLATE = """\
 # hosts = ["127.0.0.1"]
 # ports = [7497, 4002, 7496, 4001]
 # The first client id of each kind of process, and how many from there on are tried
-# where others have them: no two connections can have the same.
+# where others have them: no two connections can have the same. An order can be changed
+# by the id alone that placed it; as 0 brokerd may change what is placed in TWS, too.
 # datad_id = 6116
 # brokerd_id = 6136
 # ledger_id = 6156
@@ -190,6 +191,8 @@ CONF_TEMPLATE = """\
 # for past trades, within ten minutes; IB allows 60, of all programs together.
 # messages = 45
 # small_bars = 55
+# Orders for stocks count outside the regular hours, too.
+# outside_rth = false
 # 1: live, 2: frozen, 3: delayed, 4: delayed and frozen.
 # market_data_type = 1
 # These mean what they mean above.
@@ -212,6 +215,9 @@ SECRETS_TEMPLATE = """\
 #   [binance.accounts.other]
 #   key = "..."
 #   secret = {file = "~/.secrets/binance-other"}
+#
+#   [ib.accounts.main]                 # IB's gateway is logged in; it is told which
+#   number = "U1234567"                # of the login's accounts
 #
 # Then: piker brokers check binance
 """

@@ -37,13 +37,15 @@ class IbConf(Struct, frozen=True, kw_only=True):
       datad_id, brokerd_id, ledger_id: the first client id that a process of that kind
         takes. Two connections can't have the same one, and an order belongs to the id
         that placed it.
-      ids: so many ids from the first on are tried if others have them already.
+      ids: so many ids from the first on are tried if others have them already; of
+        brokerd none but the first. As 0 it may change what was placed in TWS, too.
       deadline_s: for a request, and for a gateway to let us in.
       reconnect_max_s: the longest wait before a lost gateway is looked for again.
       messages: requests within a second, subscriptions too; a gateway takes 50, and
         shuts out who goes on sending more.
       small_bars: requests for bars of 30 s or less, and for past trades, within ten
         minutes; IB allows 60.
+      outside_rth: orders for stocks count outside the regular hours, too.
       market_data_type: 1 live, 2 frozen, 3 delayed, 4 delayed and frozen.
       clock: ``wall``, the time of day; ``data`` for a gateway that replays another
         time: bars follow the trades, whatever clocks show.
@@ -59,13 +61,14 @@ class IbConf(Struct, frozen=True, kw_only=True):
         4001,
     )
     datad_id: ClientId = 6116
-    brokerd_id: ClientId = 6136
+    brokerd_id: Annotated[int, Meta(ge=0, le=2_000_000_000)] = 6136
     ledger_id: ClientId = 6156
     ids: Annotated[int, Meta(ge=1, le=20)] = 5
     deadline_s: Seconds = 10.0
     reconnect_max_s: Annotated[float, Meta(ge=0.05, le=3600)] = 30.0
     messages: Annotated[int, Meta(ge=1, le=100_000)] = 45
     small_bars: Annotated[int, Meta(ge=1, le=100_000)] = 55
+    outside_rth: bool = False
     market_data_type: Literal[1, 2, 3, 4] = 1
     clock: Literal["wall", "data"] = "wall"
 
@@ -82,7 +85,8 @@ class IbConf(Struct, frozen=True, kw_only=True):
             "brokerd": self.brokerd_id,
             "ledger": self.ledger_id,
         }[role]
-        return range(first, first + self.ids)
+        # an order can be changed and ended by the id alone that placed it
+        return range(first, first + (1 if role == "brokerd" else self.ids))
 
 
 def load_conf() -> IbConf:

@@ -28,6 +28,8 @@ log = get_logger(__name__)
 
 #: A gateway that was silent for so long is asked whether it is there.
 HEARTBEAT_S: Final = 15.0
+#: No longer than that without a line for orders.
+_ORDERS_S: Final = 4.0
 #: A place that takes a connection has so long to let us in, if the deadline is longer.
 _KNOCK_S: Final = 5.0
 
@@ -115,7 +117,10 @@ class Gateway:
 
     async def run(self) -> None:
         """Be connected until cancelled."""
-        backoff = Backoff(first_s=0.25, cap_s=self.conf.reconnect_max_s)
+        cap_s = self.conf.reconnect_max_s
+        if self.role != "datad":  # orders may rest
+            cap_s = min(cap_s, _ORDERS_S)
+        backoff = Backoff(first_s=0.25, cap_s=cap_s)
         try:
             while True:
                 held_s = 0.0
