@@ -56,7 +56,7 @@ EXPOSED: dict[str, set[str]] = {
     "brokerd.kraken": _BROKERD | {"piker.brokers.kraken._trade:open_trade_dialog"},
     "brokerd.deribit": _BROKERD | {"piker.brokers.deribit._trade:open_trade_dialog"},
     "datad.ib": _DATAD | {"piker.brokers.ib._symbols:open_symbol_search"},
-    "brokerd.ib": _BROKERD,
+    "brokerd.ib": _BROKERD | {"piker.brokers.ib._trade:open_trade_dialog"},
     "emsd": _ANY
     | {
         "piker.clearing._daemon:_setup_persistent_emsd",

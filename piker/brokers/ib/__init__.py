@@ -18,10 +18,12 @@ from ._feed import (
     stream_quotes as stream_quotes,
 )
 from ._fees import get_cost as get_cost
+from ._norm import norm_trade as norm_trade, read_report as read_report
 from ._symbols import find_matches, open_symbol_search as open_symbol_search
+from ._trade import open_trade_dialog as open_trade_dialog
 
 _datad_mods: tuple[str, ...] = ("piker.brokers.ib._symbols",)
-_brokerd_mods: tuple[str, ...] = ()
+_brokerd_mods: tuple[str, ...] = ("piker.brokers.ib._trade",)
 #: Its client library lives on an asyncio loop: every process that hosts it has one.
 _spawn_kwargs: dict[str, Any] = {"infect_asyncio": True}
 

@@ -1,0 +1,356 @@
+"""Flex reports of IB as trades of a ledger: an XML file, read without a gateway.
+
+    <Trade>, <TradeConfirm> of executions --their ids--> transactions
+    <CorporateAction>: splits --> transactions; all else of it, transfers --> notes
+
+What is in the ledger already is met by its id, whether it came live or by another
+report. A trade that IB has corrected or cancelled since it was booked is undone.
+
+https://www.ibkrguides.com/reportingreference/reportguide/tradesfq.htm
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from ib_async import Contract
+from msgspec.structs import replace
+
+from piker.accounting import (
+    AccountName,
+    ImportedTrades,
+    LedgerView,
+    Transaction,
+)
+from piker.brokers._live._mended import lacks_fee, late_fee, newest, undoing
+from piker.brokers._live._trades import other_fee, to_transaction
+from piker.brokers._live._venue import VenueTrade
+from piker.brokers._payload import one_line
+from piker.errors import BadFqme, BadPayload, UsageError
+from piker.msgs import Asset, Fqme, MktPair
+
+from ._conf import BROKER
+from ._names import KINDS, SMART, to_fqme
+from ._order_decode import number
+from ._records import read_record, time_ns_of
+
+Row = Mapping[str, str]
+
+_EXECUTION: Final = "EXECUTION"
+_TRADES: Final = ("Trade", "TradeConfirm")
+#: Rows that sum up others, or tell them by lot.
+_SUMS: Final = frozenset({
+    "Order", "Lot", "SymbolSummary", "AssetSummary", "WashSale", "TradeConfirmSummary",
+})  # fmt: skip
+#: What changes positions and isn't booked: it is told.
+_OTHERS: Final = {
+    "CorporateAction": "corporate actions", "Transfer": "transfers of positions",
+    "TradeTransfer": "transfers of trades", "OptionEAE": "exercises and expiries",
+}  # fmt: skip
+_CANCEL: Final = "TradeCancel"
+_EXPIRED: Final = "Ep"
+_SPLIT: Final = re.compile(r"SPLIT\s+(\d+)\s+FOR\s+(\d+)", re.IGNORECASE)
+_SPLITS: Final = frozenset({"FS", "RS", "FI"})
+_DAY: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
+_FINEST: Final = Decimal("1e-8")
+_SHOWN: Final = 3
+
+
+def is_report(path: Path) -> bool:
+    """Tell whether a file may be a Flex report: it begins as XML does."""
+    try:
+        return _bytes_of(path).lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"<"
+    except ValueError:
+        return False
+
+
+def read_report(
+    path: Path, name: AccountName, ledger: LedgerView | None
+) -> ImportedTrades:
+    """Read the trades of a Flex report, which may be gzipped.
+
+    Args:
+      path: of the XML file: an activity or a trade confirmation query, of one account.
+      name: whose trades they are.
+      ledger: of that account, None if there is none.
+
+    Raises: UsageError: it is none, or something in it is wrong.
+    """
+    try:
+        root = _parsed(_bytes_of(path))
+        report = _Report(name, ledger)
+        for element in root.iter():
+            report.take(element.tag, dict(element.attrib))
+        report.check_account()
+        return report.trades()
+    except (ValueError, BadPayload, BadFqme) as err:
+        raise UsageError(f"can't import {path}: {one_line(err)}") from None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except OSError as err:
+        raise ValueError(err.strerror or str(err)) from None
+    except (EOFError, zlib.error) as err:
+        raise ValueError(f"wanted a whole gzip file: {err}") from None
+
+
+def _parsed(raw: bytes) -> ET.Element:
+    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
+        raise ValueError("a Flex report has no types of its own")
+    try:
+        root = ET.fromstring(raw)  # noqa: S314 - it can define no entities
+    except (ET.ParseError, LookupError) as err:  # or an encoding that is none
+        raise ValueError(f"wanted a Flex report, XML: {err}") from None
+    if root.tag != "FlexQueryResponse":
+        raise ValueError(
+            f"wanted a Flex report, whose root is FlexQueryResponse, got {root.tag}"
+        )
+    return root
+
+
+@dataclass
+class _Report:
+    """What was read of a report so far."""
+
+    name: AccountName
+    ledger: LedgerView | None
+    accounts: set[str] = field(default_factory=set)
+    rows: dict[str, tuple[Row, VenueTrade, MktPair]] = field(default_factory=dict)
+    cancels: list[Row] = field(default_factory=list)
+    others: list[Transaction] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    _names: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # names that are in the ledger stay: a report doesn't tell all that is in one
+        for txn in self.ledger.txns if self.ledger is not None else ():
+            if txn.bs_mktid:
+                self._names[txn.bs_mktid] = txn.fqme
+
+    def take(self, tag: str, row: Row) -> None:
+        """Take an element; raises ValueError, BadPayload, BadFqme."""
+        if account := row.get("accountId", ""):
+            self.accounts.add(account)
+        if tag in _TRADES:
+            self._take_trade(row)
+        elif tag in _SUMS:
+            self.skipped["rows that sum up others"] += 1
+        elif tag in _OTHERS:
+            self._take_other(tag, row)
+
+    def _take_trade(self, row: Row) -> None:
+        level = row.get("levelOfDetail", _EXECUTION)
+        if level != _EXECUTION:
+            self.skipped["rows that sum up others"] += 1
+            return
+        if row.get("transactionType") == _CANCEL or "(Ca.)" in row.get("buySell", ""):
+            self.cancels.append(row)
+            return
+        tid, mkt = _tid_of(row), self._mkt_of(row)
+        self.rows.setdefault(tid, (row, read_record(tid, row, mkt), mkt))
+
+    def _take_other(self, tag: str, row: Row) -> None:
+        split = _SPLIT.search(row.get("description", ""))
+        is_split = tag == "CorporateAction" and row.get("type", "") in _SPLITS
+        if is_split and split is not None and row.get("conid"):
+            self.others.append(self._split_of(row, f"{split[1]}:{split[2]}"))
+            return
+        told = row.get("actionDescription") or row.get("description") or row.get("type")
+        self.notes.append(
+            f"not booked, of {_OTHERS[tag]}: {one_line(told or tag)}"
+            f" {one_line(row.get('dateTime') or row.get('date') or '')}".rstrip()
+        )
+
+    def _split_of(self, row: Row, ratio: str) -> Transaction:
+        mkt = self._mkt_of(row)
+        number_of = row.get("actionID") or row.get("transactionID") or row["conid"]
+        quantity = number(row.get("quantity", "").replace(",", ""))
+        return Transaction(
+            tid=f"flex-split-{number_of}",
+            fqme=mkt.fqme,
+            size=quantity,
+            price=Decimal(0),
+            time_ns=time_ns_of(row),
+            etype="split",
+            ratio=ratio,
+            bs_mktid=mkt.bs_mktid,
+            multiplier=mkt.multiplier,
+        )
+
+    def check_account(self) -> None:
+        """Raise ValueError unless the report is of one account."""
+        if len(self.accounts) > 1:
+            raise ValueError(
+                f"wanted a report of one account, it is of {len(self.accounts)}: make"
+                " a Flex query of one, and import it under that account's own name"
+            )
+
+    # -- what it comes to ---------------------------------------------------------
+
+    def trades(self) -> ImportedTrades:
+        """Return all that is to be booked, and what is in the ledger already."""
+        self._drop_cancelled()
+        told = [trade for _, trade, _ in self.rows.values()]
+        txns = list(self.others)
+        for trade in newest(told, self.ledger or _Empty()):
+            row, _, mkt = self.rows[trade.tid]
+            txns += self._entries_of(trade, row, mkt)
+        txns.sort(key=lambda txn: txn.time_ns)
+        notes = [*self.notes, *(f"{n} {what} left out" for what, n in
+                                self.skipped.items())]  # fmt: skip
+        notes.append("times without a zone are New York's, as IB writes them")
+        if not txns:
+            notes.append(
+                "it has no trade: a query is to have the section Trades, or Trade"
+                " Confirmations, with the option Execution"
+            )
+        return ImportedTrades(tuple(txns), tuple(notes))
+
+    def _entries_of(
+        self, trade: VenueTrade, row: Row, mkt: MktPair
+    ) -> list[Transaction]:
+        txn = to_transaction(trade, mkt)
+        if _EXPIRED in row.get("notes", "").split(";"):
+            txn = replace(txn, etype="expiry")
+        if self.ledger is None:
+            return [txn]
+        if self.ledger.seq_of(trade.tid) is None:
+            return [*undoing(trade, self.ledger), txn]
+        known = lacks_fee(trade, self.ledger)
+        if known is None:
+            return [txn]
+        return [txn, late_fee(known, txn.cost, other_fee(trade, mkt))]
+
+    def _drop_cancelled(self) -> None:
+        """Leave out what was cancelled; undo it, where it is booked."""
+        for row in self.cancels:
+            tid = row.get("ibExecID") or row.get("execID") or ""
+            by_number = {
+                one.get("tradeID"): key for key, (one, _, _) in self.rows.items()
+            }
+            tid = by_number.get(row.get("origTradeID"), tid)
+            cancelled = self.rows.pop(tid, None)
+            booked = self.ledger.seq_of(tid) if self.ledger is not None else None
+            if booked and self.ledger is not None:
+                self.others += self._undone(tid, booked, row)
+            elif cancelled is None:
+                self.notes.append(
+                    f"a cancel of a trade that isn't there: {one_line(tid or row)}"
+                )
+
+    def _undone(self, tid: str, seq: int, row: Row) -> list[Transaction]:
+        assert self.ledger is not None, "it is booked there"
+        old = self.ledger.txn_at(seq)
+        mark = f"{tid} undone by "
+        if any(txn.tid.startswith(mark) for txn in self.ledger.txns):
+            return []
+        return [
+            replace(
+                old, tid=f"{mark}{row.get('tradeID') or 'a cancel'}", size=-old.size,
+                cost=-old.cost, fee=-old.fee, oid="", time_ns=time_ns_of(row),
+            )
+        ]  # fmt: skip
+
+    # -- markets ------------------------------------------------------------------
+
+    def _mkt_of(self, row: Row) -> MktPair:
+        """Return the market of a row, as far as it is needed to book; BadFqme."""
+        con_id = row.get("conid", "")
+        kind = row.get("assetCategory", "")
+        if not con_id.isdigit() or kind not in KINDS:
+            raise ValueError(
+                f"trade {one_line(_tid_of(row))} is of {kind!r} {row.get('symbol')!r},"
+                " which isn't booked: leave it out of the query"
+            )
+        contract = _contract_of(row, kind, int(con_id))
+        fqme = to_fqme(contract)
+        name = self._names.get(con_id, str(fqme))
+        is_pair = kind in {"CASH", "CRYPTO"}
+        quote = Asset(name=contract.currency.lower(), atype="fiat") if is_pair else None
+        base = fqme.pair[: -len(contract.currency)] if is_pair else fqme.pair
+        mkt = MktPair(
+            dst=Asset(name=base, atype=KINDS[kind], tx_tick=_FINEST),
+            src=quote,
+            price_tick=_FINEST,
+            size_tick=_FINEST,
+            bs_mktid=con_id,
+            broker=BROKER,
+            venue=fqme.venue,
+            expiry=fqme.expiry,
+            contract_info=fqme.info,
+            multiplier=number(row.get("multiplier") or "1") or Decimal(1),
+            atype=KINDS[kind],
+            settle="" if is_pair else contract.currency.lower(),
+        )
+        return mkt if mkt.fqme == name else _named(mkt, name)
+
+
+def _named(mkt: MktPair, name: str) -> MktPair:
+    """Return a market under the name that a ledger has of it."""
+    fqme = Fqme.parse(name)
+    return replace(
+        mkt, venue=fqme.venue, expiry=fqme.expiry, contract_info=fqme.info,
+        dst=replace(mkt.dst, name=fqme.pair) if mkt.src is None else mkt.dst,
+    )  # fmt: skip
+
+
+def _contract_of(row: Row, kind: str, con_id: int) -> Contract:
+    """Return the contract of a row, with what a name is made of."""
+    symbol, place = row.get("symbol", ""), row.get("listingExchange", "")
+    place = place or row.get("exchange", "")
+    day = _DAY.match(row.get("expiry", ""))
+    contract = Contract(conId=con_id, secType=kind, currency=row.get("currency", ""))
+    contract.symbol = row.get("underlyingSymbol") or symbol
+    contract.exchange = place
+    contract.lastTradeDateOrContractMonth = "".join(day.groups()) if day else ""
+    if kind in {"OPT", "FOP"}:
+        contract.strike = float(number(row.get("strike", "")))
+        contract.right = row.get("putCall", "")
+    if kind == "OPT":
+        contract.exchange = SMART  # listed at many places, named after the router
+    elif kind == "STK":
+        contract.symbol, contract.primaryExchange = symbol, place
+        contract.exchange = SMART
+    elif kind in {"CASH", "CRYPTO"}:
+        base, _, quote = symbol.partition(".")
+        contract.symbol, contract.currency = base, quote or contract.currency
+        contract.exchange = "IDEALPRO" if kind == "CASH" else place
+    return contract
+
+
+class _Empty(LedgerView):
+    """A ledger in which nothing is."""
+
+    def __init__(self) -> None:
+        self._txns = []
+        self._seqs = {}
+
+
+def _tid_of(row: Row) -> str:
+    """Return the id of a trade: IB's of the execution; one of its own, of no execution.
+
+    An option that expired or was exercised is booked by IB without any.
+    """
+    told = row.get("ibExecID") or row.get("execID")
+    if told:
+        return told
+    number_of = row.get("tradeID") or row.get("transactionID")
+    if number_of:
+        return f"flex-{number_of}"
+    raise ValueError(
+        f"a trade of {row.get('symbol')!r} has no id: let the query have the fields"
+        " IB Execution ID (ibExecID) and Trade ID"
+    )

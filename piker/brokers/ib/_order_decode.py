@@ -1,0 +1,407 @@
+"""What IB says of orders, executions and fees, as values: pure; BadPayload for others.
+
+what the library decodes --order_told, exec_told, fee_told--> messages of ours
+messages of one order --Row--> OrderState     an execution, its fee --> VenueTrade
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from ib_async import AccountValue, Contract, Execution
+from ib_async.objects import CommissionReport
+from ib_async.order import Order, OrderState as LibState
+from ib_async.util import UNSET_DOUBLE
+
+from piker.brokers._live._mended import editions
+from piker.brokers._live._venue import NewOrder, OrderState, State, VenueTrade
+from piker.brokers._payload import bad_payload, one_line
+from piker.errors import BadPayload
+from piker.msgs import NS
+
+from ._order_schemas import (
+    ErrorTold,
+    ExecTold,
+    FeeTold,
+    Holding,
+    OrderTold,
+    Side,
+    StatusTold,
+)
+
+ZERO: Final = Decimal(0)
+#: Of numbers; what is more can't be one of a market.
+_MOST: Final = Decimal(10) ** 15
+_LEAST_EXPONENT: Final = -16
+_MAX_S: Final = 9_000_000_000
+
+_SIDES: Final[dict[str, Side]] = {
+    "BUY": "buy", "BOT": "buy", "SELL": "sell", "SLD": "sell", "SSHORT": "sell",
+    "SLONG": "buy",
+}  # fmt: skip
+#: Kinds of orders that have a limit, and those that wait for a price.
+_LIMITED: Final = frozenset({"LMT", "LOC", "LIT", "STP LMT", "TRAIL LIMIT", "REL"})
+_WAITING: Final = frozenset({"STP", "STP LMT", "STP PRT", "MIT", "LIT"})
+_TRAILING: Final = frozenset({"TRAIL", "TRAIL LIMIT"})
+
+_OPEN: Final = frozenset({
+    "PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel",
+})  # fmt: skip
+#: On its way: IB's servers haven't taken it yet.
+PENDING: Final = frozenset({"PendingSubmit", "ApiPending"})
+_CANCELLED: Final = frozenset({"Cancelled", "ApiCancelled", "Inactive"})
+INACTIVE: Final = "Inactive"
+_FILLED: Final = "Filled"
+_COMBINATION: Final = "BAG"
+
+
+# -- of the library --------------------------------------------------------------------
+
+
+def order_told(
+    contract: Contract, order: Order, state: LibState, *, is_over: bool = False
+) -> OrderTold:
+    """Return a message ``openOrder``, or ``completedOrder`` of one that is over."""
+    kind = order.orderType
+    trigger = order.auxPrice if kind in _WAITING else ZERO
+    if kind in _TRAILING:
+        trigger = order.trailStopPrice
+    filled = number(order.filledQuantity) if is_over else None
+    size = number(order.totalQuantity)
+    if size < 0 or (filled or ZERO) < 0:
+        raise _bad(order, f"a size of {min(size, filled or ZERO)}")
+    return OrderTold(
+        order_id=order.orderId if not is_over else 0,
+        client_id=order.clientId if not is_over else 0,
+        perm_id=order.permId,
+        account=order.account,
+        con_id=contract.conId,
+        side=_side(order.action, order),
+        kind=kind,
+        # of one that is filled whole the list of those that are over tells 0
+        size=max(size, filled or ZERO),
+        limit=number(order.lmtPrice) if kind in _LIMITED else ZERO,
+        trigger=number(trigger),
+        tif=order.tif,
+        ref=order.orderRef,
+        outside_rth=order.outsideRth,
+        status=_known(state.status, order),
+        filled=filled,
+        reason=one_line(state.completedStatus) if is_over else "",
+        is_over=is_over,
+    )
+
+
+def status_told(fields: list[str]) -> StatusTold:
+    """Return a message ``orderStatus``: its fields, the number of the message first.
+
+    ``3, orderId, status, filled, remaining, avgFillPrice, permId, parentId,
+    lastFillPrice, clientId, whyHeld, mktCapPrice``
+    """
+    try:
+        _, order_id, status, filled, _, _, perm_id, _, _, client_id, held, *_ = fields
+        return StatusTold(
+            order_id=int(order_id),
+            client_id=int(client_id),
+            perm_id=int(perm_id or 0),
+            status=_known(status, fields),
+            filled=_not_negative(number(filled), fields),
+            why_held=one_line(held),
+        )
+    except ValueError as err:
+        raise _bad(fields, one_line(err)) from None
+
+
+def error_told(fields: list[str]) -> ErrorTold:
+    """Return an error's message: ``4, version, id, code, text, ...``."""
+    try:
+        _, _, order_id, code, text, *_ = fields
+        return ErrorTold(order_id=int(order_id), code=int(code), text=one_line(text))
+    except ValueError as err:
+        raise _bad(fields, err) from None
+
+
+def exec_told(contract: Contract, execution: Execution) -> ExecTold:
+    """Return a message ``execDetails``."""
+    size = number(execution.shares)
+    if size <= 0 or not execution.execId or len(execution.execId) > 100:
+        raise _bad(execution, "an execution without its id or size")
+    return ExecTold(
+        exec_id=execution.execId,
+        order_id=execution.orderId,
+        client_id=execution.clientId,
+        perm_id=execution.permId,
+        account=execution.acctNumber,
+        con_id=contract.conId,
+        kind=contract.secType,
+        currency=contract.currency.lower(),
+        side=_side(execution.side, execution),
+        size=size,
+        price=number(execution.price),
+        time_ns=_time_ns(execution.time),
+        ref=execution.orderRef,
+        liquidity=execution.lastLiquidity,
+    )
+
+
+def fee_told(report: CommissionReport) -> FeeTold:
+    """Return a message ``commissionReport``."""
+    if not report.execId:
+        raise _bad(report, "a fee of nothing")
+    return FeeTold(
+        exec_id=report.execId,
+        fee=number(report.commission),
+        currency=report.currency.lower(),
+    )
+
+
+def number(value: Any) -> Decimal:
+    """Return a number as IB wrote it; what it leaves out is 0. Raises BadPayload."""
+    if value in ("", None) or value == UNSET_DOUBLE:
+        return ZERO
+    try:
+        exact = Decimal(repr(value) if isinstance(value, float) else value)
+    except (ArithmeticError, TypeError, ValueError):
+        exact = Decimal("nan")
+    exponent = exact.as_tuple().exponent
+    if (
+        not isinstance(exponent, int)
+        or abs(exact) >= _MOST
+        or exponent < _LEAST_EXPONENT
+    ):
+        raise BadPayload(f"not what ib documents: a number {str(value)[:40]!r}")
+    return exact.normalize() if exact else ZERO
+
+
+def _side(word: str, raw: object) -> Side:
+    if word not in _SIDES:
+        raise _bad(raw, f"a side {word!r}")
+    return _SIDES[word]
+
+
+def _known(status: str, raw: object) -> str:
+    if status not in _OPEN | _CANCELLED | {_FILLED}:
+        raise _bad(raw, f"a status {one_line(status)!r}")
+    return status
+
+
+def _not_negative(amount: Decimal, raw: object) -> Decimal:
+    if amount < 0:
+        raise _bad(raw, f"a size of {amount}")
+    return amount
+
+
+def _time_ns(at: datetime) -> int:
+    if at.tzinfo is None or not 0 <= at.timestamp() < _MAX_S:
+        raise BadPayload(f"not what ib documents: a time {at!s:.40}")
+    return int(at.replace(microsecond=0).timestamp()) * NS
+
+
+def _bad(raw: object, why: object) -> BadPayload:
+    # nothing else of it is shown: the number of an account stands in it
+    names = ("execId", "permId", "perm_id", "orderId")
+    told = [f"{name}={getattr(raw, name)!r}" for name in names if hasattr(raw, name)]
+    return bad_payload("ib", " ".join(told or ["a message"]).encode(), why)
+
+
+# -- an order --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """An order as several messages tell of it.
+
+    Attributes:
+      order: the newest message with its terms.
+      status: the newest word on how far it is.
+      filled: base units; it only rises.
+      reason: why it ended, if that was told.
+    """
+
+    order: OrderTold
+    status: str
+    filled: Decimal = ZERO
+    reason: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.status in _CANCELLED or self.status == _FILLED
+
+
+def with_order(row: Row | None, told: OrderTold) -> Row:
+    """Return what is known of an order after a message with its terms."""
+    status = told.status
+    filled = max(row.filled if row else ZERO, told.filled or ZERO)
+    if status == _FILLED:
+        filled = max(filled, told.size)
+    if row is not None and row.is_over:
+        status = row.status  # it stays so, whatever comes late
+    reason = told.reason or (row.reason if row else "")
+    return Row(told, status, filled, reason)
+
+
+def with_status(row: Row, told: StatusTold) -> Row:
+    """Return what is known of an order after a word on how far it is."""
+    filled = max(row.filled, told.filled)
+    status = row.status if row.is_over else told.status
+    return Row(row.order, status, filled, row.reason)
+
+
+def state_of(row: Row, time_ns: int) -> OrderState:
+    """Return an order as of *time_ns*, which IB doesn't tell."""
+    order = row.order
+    if not order.perm_id:
+        raise _bad(order, "an order without its number")
+    size = max(order.size, row.filled)
+    state: State = "open"
+    if row.status == _FILLED or 0 < size <= row.filled:
+        state = "closed"
+    elif row.status in _CANCELLED:
+        state = "canceled"
+    return OrderState(
+        cl_id=order.ref,
+        reqid=str(order.perm_id),
+        bs_mktid=str(order.con_id),
+        side=order.side,
+        price=order.limit,
+        size=size,
+        filled=row.filled,
+        state=state,
+        time_ns=time_ns,
+        reason=row.reason if state == "canceled" else "",
+        trigger=order.trigger,
+    )
+
+
+def rows_of(told: Iterable[OrderTold | StatusTold]) -> list[Row]:
+    """Return the orders of a list of messages, each with the last word on it."""
+    rows: dict[tuple[int, int, int], Row] = {}
+    for one in told:
+        if isinstance(one, OrderTold):
+            key = key_of(one)
+            rows[key] = with_order(rows.get(key), one)
+        elif (key := key_of(one)) in rows:
+            rows[key] = with_status(rows[key], one)
+    return list(rows.values())
+
+
+def key_of(told: OrderTold | StatusTold) -> tuple[int, int, int]:
+    """Return what tells one order from all others: its client's number for it.
+
+    One that has none, placed in TWS or over, has its own for good.
+    """
+    if told.order_id and told.client_id >= 0:
+        return (told.client_id, told.order_id, 0)
+    return (0, 0, told.perm_id)
+
+
+def to_order(order: NewOrder, account: str, *, outside_rth: bool) -> Order:
+    """Return an order as the library sends it.
+
+    https://interactivebrokers.github.io/tws-api/basic_orders.html
+    """
+    kind = "LMT" if order.trigger is None else "STP LMT"
+    if order.price is None:
+        kind = "MKT" if order.trigger is None else "STP"
+    return Order(
+        action=order.side.upper(),
+        totalQuantity=order.size,  # type: ignore[arg-type]  # sent as it is written
+        orderType=kind,
+        lmtPrice=order.price if order.price is not None else UNSET_DOUBLE,
+        auxPrice=order.trigger if order.trigger is not None else UNSET_DOUBLE,
+        tif=order.tif.upper(),
+        orderRef=order.cl_id,
+        account=account,
+        outsideRth=outside_rth,
+    )
+
+
+# -- executions ------------------------------------------------------------------------
+
+
+def trade_of(told: ExecTold, fee: FeeTold | None) -> VenueTrade | None:
+    """Return an execution as a trade; None of a combination's, whose legs are told.
+
+    Args:
+      told: it.
+      fee: what it cost, None if that wasn't told yet: it is told again then.
+    """
+    if told.kind == _COMBINATION:
+        return None
+    paid_in = fee.currency if fee is not None else ""
+    return VenueTrade(
+        tid=told.exec_id,
+        reqid=str(told.perm_id or ""),
+        cl_id=told.ref,
+        bs_mktid=str(told.con_id),
+        side=told.side,
+        price=told.price,
+        size=told.size,
+        fee=fee.fee if fee is not None else ZERO,
+        fee_asset="" if paid_in == told.currency else paid_in,
+        time_ns=told.time_ns,
+        taker=told.liquidity == 2,
+        has_editions=True,
+    )
+
+
+def newest_execs(told: Iterable[ExecTold]) -> list[ExecTold]:
+    """Return executions in order of time, of corrected ones the newest alone."""
+    by_id = {one.exec_id: one for one in told}
+    kept = [
+        one
+        for one in by_id.values()
+        if not any(each in by_id for each in editions(one.exec_id)[1])
+    ]
+    return sorted(kept, key=lambda one: (one.time_ns, one.exec_id))
+
+
+# -- what an account has ---------------------------------------------------------------
+
+
+def cash_of(values: Iterable[AccountValue], account: str) -> dict[str, Decimal]:
+    """Return what an account has of each currency, lower case; < 0 of what it owes."""
+    cash = {
+        each.currency.lower(): number(each.value)
+        for each in values
+        if each.account == account
+        and each.tag == "CashBalance"
+        and each.currency not in ("", "BASE")
+        and not each.modelCode
+    }
+    return {name: amount for name, amount in cash.items() if amount}
+
+
+def rates_of(values: Iterable[AccountValue], account: str) -> dict[str, Decimal]:
+    """Return what one of each currency is worth in the account's own."""
+    return {
+        each.currency.lower(): number(each.value)
+        for each in values
+        if each.account == account
+        and each.tag == "ExchangeRate"
+        and each.currency not in ("", "BASE")
+    }
+
+
+def held_of(
+    holdings: Iterable[Holding], account: str, names: Mapping[int, str]
+) -> dict[str, Decimal]:
+    """Return what an account holds of contracts, by name.
+
+    Pairs of currencies are left out: what they come to is in the cash.
+
+    Args:
+      holdings: of all accounts.
+      account: number.
+      names: of contracts; one without is told by its number.
+    """
+    return {
+        names.get(one.con_id, f"contract {one.con_id}"): one.size
+        for one in holdings
+        if one.account == account and one.kind != "CASH" and one.size
+    }
