@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from piker.accounting import (
         AccountName,
         Audit,
+        ImportedTrades,
         LedgerView,
         Position,
         Transaction,
@@ -157,7 +158,10 @@ def audit_(
 @app.command(name="import")
 def import_(
     account: Account,
-    file: Annotated[Path, typer.Argument(help="CSV (.gz too), a row a trade.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, a row a trade; of ib a Flex report too. Or .gz."),
+    ],
     fqme: Annotated[
         str | None,
         typer.Option("--fqme", "-f", help="Market of all rows, where no column is."),
@@ -167,17 +171,17 @@ def import_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Book the trades of a CSV file; those that are booked already are left out.
+    """Book the trades of a file; those that are booked already are left out.
 
     Columns are found by their names, and stderr says which is taken for what. All of
     the file is booked, or, where something in it is wrong, nothing.
     """
-    from piker.accounting import AccountName, read_trades
+    from piker.accounting import AccountName
 
     from ._show import put_json
 
     name = AccountName.parse(account)
-    found = read_trades(file.expanduser(), name, _parsed(fqme) or "")
+    found = _found_in(file.expanduser(), name, _parsed(fqme) or "")
     for note in found.notes:
         say(note)
     booked, known = _book(name.broker, name.label, found.txns, dry_run=dry_run)
@@ -416,6 +420,21 @@ def _audited(account: str, *, write: bool) -> Audit:
     if write:
         write_account(view)
     return audit(view)
+
+
+def _found_in(file: Path, name: AccountName, fqme: str) -> ImportedTrades:
+    """Return the trades of a file: of a broker's own report, or of a CSV file."""
+    from piker.accounting import read_ledger, read_trades
+    from piker.brokers import check_broker, get_brokermod
+
+    check_broker(name.broker)
+    read_report = getattr(get_brokermod(name.broker), "read_report", None)
+    if read_report is not None and not fqme:
+        view = read_ledger(name.broker, name.label) if name.ledger.exists() else None
+        report: ImportedTrades | None = read_report(file, name, view)
+        if report is not None:
+            return report
+    return read_trades(file, name, fqme)
 
 
 def _book(
