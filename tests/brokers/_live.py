@@ -33,6 +33,8 @@ class At:
       conf: more lines of its table.
       fast: options of the emulator.
       money: what the account begins with.
+      sim: the market of sim that its tape is of.
+      worth: prices are of BTC times that, and sizes BTC's over it.
     """
 
     fqme: str
@@ -44,6 +46,17 @@ class At:
     money: dict = field(
         default_factory=lambda: {"USDT": "1000000", "BTC": "100"}, compare=False
     )
+    sim: str = "btcusdt.spot.sim"
+    worth: Decimal = Decimal(1)
+
+    def price(self, of_btc) -> Decimal:
+        """Return a price there that is as BTC's."""
+        return Decimal(of_btc) * self.worth
+
+    def size(self, of_btc) -> Decimal:
+        """Return a size there that is worth as much as BTC's."""
+        size = Decimal(of_btc) / self.worth
+        return size.to_integral_value() if self.worth != 1 else size
 
     @property
     def broker(self) -> str:
@@ -55,6 +68,8 @@ class At:
             return f"T{told['tid']:05d}-P0000-KRAKEN"
         if self.broker == "deribit":
             return f"USDC-{told['tid']}"
+        if self.broker == "ib":
+            return f"0000e0d5.{told['serial']:08x}.{told['tid']:04x}.01"
         return f"{told['symbol']}-{told['tid']}"
 
 
@@ -70,7 +85,12 @@ DERIBIT = At(
     "requests = 10000\nprivate_requests = 10000\norders = 10000\n", {"budget": 100_000},
     {"USDC": "10000000", "BTC": "100"},
 )  # fmt: skip
-AT = {one.broker: one for one in (BINANCE, KRAKEN, DERIBIT)}
+#: Shares, of which there are no halves: five hundred are as much as a coin.
+IB = At(
+    "tsla.nasdaq.ib", "TSLA", "ib.main", "ib.tws", "reconnect_max_s = 1.0\n", {},
+    {"USD": "10000000"}, "tsla.nasdaq.sim", Decimal("0.002"),
+)  # fmt: skip
+AT = {one.broker: one for one in (BINANCE, KRAKEN, DERIBIT, IB)}
 
 
 class Live:
@@ -87,17 +107,33 @@ class Live:
         self.venue, self.tree, self.key, self.secret = venue, tree, key, secret
         self.at = at
 
+    @property
+    def name(self) -> str:
+        """The account's at the venue: at IB its number, which it is known by."""
+        return self.key if self.at.broker == "ib" else "main"
+
+    async def told(self) -> dict:
+        """Return the account's money, orders and trades, as the venue has them."""
+        return await self.venue.account(self.name)
+
+    async def outside(self, side: str, price, size, *, rests: bool = False) -> None:
+        """Have somebody else trade, at a price and of a size that are as BTC's."""
+        await self.venue.outside(
+            self.at.symbol, side, str(self.at.price(price)), str(self.at.size(size)),
+            rests=rests,
+        )  # fmt: skip
+
     async def orders(self) -> dict[str, dict]:
         """Return the account's orders as the venue has them, by their ids there."""
-        told = await self.venue.account("main")
+        told = await self.told()
         return {one["cl_id"]: one for one in told["orders"]}
 
     async def check(self, me: Trader, oids: list[str]) -> None:
         """See that venue, ledger, positions and what was told agree."""
-        told = await self.venue.account("main")
+        told = await self.told()
         ledger = read_ledger(self.at.broker, self.at.account)
         theirs = {self.at.tid(one): one for one in told["trades"]}
-        ours = {txn.tid: txn for txn in ledger.txns}
+        ours = {txn.tid: txn for txn in ledger.txns if txn.etype == "clear"}
         assert ours.keys() == theirs.keys()
         for tid, txn in ours.items():
             assert abs(txn.size) == Decimal(theirs[tid]["size"])
@@ -119,7 +155,7 @@ class Live:
 def order(price, size="0.01", action="buy", at=BINANCE, **more) -> Order:
     return Order(
         oid=more.pop("oid", secrets.token_hex(6)), action=action, symbol=at.fqme,
-        size=Decimal(size), price=None if price is None else Decimal(price),
+        size=at.size(size), price=None if price is None else at.price(price),
         account=at.account, **more,
     )  # fmt: skip
 
@@ -135,17 +171,23 @@ def write_secrets(text: str) -> Path:
 async def open_venue(at=BINANCE, **options):
     """Yield an emulated venue with an account, where nothing moves; key and secret."""
     key, secret = secrets.token_hex(16), secrets.token_hex(32)
+    if at.broker == "ib":
+        key = f"DU{secrets.randbelow(9_000_000) + 1_000_000}"
     async with open_emulator(
-        at.venue, sim=["btcusdt.spot.sim"], streams=0, **{**at.fast, **options}
+        at.venue, sim=[at.sim], streams=0, **{**at.fast, **options}
     ) as venue:
         await venue.control("still")
         for side, price in (("sell", ASK), ("buy", BID)):
-            await venue.outside(at.symbol, side, str(price), "50", rests=True)
-        await venue.open_account("main", key, secret, **at.money)
+            told = str(at.price(price)), str(at.size(50))
+            await venue.outside(at.symbol, side, *told, rests=True)
+        name = key if at.broker == "ib" else "main"
+        await venue.open_account(name, key, secret, **at.money)
         yield venue, key, secret
 
 
 def secrets_of(at: At, key: str, secret: str) -> str:
+    if at.broker == "ib":
+        return f'[ib.accounts.main]\nnumber = "{key}"\n'
     return f'[{at.broker}.accounts.main]\nkey = "{key}"\nsecret = "{secret}"\n'
 
 

@@ -41,6 +41,10 @@ WHATS = {
         "accepted": "place", "amended": "amend_rest", "traded": "fill",
         "ended": "cancel",
     },
+    "ib": {
+        "accepted": "place", "amended": "amend_rest", "traded": "fill",
+        "ended": "cancel",
+    },
     "deribit": {
         "accepted": "place", "amended": "amend_rest", "traded": "fill",
         "ended": "cancel",
@@ -66,8 +70,40 @@ OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
     "clock ahead": ({"kind": "skew", "ms": 4000},),
     "clock behind": ({"kind": "skew", "ms": -4000},),
 }  # fmt: skip
+#: What only a venue has of these, or has in their place, by broker.
+OWN: dict[str, dict[str, tuple[dict[str, Any], ...]]] = {
+    "ib": {
+        "REST stale": (),
+        "IB lost": ({"kind": "connectivity", "seconds": 0.7},),
+        "IB lost, forgets": ({"kind": "connectivity", "seconds": 0.7, "lost": True},),
+        "starts anew": ({"kind": "reset", "seconds": 0.7},),
+        "says nothing": ({"kind": "limbo"}, _CUT),
+        "list late": (
+            {"kind": "answer", "on": "open", "how": "late", "seconds": 0.6}, _CUT,
+        ),
+        "list twice": ({"kind": "answer", "on": "open", "how": "twice"}, _CUT),
+        "list breaks": ({"kind": "answer", "on": "open", "how": "cut"}, _CUT),
+        "list is junk": ({"kind": "answer", "on": "open", "how": "garbage"}, _CUT),
+        "executions never": (
+            {"kind": "answer", "on": "executions", "how": "never"}, _CUT,
+        ),
+        "list stale": (
+            {"kind": "asked", "on": "open", "how": "stale", "seconds": 0.4}, _CUT,
+        ),
+    },
+}  # fmt: skip
 #: Where REST is, by broker; Deribit is asked for all by websockets.
 PATHS = {"binance": "/api/v3", "kraken": "/0/private"}
+
+
+def others(at: At) -> list[tuple[dict[str, Any], ...]]:
+    """Return a venue's faults that are no answers and no events."""
+    every = {**OTHERS, **OWN.get(at.broker, {})}
+    return [
+        faults
+        for faults in every.values()
+        if faults and (at.broker in PATHS or "path" not in faults[0])
+    ]
 
 
 def at_venue(fault: dict[str, Any], at: At) -> dict[str, Any]:
@@ -122,9 +158,7 @@ def cases(at: At = BINANCE) -> Iterator[Case]:
             for what, last in WHATS[at.broker].items():
                 if STEPS.index(step) <= STEPS.index(last):
                     yield Case(step, ({"kind": "told", "what": what, "how": how},))
-        for faults in OTHERS.values():
-            if at.broker not in PATHS and "path" in faults[0]:
-                continue
+        for faults in others(at):
             yield Case(step, tuple(at_venue(fault, at) for fault in faults))
         for kills in killed:
             for after_s in (0.0, 0.004, 0.03):
@@ -174,16 +208,17 @@ class Runner:
         found, began = Found(case), trio.current_time()
         self.said.clear()
         # what a case buys
+        money = {"USD" if self.at.broker == "ib" else "USDT": "50000"}
         await self.live.venue.open_account(
-            "main", self.live.key, self.live.secret, USDT="50000"
+            self.live.name, self.live.key, self.live.secret, **money
         )
         fired = Counter((await self.live.venue.stats())["fired"])
-        before = len((await self.live.venue.account("main"))["orders"])
+        before = len((await self.live.told())["orders"])
         try:
             with trio.fail_after(60):
                 await self._live_through(case)
                 await self._settle(found)
-            after = len((await self.live.venue.account("main"))["orders"])
+            after = len((await self.live.told())["orders"])
             found.wrong += await self._not_struck(case, fired)
             if case.step != "place" and after == before:
                 found.wrong.append(f"its order never came to the venue: {self.said}")
@@ -225,14 +260,15 @@ class Runner:
                         await client.send(one)
                         await self._until(one.oid, "open", "error", "closed")
                     case "amend":
-                        await client.update(one.oid, price=Decimal(58_100))
+                        await client.update(one.oid, price=self.at.price(58_100))
                     case "fill":
-                        outside, symbol = self.live.venue.outside, self.at.symbol
-                        await outside(symbol, "sell", "58000", "50.2")
-                        await outside(symbol, "buy", "59000", "50", rests=True)
+                        await self.live.outside("sell", 58_000, "50.2")
+                        await self.live.outside("buy", 59_000, 50, rests=True)
                     case "amend_rest":
                         await client.update(
-                            one.oid, price=Decimal(58_050), size=Decimal("0.4")
+                            one.oid,
+                            price=self.at.price(58_050),
+                            size=self.at.size("0.4"),
                         )
                     case "cancel":
                         await client.cancel(one.oid)
@@ -297,14 +333,15 @@ class Runner:
 
     async def _disagreements(self) -> list[str]:
         """Return what doesn't agree, one sentence each."""
-        told = await self.live.venue.account("main")
+        told = await self.live.told()
         ledger = read_ledger(self.at.broker, self.at.account)
         theirs = {self.at.tid(t): t for t in told["trades"]}
-        ours = {txn.tid: txn for txn in ledger.txns}
+        clears = [txn for txn in ledger.txns if txn.etype == "clear"]
+        ours = {txn.tid: txn for txn in clears}
         wrong = []
         if ours.keys() != theirs.keys():
             wrong.append(f"trades differ: {ours.keys() ^ theirs.keys()}")
-        if len(ours) != len(ledger):
+        if len(ours) != len(clears):
             wrong.append("a trade is booked twice")
         held = sum(
             Decimal(t["size"]) * (1 if t["side"] == "buy" else -1)
@@ -339,7 +376,8 @@ class Runner:
             wrong.append(f"trades of nobody: {strangers}")
         sizes: dict[str, Decimal] = {}
         for one in told["orders"]:
-            sizes[one["cl_id"]] = sizes.get(one["cl_id"], Decimal(0)) + 1
+            cl_id = one.get("ref", one["cl_id"])
+            sizes[cl_id] = sizes.get(cl_id, Decimal(0)) + 1
         doubled = [cl_id for cl_id, count in sizes.items() if count > 1]
         if doubled:
             wrong.append(f"sent twice: {doubled}")

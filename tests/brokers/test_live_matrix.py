@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from benchmarks._live_faults import run_cases
-from tests.brokers._live import BINANCE, DERIBIT, KRAKEN
+from tests.brokers._live import BINANCE, DERIBIT, IB, KRAKEN
 from tests.brokers._matrix import STEPS, cases
 
 pytestmark = pytest.mark.tree
@@ -34,6 +34,13 @@ NAMES = {
         "amend_rest: told amended lost", "place: told traded swapped",
         "fill: told traded lost", "fill: kill brokerd.deribit 4 ms",
         "cancel: asked cancel silent", "cancel: disconnect rst",
+    ),
+    IB: (
+        "place: asked place unanswered", "place: told accepted lost",
+        "amend: asked amend unsure", "amend: answer open cut, disconnect rst",
+        "amend_rest: asked amend unanswered", "fill: told traded lost",
+        "fill: kill brokerd.ib 4 ms", "cancel: asked cancel silent",
+        "cancel: connectivity", "cancel: kill emsd 4 ms",
     ),
 }  # fmt: skip
 
