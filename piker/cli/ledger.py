@@ -425,11 +425,12 @@ def _audited(account: str, *, write: bool) -> Audit:
 def _found_in(file: Path, name: AccountName, fqme: str) -> ImportedTrades:
     """Return the trades of a file: of a broker's own report, or of a CSV file."""
     from piker.accounting import read_ledger, read_trades
-    from piker.brokers import check_broker, get_brokermod
+    from piker.brokers import BACKENDS, get_brokermod
 
-    check_broker(name.broker)
-    read_report = getattr(get_brokermod(name.broker), "read_report", None)
-    if read_report is not None and not fqme:
+    read_report = None
+    if name.broker in BACKENDS and not fqme:
+        read_report = getattr(get_brokermod(name.broker), "read_report", None)
+    if read_report is not None:
         view = read_ledger(name.broker, name.label) if name.ledger.exists() else None
         report: ImportedTrades | None = read_report(file, name, view)
         if report is not None:

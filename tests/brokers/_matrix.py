@@ -50,6 +50,8 @@ WHATS = {
         "ended": "cancel",
     },
 }  # fmt: skip
+#: What is looked at again and again is looked at within that.
+_STRUCK_S = 8.0
 _CUT = {"kind": "disconnect", "how": "rst"}
 #: Faults of the connection, of REST, of clocks: what is asked only when a connection
 #: is new comes with a break of the one before.
@@ -217,6 +219,7 @@ class Runner:
         try:
             with trio.fail_after(60):
                 await self._live_through(case)
+                await self._until_struck(case, fired)
                 await self._settle(found)
             after = len((await self.live.told())["orders"])
             found.wrong += await self._not_struck(case, fired)
@@ -227,6 +230,12 @@ class Runner:
         await self.live.venue.clear()
         found.took_s = trio.current_time() - began
         return found
+
+    async def _until_struck(self, case: Case, before: Counter[str]) -> None:
+        """Wait for faults of what is asked for late: it may pause after others."""
+        with trio.move_on_after(_STRUCK_S):
+            while await self._not_struck(case, before):
+                await trio.sleep(0.1)
 
     async def _not_struck(self, case: Case, before: Counter[str]) -> list[str]:
         """Return which faults didn't strike: such a case shows nothing."""

@@ -310,15 +310,20 @@ def to_order(order: NewOrder, account: str, *, outside_rth: bool) -> Order:
         kind = "MKT" if order.trigger is None else "STP"
     return Order(
         action=order.side.upper(),
-        totalQuantity=order.size,  # type: ignore[arg-type]  # sent as it is written
+        totalQuantity=_plain(order.size),  # type: ignore[arg-type]  # as it is written
         orderType=kind,
-        lmtPrice=order.price if order.price is not None else UNSET_DOUBLE,
-        auxPrice=order.trigger if order.trigger is not None else UNSET_DOUBLE,
+        lmtPrice=_plain(order.price) if order.price is not None else UNSET_DOUBLE,
+        auxPrice=_plain(order.trigger) if order.trigger is not None else UNSET_DOUBLE,
         tif=order.tif.upper(),
         orderRef=order.cl_id,
         account=account,
         outsideRth=outside_rth,
     )
+
+
+def _plain(amount: Decimal) -> Decimal:
+    """Return a number whose text has no exponent."""
+    return Decimal(f"{amount:f}")
 
 
 # -- executions ------------------------------------------------------------------------

@@ -170,6 +170,7 @@ class OrderHub:
         for waits in self._waiting.values():
             for one in waits:
                 one.close()
+            waits.clear()  # what comes over the next line is no answer to them
         self._tell_all(LineDown(reason))
 
     def _tell_all(self, event: VenueEvent) -> None:
@@ -340,8 +341,11 @@ class OrderHub:
         for row in rows:
             key = key_of(row.order)
             known = self.rows.get(key)
-            if known is None or not known.is_over:
+            if known is None:
                 self._keep(key, row)
+            elif not known.is_over:
+                filled = max(known.filled, row.filled)
+                self._keep(key, Row(row.order, row.status, filled, row.reason))
         return rows
 
     async def row_of(self, reqid: str) -> Row | None:
@@ -411,10 +415,10 @@ class OrderHub:
                     if (found := await answer(word, row)) is not None:
                         return found
         finally:
-            waits = self._waiting[order_id]
+            waits = self._waiting.get(order_id, set())
             waits.discard(put)
             if not waits:
-                del self._waiting[order_id]
+                self._waiting.pop(order_id, None)
             put.close()
         if patience.cancelled_caught:
             why = f"ib didn't answer in {self.proxy.deadline_s:g} s"

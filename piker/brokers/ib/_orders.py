@@ -44,6 +44,8 @@ from piker.brokers._web import open_shared
 from piker.config import is_for_looks
 from piker.errors import (
     AccountNotFound,
+    BadFqme,
+    PikerError,
     SymbolNotFound,
     VenueError,
     VenueRefused,
@@ -188,7 +190,7 @@ class IbSession:
             async with limiter:
                 try:
                     names[con_id] = (await self.mkt_of(str(con_id))).fqme
-                except (SymbolNotFound, VenueError) as err:
+                except PikerError as err:  # it may have no name here
                     log.info("%s: contract %d: %s", self.account, con_id, err)
 
         async with trio.open_nursery() as tasks:
@@ -224,7 +226,7 @@ class IbSession:
         """
         try:
             known = await cache_contract_id(self._proxy, int(order.mkt.bs_mktid))
-        except (SymbolNotFound, VenueError) as err:
+        except PikerError as err:
             raise NotSent(f"its contract isn't known: {err}") from None
         for price in (order.price, order.trigger):
             step = price_step(known.rules, price or Decimal(0))
@@ -381,7 +383,10 @@ class IbSession:
         """Return a market by its ``conId``; SymbolNotFound, VenueError."""
         if not bs_mktid.isdigit():
             raise SymbolNotFound(f"ib has no contract {bs_mktid!r}")
-        return (await cache_contract_id(self._proxy, int(bs_mktid))).mkt
+        try:
+            return (await cache_contract_id(self._proxy, int(bs_mktid))).mkt
+        except BadFqme as err:  # there is one, and it can't be named
+            raise SymbolNotFound(str(err)) from None
 
     async def price_of(self, asset: str, quote: str) -> Decimal:
         """Return what one currency is worth in another, as IB counts the account's."""
