@@ -59,7 +59,8 @@ async def test_two_accounts_share_a_connection_and_nothing_else(open_test_pikerd
         assert (await live.venue.stats())["websockets_now"] == 2
         await live.outside("sell", 58_000, "50.4")
         await me.until(resp="closed", oid=second.oid)
-        await me.until(resp="fill", oid=first.oid)
+        if "fill" not in me.resps(first.oid):  # each account tells for itself
+            await me.until(resp="fill", oid=first.oid)
         held = {
             account: read_ledger("ib", account).positions()[IB.fqme].size
             for account in (IB.account, SECOND)
