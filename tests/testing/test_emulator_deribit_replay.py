@@ -161,6 +161,34 @@ async def test_a_session_of_ours_at_full_speed(tmp_path):
             assert sum(bars["cost"]) == pytest.approx(10 * sum(range(1, 101)))
 
 
+async def test_an_account_trades_with_what_was_recorded(tmp_path):
+    """At the recorded quotes; what all are told stays as it was recorded."""
+    quote = {
+        "timestamp": START_MS + 1, "instrument_name": PERP, "best_bid_price": 60_000.0,
+        "best_bid_amount": 500.0, "best_ask_price": 60_000.5, "best_ask_amount": 700.0,
+    }  # fmt: skip
+    frames = [frame(f"quote.{PERP}", quote),
+              frame(f"trades.{PERP}.100ms", [trade(1), trade(2)])]  # fmt: skip
+    path = write(tmp_path / "session.txt", frames)
+    async with talking(session=path, speed=0, streams=1, money={"BTC": "1"}) as talk:
+        await talk.auth()
+        channels = [f"trades.{PERP}.raw", f"quote.{PERP}"]
+        await talk.subscribe(*channels)
+        await talk.subscribe("user.trades.any.any.raw", of="private")
+        await talk.venue.wait_done()
+        placed = await talk.ask("private/buy", instrument_name=PERP, amount=1000,
+                                type="market")  # fmt: skip
+        assert placed["order"]["filled_amount"] == 700
+        (mine,) = placed["trades"]
+        assert (mine["price"], mine["amount"]) == (60_000.5, 700)
+        assert await talk.hear("user.trades.any.any.raw") == [[mine]]
+        told = await talk.ask("public/get_last_trades_by_instrument",
+                              instrument_name=PERP, sorting="asc")  # fmt: skip
+        assert told["trades"] == [trade(1), trade(2)]
+        heard = [row for rows in await talk.hear(channels[0]) for row in rows]
+        assert heard == told["trades"]
+
+
 @pytest.mark.tree
 async def test_a_recording_in_a_process_of_its_own(tmp_path):
     """Its time is the recording's, and it plays as fast as it is told to."""

@@ -228,7 +228,8 @@ class Margins(Exchange):
             side = 1 if (order.side == "buy") != is_maker else -1
             deal = series.add(self.now_ms(), float(price), float(size), side, tid)
             self._deals[key] = deal
-            self.fresh.append((series, deal))
+            if series.deals and series.deals[-1] is deal:  # not so in a recording
+                self.fresh.append((series, deal))
         return self._deals[key]
 
     def note(self, account: str, asset: str, what: Change) -> None:

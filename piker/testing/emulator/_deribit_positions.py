@@ -58,7 +58,7 @@ class Position:
             self.basis = blend(inst, self.size, self.basis, signed, price)
             self.size += signed
             return ZERO
-        closed = max(-abs(self.size), -abs(signed)) * (-1 if self.size > 0 else 1)
+        closed = min(abs(self.size), abs(signed)).copy_sign(self.size)
         made = profit(inst, self.average, price, closed)
         self.session += profit(inst, self.basis, price, closed)
         self.realized += made
@@ -83,13 +83,11 @@ class Position:
 
 def profit(inst: Instrument, entry: Decimal, price: Decimal, size: Decimal) -> Decimal:
     """Return what *size*, entered at *entry*, has made at *price*."""
-    if not size or not entry or not price:
-        return ZERO if not size or inst.counts_dollars else (
-            ((price - entry) * size).quantize(STEP)
-        )  # fmt: skip
-    if inst.counts_dollars:
-        return (size / entry - size / price).quantize(STEP)
-    return ((price - entry) * size).quantize(STEP)
+    if not inst.counts_dollars:
+        return ((price - entry) * size).quantize(STEP)
+    if not (size and entry and price):
+        return ZERO
+    return (size / entry - size / price).quantize(STEP)
 
 
 def blend(

@@ -30,7 +30,7 @@ class Played(Series):
 
     Attributes:
       told: its ticker as it was told last, None before.
-      rows: its trades as they were told, by number.
+      rows: its trades as they were told, by their ids' numbers.
     """
 
     def __init__(self, inst: Instrument, source: Market) -> None:
@@ -69,7 +69,7 @@ class Played(Series):
             int(row["timestamp"]), float(row["price"]), float(row["amount"]), side,
             index, int(row.get("tick_direction", 0)),
         )  # fmt: skip
-        self.rows[deal.seq] = row
+        self.rows[deal.tid] = row
         self.note(deal)
         return deal
 

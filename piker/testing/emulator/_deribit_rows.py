@@ -24,8 +24,8 @@ def trade_id(series: Series, tid: int) -> str:
 
 def trade_row(series: Series, deal: Deal) -> dict[str, Any]:
     """Return a trade as all are told of it."""
-    if deal.seq in series.rows:
-        return series.rows[deal.seq]
+    if deal.tid in series.rows:
+        return series.rows[deal.tid]
     inst = series.inst
     side = "buy" if deal.side > 0 else "sell"
     told = {

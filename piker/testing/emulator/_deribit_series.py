@@ -77,7 +77,7 @@ class Series:
       interest: amounts of all positions, made up.
       ids: of trades of its currency, from which each is drawn.
       told: its ticker where it was recorded, else None.
-      rows: trades that were recorded, by number.
+      rows: trades that were recorded, by their ids' numbers.
     """
 
     def __init__(

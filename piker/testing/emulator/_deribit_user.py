@@ -100,15 +100,8 @@ class Teller:
         if event.what == "triggered":
             orders.insert(0, triggered_row(series, order))
         told = event.trades if isinstance(event, Trades) else ()
-        fills = (
-            [
-                one
-                for one in self._margins.fills[-1000:]
-                if any(one.trade is each for each in told)
-            ]
-            if told
-            else []
-        )
+        ids = {id(one) for one in told}  # none is twice in the engine
+        fills = [one for one in self._margins.fills[-1000:] if id(one.trade) in ids]
         trades = [fill_row(series, one) for one in fills]
         if channel.what == "changes":
             held = self._margins.position(order.account, order.symbol)
