@@ -395,23 +395,55 @@ async def test_the_tape_trades_with_what_rests():
         assert trade["underlying_price"] > trade["index_price"]
 
 
-@pytest.mark.parametrize("is_on", [True, False])
-async def test_orders_may_end_with_their_connection(is_on):
+@pytest.mark.parametrize(
+    ("scope", "is_on", "ends"),
+    [
+        ("connection", True, True), ("connection", False, False),
+        ("account", True, True), ("account", None, False),
+    ],
+)  # fmt: skip
+async def test_orders_may_end_with_their_connection(scope, is_on, ends):
+    """If it says so, or its account does; a logout ends none, nor those of others."""
+    ask = {"scope": scope}
+    async with trading() as talk:
+        await buy(talk, 20, 50_000)
+        if scope == "account":
+            await talk.ask("private/enable_cancel_on_disconnect", **ask)
+        async with open_ws(talk.venue, "/ws/api/v2") as socket:
+            other = Talk(talk.venue, socket)
+            await other.auth()
+            if scope == "connection" and is_on:
+                assert await other.ask("private/enable_cancel_on_disconnect") == "ok"
+            if is_on is None:  # it has it otherwise than its account
+                await other.ask("private/disable_cancel_on_disconnect")
+            told = await other.ask("private/get_cancel_on_disconnect")
+            assert told == {"scope": "connection", "enabled": ends}
+            told = await other.ask("private/get_cancel_on_disconnect", **ask)
+            assert told["scope"] == scope
+            await other.ask("private/buy", instrument_name=PERP, amount=10,
+                            price=50_000)  # fmt: skip
+            await socket.aclose()
+            if ends:
+                (*_, last) = await talk.hear(ORDERS, 3)
+                assert last["cancel_reason"] == "cancel_on_disconnect"
+            counted = (await talk.venue.stats())["requests"]
+            assert counted["private/buy"] == 2
+            left = [row["amount"] for row in await talk.ask("private/get_open_orders")]
+            assert left == ([20] if ends else [10, 20])
+
+
+async def test_a_logout_ends_no_order():
     async with trading() as talk, open_ws(talk.venue, "/ws/api/v2") as socket:
         other = Talk(talk.venue, socket)
         await other.auth()
-        if is_on:
-            assert await other.ask("private/enable_cancel_on_disconnect") == "ok"
-        told = await other.ask("private/get_cancel_on_disconnect")
-        assert told["enabled"] == is_on
+        await other.ask("private/enable_cancel_on_disconnect")
         await other.ask("private/buy", instrument_name=PERP, amount=10, price=50_000)
+        await other.ask("private/logout")
+        with pytest.raises(Failed):
+            await other.ask("private/get_open_orders")
         await socket.aclose()
-        if is_on:
-            (*_, last) = await talk.hear(ORDERS, 2)
-            assert last["cancel_reason"] == "cancel_on_disconnect"
-        counted = (await talk.venue.stats())["requests"]
-        assert counted["private/buy"] == 1
-        assert len(await talk.ask("private/get_open_orders")) == (not is_on)
+        await trio.sleep(0.2)
+        assert len(await talk.ask("private/get_open_orders")) == 1
 
 
 async def test_trades_of_one_order_are_told_at_once():

@@ -109,4 +109,4 @@ class Deribit:
                 conn.break_off()
         finally:
             del self._sessions[conn]
-            self._asked.ended(session)
+            self._asked.disconnects.end(session)

@@ -41,11 +41,11 @@ METHODS: Final = {
 #: Kinds of requests for what is to be done, for what was; all others are for what is.
 DEEDS: Final = frozenset({"place", "amend", "cancel", "cancel_all"})
 PAST: Final = frozenset({"trades", "orders", "settlements", "log"})
-#: Whether orders end with the connection; None asks.
+#: Methods of orders that end with the connection, with their scopes.
 CANCELS: Final = {
-    "private/enable_cancel_on_disconnect": True,
-    "private/disable_cancel_on_disconnect": False,
-    "private/get_cancel_on_disconnect": None,
+    "private/enable_cancel_on_disconnect": "account:read_write",
+    "private/disable_cancel_on_disconnect": "account:read_write",
+    "private/get_cancel_on_disconnect": _ACCOUNT,
 }
 OF_CONNECTIONS: Final = frozenset(
     {"public/set_heartbeat", "public/disable_heartbeat"}

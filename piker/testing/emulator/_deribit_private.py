@@ -18,6 +18,7 @@ from ._deribit_accounts import DeribitAccounts
 from ._deribit_auth import Credits, Token, Tokens
 from ._deribit_channels import Channels
 from ._deribit_desk import Desk
+from ._deribit_disconnect import Disconnects
 from ._deribit_history import History
 from ._deribit_holdings import Holdings
 from ._deribit_methods import (
@@ -48,6 +49,7 @@ class DeribitPrivate(InTurn):
     Attributes:
       accounts: behind it.
       tokens: of all who asked.
+      disconnects: orders that end with their connection.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class DeribitPrivate(InTurn):
         self._ours = ours
         self.tokens = Tokens(ours)
         ours.expire = self.tokens.expire
+        self.disconnects = Disconnects(ours.margins)
         self._world, self._channels, self._public = world, channels, public
         self._credits = Credits(budget)
         self._holdings = Holdings(ours.margins, world)
@@ -170,15 +173,30 @@ class DeribitPrivate(InTurn):
         if name == method or name not in METHODS:
             raise Said(-32601, "Method not found")
         kind, scope = METHODS[name]
-        token = self._token_of(session, params)
-        if not token.allows(scope):
-            raise Said(13021, "forbidden")
+        token = self._allowed(session, params, scope)
         book: Desk | History | Holdings = self._holdings
         if kind in DEEDS or kind in PAST:
             book = self._desk if kind in DEEDS else self._history
         do = partial(book.act, name, token.account, params)
+        if kind == "place":
+            do = partial(self._place, session, do)
         kind = method if self.core.faults.has_asked(method) else kind
         return await self.answer(kind, token.account, params, do)
+
+    def _place(self, session: Session, do: Callable[[], Any]) -> Any:
+        """Have an order be of a connection."""
+        orders = self._ours.margins.orders
+        before = len(orders)
+        result = do()
+        session.placed += list(orders.values())[before:]
+        return result
+
+    def _allowed(self, session: Session, params: dict[str, Any], scope: str) -> Token:
+        """Return what a request is allowed by, if that is enough; raises Said."""
+        token = self._token_of(session, params)
+        if not token.allows(scope):
+            raise Said(13021, "forbidden")
+        return token
 
     def _token_of(self, session: Session, params: dict[str, Any]) -> Token:
         """Return what a request is allowed by; raises Said."""
@@ -197,6 +215,7 @@ class DeribitPrivate(InTurn):
         session.token, told = self.tokens.authenticate(
             params, session if session.conn is not None else None
         )
+        self.disconnects.begin(session)
         return told
 
     def _sessions(
@@ -206,8 +225,9 @@ class DeribitPrivate(InTurn):
         if method == "private/logout":
             return partial(self._logout, session)
         if method in CANCELS:
-            self._token_of(session, params)
-            return partial(self._set_cancels, session, CANCELS[method])
+            self._allowed(session, params, CANCELS[method])
+            name = method.removeprefix("private/")
+            return partial(self.disconnects.act, name, session, params)
         if method not in OF_CONNECTIONS:
             return None
         conn = session.conn
@@ -222,23 +242,8 @@ class DeribitPrivate(InTurn):
         }
         return acts[method.partition("/")[2]]
 
-    def _set_cancels(self, session: Session, cancels: bool | None) -> Any:
-        """Have orders end with the connection, or not; None: tell which it is."""
-        if cancels is None:
-            return {"scope": "connection", "enabled": session.cancels}
-        if session.conn is None:
-            raise Said(10030, "must_be_websocket_request")
-        session.cancels = cancels
-        return "ok"
-
-    def ended(self, session: Session) -> None:
-        """Have orders end with a connection that asked for it."""
-        if session.cancels and session.token is not None:
-            for order in self._ours.margins.open_orders(session.token.account.name):
-                self._ours.margins.end(order, "cancel_on_disconnect")
-
     def _logout(self, session: Session) -> str:
-        session.token, session.cancels = None, False
+        session.token, session.cancels = None, False  # whatever was said
         return "ok"
 
     def _subscribe(

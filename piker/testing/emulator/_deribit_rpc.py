@@ -15,6 +15,7 @@ import trio
 
 from ._deribit_auth import Token
 from ._deribit_said import Said
+from ._exchange import Order
 from ._ws import Connection
 
 HTTP: Final = "/api/v2"
@@ -99,13 +100,15 @@ class Session:
 
     Attributes:
       token: what was authenticated last, None if nothing was.
-      cancels: its orders end with it.
+      cancels: its orders end with it; None: nobody said.
+      placed: its orders.
     """
 
     def __init__(self, conn: Connection | None, ping_s: float | None = None) -> None:
         self.conn = conn
         self.token: Token | None = None
-        self.cancels = False
+        self.cancels: bool | None = None
+        self.placed: list[Order] = []
         self._ping_s = ping_s
         self._every_s = 0.0
         self._waits_since: float | None = None
