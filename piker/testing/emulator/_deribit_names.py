@@ -120,7 +120,11 @@ class Instrument:
                      "settlement_period": self.period}  # fmt: skip
         if self.kind == "future":
             told |= {"future_type": told["instrument_type"], "max_leverage": 50,
-                     "max_liquidation_commission": 0.0075}  # fmt: skip
+                     "max_non_default_leverage": 5}  # fmt: skip
+        if self.kind == "option":
+            told["max_leverage"] = 1
+        if self.kind != "spot":
+            told["max_liquidation_commission"] = 0.0075
         if self.strike is not None:
             is_call = self.right == "C"
             told |= {"strike": float(self.strike),

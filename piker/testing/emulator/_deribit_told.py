@@ -65,9 +65,8 @@ def order_row(series: Series, order: Order) -> dict[str, Any]:
         "last_update_timestamp": order.changed_ms, "replaced": order.is_replaced,
         "user_id": user_id(order.account), "api": True, "web": False, "mmp": False,
         "is_liquidation": False, "risk_reducing": False,
+        "reject_post_only": order.rejects,
     }  # fmt: skip
-    if order.post_only:
-        told["reject_post_only"] = order.rejects
     if state == "cancelled":
         told["cancel_reason"] = _REASONS.get(order.why, order.why or "user_request")
     if order.stop is not None:
