@@ -140,6 +140,28 @@ class Tws:
         )
         return ib
 
+    async def until_left(self, clients=0):
+        """Wait until no more clients are there: an id is free again then."""
+        async with asyncio.timeout(10):
+            while (await self.stats())["websockets_now"] > clients:
+                await asyncio.sleep(0.01)
+
+    async def until_listening(self, *, is_listening=True):
+        """Wait until somebody listens at the port, or nobody does."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except ConnectionRefusedError:
+                    if not is_listening:
+                        return
+                else:
+                    writer.close()
+                    await writer.wait_closed()
+                    if is_listening:
+                        return
+                await asyncio.sleep(0.02)
+
     def codes(self, req_id=None):
         return [code for of, code, _ in self.errors if req_id in (None, of)]
 

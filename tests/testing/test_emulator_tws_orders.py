@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
@@ -219,7 +218,7 @@ async def test_ids_of_orders():
         talk.ib.client.placeOrder(of, talk.one, limit("SELL", 10, 180))
         await until(lambda: talk.tws.codes(of) == [329, 105])
         talk.ib.disconnect()
-        await asyncio.sleep(0.05)
+        await talk.tws.until_left()
         again = await talk.tws.connect(1)
         assert again.client._reqIdSeq > of
         other = await talk.tws.connect(2)
@@ -330,8 +329,7 @@ async def test_money_is_borrowed_and_lent():
         assert float(money["USD"]["free"]) == 154_500 - 2
         values = {(v.tag, v.currency): v.value for v in ib.accountValues("DU7")}
         await until(lambda: len(ib.positions()) == 1)
-        ib.client.reqAccountUpdates(subscribe=True, acctCode="DU7")
-        await asyncio.sleep(0.1)
+        await ib.reqAccountUpdatesAsync("DU7")
         values = {(v.tag, v.currency): v.value for v in ib.accountValues("DU7")}
         assert values["CashBalance", "EUR"] == "-50000.00"
         assert values["NetLiquidation", "USD"] == "99998.00"
@@ -349,6 +347,7 @@ async def test_executions_and_completed_orders_are_told_to_who_comes_later():
         over = await talk.placed(limit(price=151))
         await talk.cancel(over)
         talk.ib.disconnect()
+        await talk.tws.until_left()
         await talk.tws.outside("sell", 150, 302)
         ib = await talk.tws.connect(1)
         fills = {fill.execution.execId: fill for fill in ib.fills()}
