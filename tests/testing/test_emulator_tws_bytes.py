@@ -111,7 +111,8 @@ async def test_fields_that_make_no_sense(seed):
     "bytes_",
     [
         b"API\0\xff\xff\xff\xff", b"API\0\0\0\0\3abc", b"API\0\0\0\0\0", b"API",
-        b"API\0\0\0\0\x09v1..99999", b"\0" * 64, b"APIGET / HTTP/1.1\r\n\r\n",
+        b"API\0\0\0\0\x09v1..99999",
+        b"API\0\0\0\x13\x89v" + b"9" * 5000, b"\0" * 64, b"APIGET / HTTP/1.1\r\n\r\n",
     ],
 )  # fmt: skip
 async def test_no_handshake(bytes_):

@@ -312,6 +312,22 @@ async def test_placing_goes_wrong(how, is_cut, is_placed):
         talk.tws.unread.clear()
 
 
+@pytest.mark.parametrize(
+    ("how", "is_placed"), [("unheard", False), ("silent", True), ("slow", True)]
+)
+@on_asyncio
+async def test_requests_that_come_together_are_done_in_their_order(how, is_placed):
+    """What follows a request that goes wrong comes after it, or isn't heard either."""
+    async with open_talk() as talk:
+        await talk.tws.fault("asked", on="place", how=how, seconds=0.1)
+        first = talk.place(limit())
+        talk.ib.client.cancelOrder(first.order.orderId)
+        talk.place(limit(price=173))
+        await asyncio.sleep(0.5)
+        found = (await talk.tws.account())["orders"]
+        assert [one["state"] for one in found] == ["canceled", "open"] * is_placed
+
+
 @pytest.mark.parametrize("how", ["refused", "silent", "slow"])
 @pytest.mark.parametrize("on", ["amend", "cancel"])
 @on_asyncio

@@ -60,7 +60,7 @@ class Asks:
         if fault is None:
             act()
         else:
-            self.venue.start(self._do_wrong, session, fault, kind, order_id, act)
+            self._do_wrong(session, fault, kind, order_id, act)
 
     def run_waiting(self) -> None:
         """Do what waited for the line to IB."""
@@ -73,9 +73,10 @@ class Asks:
         except Wrong as wrong:
             session.error(order_id, wrong.code, str(wrong))
 
-    async def _do_wrong(
+    def _do_wrong(
         self, session: Session, fault: Asked, kind: str, order_id: int, act: Do
     ) -> None:
+        """Do it as a fault wants it, and at once: other requests come after it."""
         match fault.how:
             case "unheard" | "half":
                 self._break(session)
@@ -83,12 +84,10 @@ class Asks:
                 session.error(order_id, *_REFUSALS.get(kind, _OUT_OF_ORDER))
             case "late":
                 self._break(session)
-                await trio.sleep(fault.seconds)
-                act()
+                self.venue.start(_after_s, fault.seconds, act)
             case "slow":
-                held = self._hold(act)
-                await trio.sleep(fault.seconds)
-                self.venue.accounts.tell_held(held)
+                tell = partial(self.venue.accounts.tell_held, self._hold(act))
+                self.venue.start(_after_s, fault.seconds, tell)
             case "stale":
                 act()
             case _:
@@ -151,26 +150,32 @@ class Asks:
         if fault is None:
             session.answer(answer, req_id, rows)
         else:
-            session.start(self._tell_wrong, session, fault, req_id, rows)
+            self._tell_wrong(session, fault, req_id, rows)
 
-    async def _tell_wrong(
+    def _tell_wrong(
         self, session: Session, fault: Asked, req_id: int,
         rows: Callable[..., Iterator[list[Any]]],
     ) -> None:  # fmt: skip
+        def tell(*args: float) -> None:
+            for row in rows(*args):
+                session.tell(*row)
+
         match fault.how:
             case "unheard" | "unanswered" | "half" | "late":
                 self._break(session)
             case "refused" | "unsure":
                 session.error(req_id, *_OUT_OF_ORDER)
             case "stale":
-                for row in rows(fault.seconds):
-                    session.tell(*row)
+                tell(fault.seconds)
             case "page":
                 session.tell(*JUNK)
             case "odd":
                 for row in rows():
                     session.tell(*("x" if field == 0 else field for field in row))
             case "slow":
-                await trio.sleep(fault.seconds)
-                for row in rows():
-                    session.tell(*row)
+                session.start(_after_s, fault.seconds, tell)
+
+
+async def _after_s(seconds: float, act: Callable[[], None]) -> None:
+    await trio.sleep(seconds)
+    act()

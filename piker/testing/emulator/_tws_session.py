@@ -152,6 +152,8 @@ class Session:
                 fields = await self.conn.request()
             except NotSpoken:
                 return
+            if self.conn.is_closing:
+                continue  # nothing more is heard of it, but that it leaves
             if not self._is_counted():
                 await self.conn.reset()
                 return

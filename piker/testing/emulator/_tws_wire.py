@@ -109,9 +109,10 @@ class TwsConnection(Connection):
         del self._came[:4]
         told = (await self._next()).decode(errors="replace")
         low, _, high = told.partition(" ")[0].removeprefix("v").partition("..")
-        if not low.isdigit() or not (high or low).isdigit():
-            raise NotSpoken(f"no range of versions: {told!r}")
-        return int(low), int(high or low)
+        high = high or low
+        if not all(one.isdecimal() and len(one) < 9 for one in (low, high)):
+            raise NotSpoken(f"no range of versions: {told[:40]!r}")
+        return int(low), int(high)
 
     async def request(self) -> list[str]:
         """Return the fields of the next message; raises NotSpoken at the end too."""
