@@ -1,0 +1,276 @@
+"""One account's session at Deribit: what is asked, and what is made of answers."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from functools import partial, wraps
+
+import pytest
+import trio
+
+from piker.brokers._live._secrets import Keys, Secret
+from piker.brokers._live._venue import (
+    LineDown,
+    LineUp,
+    NewOrder,
+    NotSent,
+    OrderState,
+    Unsure,
+    VenueTrade,
+)
+from piker.brokers.deribit._orders import open_session
+from piker.brokers.deribit._sniff import make_mkt
+from piker.testing import private_dirs
+from tests._infected import run_infected
+from tests.brokers._rpc_venue import Refused, open_rpc_venue
+from tests.brokers.test_deribit_order_decode import ORDER, OURS, TRADE
+
+D = Decimal
+PERP = make_mkt("BTC-PERPETUAL", D("0.5"), D(10))
+COMBO = "BTC-FS-25DEC26_PERP"
+#: An account whose budgets aren't those of another test.
+NAMES = (f"deribit.{secrets.token_hex(4)}" for _ in range(1000))
+
+
+def in_session(test):
+    """Run an async test with a venue, a session of it, and what that tells."""
+
+    @wraps(test)
+    def run(tmp_path) -> None:
+        run_infected(partial(_run, test, tmp_path), deadline_s=40)
+
+    del run.__wrapped__
+    return run
+
+
+async def _run(test, folder) -> None:
+    async with open_rpc_venue() as venue:
+        venue.on |= {
+            "public/auth": lambda _: {
+                "access_token": "a", "refresh_token": "r", "expires_in": 900,
+                "scope": "trade:read_write wallet:read",
+            },
+            "public/get_time": lambda _: 1_700_000_000_000,
+            "private/disable_cancel_on_disconnect": lambda _: "ok",
+            "private/subscribe": lambda params: params["channels"],
+        }  # fmt: skip
+        conf = (
+            f'[brokers.deribit]\nws = "ws://127.0.0.1:{venue.port}"\ndeadline_s = 1\n'
+        )
+        with private_dirs(folder, conf):
+            async with open_told(next(NAMES)) as (session, told):
+                await test(venue, session, told)
+
+
+@asynccontextmanager
+async def open_told(account):
+    """Yield a session that runs, and the list of what it tells, once it is up."""
+    keys, told = Keys(Secret(f"key of {account}"), Secret(f"of {account}")), []
+    async with open_session(account, keys) as session, trio.open_nursery() as tasks:
+        tasks.start_soon(session.run, told.append)
+        await until(told, LineUp)
+        yield session, told
+        tasks.cancel_scope.cancel()
+
+
+async def until(told, kind, n: int = 1):
+    """Return the *n*th of a kind that was told."""
+    with trio.fail_after(10):
+        while True:
+            found = [one for one in told if isinstance(one, kind)]
+            if len(found) >= n:
+                return found[n - 1]
+            await trio.sleep(0.01)
+
+
+def new(**more) -> NewOrder:
+    terms = {"side": "buy", "price": D(58_000), **more}
+    return NewOrder(mkt=PERP, cl_id=OURS, size=D(100), **terms)
+
+
+def changes(orders=(), trades=()) -> dict:
+    data = {"instrument_name": "any", "orders": list(orders), "trades": list(trades)}
+    params = {"channel": "user.changes.any.any.raw", "data": data}
+    return {"jsonrpc": "2.0", "method": "subscription", "params": params}
+
+
+@in_session
+async def test_orders_do_not_end_with_their_line_and_all_changes_are_heard(
+    venue, session, told
+):
+    methods = [one["method"] for one in venue.heard]
+    assert methods.index("private/disable_cancel_on_disconnect") < methods.index(
+        "private/subscribe"
+    )
+    assert venue.asked("private/subscribe") == [
+        {"channels": ["user.changes.any.any.raw"]}
+    ]
+    combo = {"instrument_name": COMBO, "price": -5.0}
+    await venue.send(
+        changes(
+            [ORDER, {**ORDER, **combo, "order_id": "9"}], [TRADE, {**TRADE, **combo}]
+        )
+    )
+    state, trade = await until(told, OrderState), await until(told, VenueTrade)
+    assert told.index(trade) < told.index(state), "what is filled then is told of"
+    assert (state.reqid, trade.tid) == (ORDER["order_id"], TRADE["trade_id"])
+    assert [one for one in told if isinstance(one, LineDown)] == []
+    assert session.odd_messages == 0, "combos are left out"
+
+
+@in_session
+async def test_a_message_that_cannot_be_read_is_counted_and_all_looked_up(
+    venue, session, told
+):
+    await venue.send(changes([{**ORDER, "amount": -1}]))
+    await until(told, LineUp, 2)
+    assert session.odd_messages == 1
+    await venue.drop()
+    await until(told, LineDown)
+    await until(told, LineUp, 3)
+
+
+@pytest.mark.parametrize(
+    ("order", "method", "asked"),
+    [
+        (new(), "buy", {"type": "limit", "price": 58_000,
+                        "time_in_force": "good_til_cancelled"}),
+        (new(side="sell", tif="fok"), "sell", {"type": "limit", "price": 58_000,
+                                               "time_in_force": "fill_or_kill"}),
+        (new(post_only=True, tif="gtc"), "buy",
+         {"type": "limit", "price": 58_000, "post_only": True,
+          "reject_post_only": True, "time_in_force": "good_til_cancelled"}),
+        (new(price=None), "buy", {"type": "market"}),
+        (new(price=None, trigger=D(59_000)), "buy",
+         {"type": "stop_market", "trigger": "last_price", "trigger_price": 59_000}),
+        (new(trigger=D(59_000)), "buy",
+         {"type": "stop_limit", "trigger": "last_price", "trigger_price": 59_000,
+          "price": 58_000, "time_in_force": "good_til_cancelled"}),
+        (new(reduce_only=True), "buy",
+         {"type": "limit", "price": 58_000, "reduce_only": True,
+          "time_in_force": "good_til_cancelled"}),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_an_order(tmp_path, order, method, asked):
+    async def test(venue, session, _told):
+        venue.on[f"private/{method}"] = lambda _: {"order": ORDER, "trades": []}
+        state = await session.place(order)
+        assert state.reqid == ORDER["order_id"]
+        (params,) = venue.asked(f"private/{method}")
+        until_ms = params.pop("valid_until")
+        assert 0 < until_ms - session.now_ns() // 10**6 <= 3000
+        assert params == asked | {
+            "instrument_name": "BTC-PERPETUAL", "amount": 100, "label": OURS,
+        }  # fmt: skip
+
+    run_infected(partial(_run, test, tmp_path), deadline_s=40)
+
+
+def refusing(code, times):
+    """Return what refuses so often with a code, then places."""
+    left = [1] * times
+
+    def answer(_):
+        if left:
+            left.pop()
+            raise Refused({"code": code, "message": "no_such_luck"})
+        return {"order": ORDER, "trades": []}
+
+    return answer
+
+
+@in_session
+async def test_a_token_that_ended_is_renewed_and_the_order_sent_again(
+    venue, session, told
+):
+    venue.on["private/buy"] = refusing(13009, 1)
+    before = len(venue.asked("public/auth"))
+    await session.place(new())
+    assert len(venue.asked("private/buy")) == 2
+    assert len(venue.asked("public/auth")) == before + 1
+
+
+@in_session
+async def test_an_order_that_came_too_late_is_sent_again_by_a_new_measure(
+    venue, session, told
+):
+    venue.on["private/buy"] = refusing(13888, 1)
+    before = len(venue.asked("public/get_time"))
+    await session.place(new())
+    assert len(venue.asked("private/buy")) == 2
+    assert len(venue.asked("public/get_time")) > before
+    venue.on["private/buy"] = refusing(13888, 2)
+    with pytest.raises(NotSent, match="no_such_luck"):
+        await session.place(new())
+
+
+@in_session
+async def test_a_cancel_that_the_venue_is_too_busy_for_may_be_asked_for_again(
+    venue, session, told
+):
+    venue.on["private/buy"] = refusing(0, 0)
+    state = await session.place(new())
+    venue.on["private/cancel"] = refusing(10041, 1)
+    with pytest.raises(Unsure) as caught:
+        await session.cancel(state)
+    assert 0 < caught.value.until_ns - session.now_ns() <= 10**9
+    venue.on["private/buy"] = refusing(10041, 1)
+    with pytest.raises(NotSent):
+        await session.place(new())
+
+
+@in_session
+async def test_an_answer_that_never_comes_leaves_open_what_was_done(
+    venue, session, told
+):
+    venue.on["private/buy"] = lambda _: None
+    with pytest.raises(Unsure) as caught:
+        await session.place(new())
+    assert caught.value.until_ns > session.now_ns()
+    assert len(venue.asked("private/buy")) == 1
+
+
+@in_session
+async def test_open_orders_are_read_without_combos(venue, session, told):
+    venue.on["private/get_open_orders"] = lambda _: [
+        ORDER,
+        {**ORDER, "instrument_name": COMBO, "price": -5.0},
+        {**ORDER, "order_id": "SLTB-7", "order_state": "untriggered",
+         "trigger_price": 59_000},
+    ]  # fmt: skip
+    found = await session.open_orders()
+    assert [(one.reqid, one.time_ns) for one in found][:1] == [(ORDER["order_id"], 0)]
+    assert len(found) == 2
+
+
+@in_session
+async def test_an_order_is_looked_up_by_id_then_by_label(venue, session, told):
+    def absent(_):
+        raise Refused({"code": 10004, "message": "order_not_found"})
+
+    venue.on["private/get_order_state"] = absent
+    venue.on["private/get_order_state_by_label"] = lambda _: []
+    assert await session.find(PERP, OURS, "7") is None
+    assert venue.asked("private/get_order_state_by_label") == [
+        {"currency": "BTC", "label": OURS}
+    ]
+    venue.on["private/get_order_state_by_label"] = lambda _: [
+        {**ORDER, "order_id": "SLTB-7", "order_state": "triggered"},
+        {**ORDER, "order_id": "7", "trigger_order_id": "SLTB-7"},
+        {**ORDER, "label": "other"},
+    ]
+    found = await session.find(PERP, OURS)
+    assert found is not None
+    assert (found.reqid, found.state) == ("SLTB-7", "open")
+
+
+@in_session
+async def test_what_a_key_is_for(venue, session, told):
+    venue.on["private/get_account_summaries"] = lambda _: {
+        "summaries": [{"currency": "BTC", "balance": 1.5, "session_rpl": -0.25}]
+    }
+    found = await session.permissions()
+    assert (found.may_trade, found.may_withdraw, found.warnings) == (True, False, ())
+    assert await session.balances() == {"btc": D("1.25")}
