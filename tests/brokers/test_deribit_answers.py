@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from piker.brokers import get_brokermod
+from piker.brokers._symbol_table import SymbolTable
 from piker.brokers.deribit._answers import (
     parse_chart,
     parse_error,
@@ -20,7 +21,7 @@ from piker.brokers.deribit._answers import (
 )
 from piker.brokers.deribit._decode import decode_message
 from piker.brokers.deribit._listing import parse_instruments
-from piker.brokers.deribit._names import alias_of
+from piker.brokers.deribit._names import alias_of, symbols_of
 from piker.brokers.deribit._sniff import Evidence, make_mkt
 from piker.errors import BadPayload
 from piker.msgs import Fqme
@@ -176,9 +177,25 @@ def test_every_instrument_of_real_lists_has_a_name_that_leads_back():
     assert len(found) > 1000
     for fqme, one in found.items():
         assert str(Fqme.parse(fqme)) == fqme
+        if one.mkt.expiry != "perp":
+            assert one.mkt.bs_mktid in symbols_of(one.mkt.name)
         guessed = make_mkt(one.mkt.bs_mktid, one.mkt.price_tick, one.mkt.size_tick)
         assert guessed.fqme == fqme, "a name is told by the instrument's alone"
         assert (guessed.settle, guessed.atype) == (one.mkt.settle, one.mkt.atype)
+
+
+def test_chains_are_found_by_words_as_one_types_them():
+    found = [one for body in recorded_lists() for one in parse_instruments(body)[0]]
+    index = SymbolTable(found, 0.0).make_index()
+
+    def search(words):
+        return [match.fqme for match in index.search(words, 4)]
+
+    assert search("btc 20210924 8000p")[0] == "btc.20210924.8000p.deribit"
+    assert search("BTC-24SEP21-8000-P")[0] == "btc.20210924.8000p.deribit"
+    assert {fqme.split(".")[0] for fqme in search("eth put")} == {"eth"}
+    assert all("p.deribit" in fqme for fqme in search("eth put"))
+    assert search("solusdc")[0] == "solusdc.perp.deribit"
 
 
 def test_the_documents_instruments():
@@ -326,6 +343,7 @@ def test_a_recording_gives_its_markets_away():
     mkts = evidence.mkts("deribit")
     assert len(mkts) == 10
     mkt = mkts["BTC-24SEP21-8000-P"]
+    assert symbols_of(mkt.name) == ["BTC-24SEP21-8000-P"]
     assert mkt.fqme == "btc.20210924.8000p.deribit"
     assert mkt.price_tick == Decimal("0.0001"), "as fine as it shows"
     assert mkt.size_tick == Decimal("0.1")
