@@ -223,7 +223,9 @@ async def look_again(live) -> None:
     await live.venue.fault("disconnect", how="rst")
 
 
-async def test_a_settlement_is_booked_once(open_test_pikerd):
+@pytest.mark.parametrize("funding", ["0", "0.0001", "-0.0003"])
+async def test_a_settlement_is_booked_once(open_test_pikerd, funding):
+    """What is held has earned is paid then, and of a perpetual funding, either way."""
     async with open_live(open_test_pikerd, at=INVERSE) as live, live_trading(
         INVERSE
     ) as me:  # fmt: skip
@@ -231,7 +233,9 @@ async def test_a_settlement_is_booked_once(open_test_pikerd):
         buys = order(60_000, "6000", at=INVERSE)
         await me.client.send(buys)
         await me.until(resp="closed", oid=buys.oid)
-        await live.venue.control("settle?currency=BTC&price=75000", {})
+        asked = f"settle?currency=BTC&price=75000&funding={funding}"
+        await live.venue.control(asked, {})
+        paid = D(funding) * D("0.08")  # of the coins that 6000 USD are then
         for _ in range(2):
             await look_again(live)
             (settled,) = await until_booked("log-btc-", 1)
@@ -240,7 +244,8 @@ async def test_a_settlement_is_booked_once(open_test_pikerd):
         ledger = read_ledger(*_ledger())
         position = ledger.positions()[INVERSE.fqme]
         assert position.ppu == 75_000
-        assert position.realised == D("0.1") - D("0.08") - D("0.00005")
+        assert settled.cost == paid
+        assert position.realised == D("0.1") - D("0.08") - D("0.00005") - paid
         told = await live.venue.account("main")
         assert D(told["money"]["BTC"]["free"]) == 100 + position.realised
         with trio.fail_after(10):
@@ -335,3 +340,32 @@ async def test_data_and_orders_do_not_die_of_each_other(open_test_pikerd):
         await me.client.cancel(rests.oid)
         await me.until(resp="canceled", oid=rests.oid)
         assert services["datad.deribit"].pid == again
+
+
+async def test_spot_is_bought_and_held(open_test_pikerd):
+    at = replace(
+        DERIBIT, fqme="btcusdt.spot.deribit", symbol="BTC_USDT",
+        money={"USDT": "1000000", "BTC": "100"},
+    )  # fmt: skip
+    async with open_live(open_test_pikerd, at=at) as live, live_trading(at) as me:
+        rests = order(58_000, "0.5", at=at)
+        await me.client.send(rests)
+        await me.until(resp="open", oid=rests.oid)
+        await live.venue.fault("asked", on="amend", how="unanswered")
+        await me.client.update(rests.oid, price=D(58_100))
+        await me.until(resp="open", oid=rests.oid, reason="edited")
+        buys = order(60_000, "0.25", at=at)
+        await me.client.send(buys)
+        fill = await me.until(resp="fill", oid=buys.oid)
+        assert (fill.fill.size, fill.fill.price, fill.fill.cost) == (
+            D("0.25"), 60_000, 0,
+        )  # fmt: skip
+        await me.until(resp="closed", oid=buys.oid)
+        await me.client.cancel(rests.oid)
+        await me.until(resp="canceled", oid=rests.oid)
+        position = read_ledger(*_ledger()).positions()[at.fqme]
+        assert (position.size, position.is_inverse) == (D("0.25"), False)
+        told = (await live.venue.account("main"))["money"]
+        assert (D(told["BTC"]["free"]), D(told["USDT"]["free"])) == (
+            D("100.25"), 985_000,
+        )  # fmt: skip
