@@ -12,7 +12,6 @@ import signal
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 import trio
 
@@ -26,6 +25,8 @@ _MOST, _EDITS = 12, 10
 _TRADERS = 4
 #: Between the account's own best prices and those of the rest of the book.
 _BIDS, _ASKS = (59_100, 59_400), (59_600, 59_900)
+#: A step of prices at all venues.
+_STEP = 5
 _BACK_S = 40.0
 
 
@@ -71,7 +72,7 @@ class Storm(Runner):
             tasks.cancel_scope.cancel()
         found = Found(Case("storm"))
         await self._settle(found)
-        told = (await self.live.venue.account("main"))["trades"]
+        told = (await self.live.told())["trades"]
         self.came.wrong, self.came.fills = found.wrong, len(told)
         return self.came
 
@@ -127,16 +128,16 @@ class Storm(Runner):
         assert status.req is not None
         self.came.edits += 1
         self.edits[oid] += 1
-        await self.me.client.update(oid, price=Decimal(self._price(status.req.action)))
+        price = self.at.price(self._price(status.req.action))
+        await self.me.client.update(oid, price=price)
 
     def _price(self, action: str) -> int:
-        return self.rng.randint(*(_BIDS if action == "buy" else _ASKS))
+        return self.rng.randrange(*(_BIDS if action == "buy" else _ASKS), _STEP)
 
     async def _take(self) -> None:
         """Be the others, who take some of what the account rests."""
-        outside, symbol = self.live.venue.outside, self.at.symbol
         while True:
             await trio.sleep(self.rng.uniform(0.02, 0.1))
             side = self.rng.choice(["buy", "sell"])
             price = _BIDS[0] if side == "sell" else _ASKS[1]
-            await outside(symbol, side, str(price), f"0.0{self.rng.randint(1, 9)}")
+            await self.live.outside(side, price, f"0.0{self.rng.randint(1, 9)}")
