@@ -18,24 +18,24 @@ from piker.brokers._live._venue import (
     Unsure,
     VenueTrade,
 )
+from piker.brokers.ib._order_cash import cash_of, held_of, rates_of
 from piker.brokers.ib._order_decode import (
-    Row,
-    cash_of,
-    held_of,
     newest_execs,
     number,
-    rates_of,
-    rows_of,
-    state_of,
     to_order,
     trade_of,
-    with_order,
-    with_status,
 )
 from piker.brokers.ib._order_reasons import (
     error_of,
     is_notice,
     is_read_only,
+)
+from piker.brokers.ib._order_rows import (
+    Row,
+    rows_of,
+    state_of,
+    with_order,
+    with_status,
 )
 from piker.brokers.ib._order_schemas import (
     ErrorTold,

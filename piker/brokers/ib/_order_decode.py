@@ -6,34 +6,32 @@ messages of one order --Row--> OrderState     an execution, its fee --> VenueTra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from ib_async import AccountValue, Contract, Execution
+from ib_async import Contract, Execution
 from ib_async.objects import CommissionReport
 from ib_async.order import Order, OrderState as LibState
 from ib_async.util import UNSET_DOUBLE
 
 from piker.brokers._live._mended import editions
-from piker.brokers._live._venue import NewOrder, OrderState, State, VenueTrade
+from piker.brokers._live._venue import NewOrder, VenueTrade
 from piker.brokers._payload import bad_payload, one_line
 from piker.errors import BadPayload
 from piker.msgs import NS
 
+from ._order_rows import STATUSES, ZERO
 from ._order_schemas import (
     ErrorTold,
     ExecTold,
     FeeTold,
-    Holding,
     OrderTold,
     Side,
     StatusTold,
 )
 
-ZERO: Final = Decimal(0)
 #: Of numbers; what is more can't be one of a market.
 _MOST: Final = Decimal(10) ** 15
 _LEAST_EXPONENT: Final = -16
@@ -48,14 +46,6 @@ _LIMITED: Final = frozenset({"LMT", "LOC", "LIT", "STP LMT", "TRAIL LIMIT", "REL
 _WAITING: Final = frozenset({"STP", "STP LMT", "STP PRT", "MIT", "LIT"})
 _TRAILING: Final = frozenset({"TRAIL", "TRAIL LIMIT"})
 
-_OPEN: Final = frozenset({
-    "PendingSubmit", "ApiPending", "PreSubmitted", "Submitted", "PendingCancel",
-})  # fmt: skip
-#: On its way: IB's servers haven't taken it yet.
-PENDING: Final = frozenset({"PendingSubmit", "ApiPending"})
-_CANCELLED: Final = frozenset({"Cancelled", "ApiCancelled", "Inactive"})
-INACTIVE: Final = "Inactive"
-_FILLED: Final = "Filled"
 _COMBINATION: Final = "BAG"
 
 
@@ -184,7 +174,7 @@ def _side(word: str, raw: object) -> Side:
 
 
 def _known(status: str, raw: object) -> str:
-    if status not in _OPEN | _CANCELLED | {_FILLED}:
+    if status not in STATUSES:
         raise _bad(raw, f"a status {one_line(status)!r}")
     return status
 
@@ -208,96 +198,7 @@ def _bad(raw: object, why: object) -> BadPayload:
     return bad_payload("ib", " ".join(told or ["a message"]).encode(), why)
 
 
-# -- an order --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """An order as several messages tell of it.
-
-    Attributes:
-      order: the newest message with its terms.
-      status: the newest word on how far it is.
-      filled: base units; it only rises.
-      reason: why it ended, if that was told.
-    """
-
-    order: OrderTold
-    status: str
-    filled: Decimal = ZERO
-    reason: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more comes of it."""
-        return self.status in _CANCELLED or self.status == _FILLED
-
-
-def with_order(row: Row | None, told: OrderTold) -> Row:
-    """Return what is known of an order after a message with its terms."""
-    status = told.status
-    filled = max(row.filled if row else ZERO, told.filled or ZERO)
-    if status == _FILLED:
-        filled = max(filled, told.size)
-    if row is not None and row.is_over:
-        status = row.status  # it stays so, whatever comes late
-    reason = told.reason or (row.reason if row else "")
-    return Row(told, status, filled, reason)
-
-
-def with_status(row: Row, told: StatusTold) -> Row:
-    """Return what is known of an order after a word on how far it is."""
-    filled = max(row.filled, told.filled)
-    status = row.status if row.is_over else told.status
-    return Row(row.order, status, filled, row.reason)
-
-
-def state_of(row: Row, time_ns: int) -> OrderState:
-    """Return an order as of *time_ns*, which IB doesn't tell."""
-    order = row.order
-    if not order.perm_id:
-        raise _bad(order, "an order without its number")
-    size = max(order.size, row.filled)
-    state: State = "open"
-    if row.status == _FILLED or 0 < size <= row.filled:
-        state = "closed"
-    elif row.status in _CANCELLED:
-        state = "canceled"
-    return OrderState(
-        cl_id=order.ref,
-        reqid=str(order.perm_id),
-        bs_mktid=str(order.con_id),
-        side=order.side,
-        price=order.limit,
-        size=size,
-        filled=row.filled,
-        state=state,
-        time_ns=time_ns,
-        reason=row.reason if state == "canceled" else "",
-        trigger=order.trigger,
-    )
-
-
-def rows_of(told: Iterable[OrderTold | StatusTold]) -> list[Row]:
-    """Return the orders of a list of messages, each with the last word on it."""
-    rows: dict[tuple[int, int, int], Row] = {}
-    for one in told:
-        if isinstance(one, OrderTold):
-            key = key_of(one)
-            rows[key] = with_order(rows.get(key), one)
-        elif (key := key_of(one)) in rows:
-            rows[key] = with_status(rows[key], one)
-    return list(rows.values())
-
-
-def key_of(told: OrderTold | StatusTold) -> tuple[int, int, int]:
-    """Return what tells one order from all others: its client's number for it.
-
-    One that has none, placed in TWS or over, has its own for good.
-    """
-    if told.order_id and told.client_id >= 0:
-        return (told.client_id, told.order_id, 0)
-    return (0, 0, told.perm_id)
+# -- what is sent ----------------------------------------------------------------------
 
 
 def to_order(order: NewOrder, account: str, *, outside_rth: bool) -> Order:
@@ -364,49 +265,3 @@ def newest_execs(told: Iterable[ExecTold]) -> list[ExecTold]:
         if not any(each in by_id for each in editions(one.exec_id)[1])
     ]
     return sorted(kept, key=lambda one: (one.time_ns, one.exec_id))
-
-
-# -- what an account has ---------------------------------------------------------------
-
-
-def cash_of(values: Iterable[AccountValue], account: str) -> dict[str, Decimal]:
-    """Return what an account has of each currency, lower case; < 0 of what it owes."""
-    cash = {
-        each.currency.lower(): number(each.value)
-        for each in values
-        if each.account == account
-        and each.tag == "CashBalance"
-        and each.currency not in ("", "BASE")
-        and not each.modelCode
-    }
-    return {name: amount for name, amount in cash.items() if amount}
-
-
-def rates_of(values: Iterable[AccountValue], account: str) -> dict[str, Decimal]:
-    """Return what one of each currency is worth in the account's own."""
-    return {
-        each.currency.lower(): number(each.value)
-        for each in values
-        if each.account == account
-        and each.tag == "ExchangeRate"
-        and each.currency not in ("", "BASE")
-    }
-
-
-def held_of(
-    holdings: Iterable[Holding], account: str, names: Mapping[int, str]
-) -> dict[str, Decimal]:
-    """Return what an account holds of contracts, by name.
-
-    Pairs of currencies are left out: what they come to is in the cash.
-
-    Args:
-      holdings: of all accounts.
-      account: number.
-      names: of contracts; one without is told by its number.
-    """
-    return {
-        names.get(one.con_id, f"contract {one.con_id}"): one.size
-        for one in holdings
-        if one.account == account and one.kind != "CASH" and one.size
-    }

@@ -4,7 +4,7 @@
     place, amend, cancel --sent once--> the first word that answers, or Unsure
 
 One connection is all accounts': a message says whose it is, or tells of an order that
-is known. A fee comes after its execution, which waits for it a little.
+is known.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ from ._order_asks import (
     send_cancel,
     send_order,
 )
-from ._order_decode import (
+from ._order_fees import Fees
+from ._order_reasons import CANCELLED, OF_CANCELS, is_notice
+from ._order_rows import (
     INACTIVE,
     Row,
     key_of,
     rows_of,
     state_of,
-    trade_of,
     with_order,
     with_status,
 )
-from ._order_reasons import CANCELLED, OF_CANCELS, is_notice
 from ._order_schemas import (
     ErrorTold,
     ExecTold,
@@ -66,8 +66,6 @@ from ._order_schemas import (
 
 log = get_logger(__name__)
 
-#: An execution waits so long for its fee, then it is told without, and the fee later.
-FEE_S: Final = 2.0
 #: A request waits so long for a line, then it isn't sent.
 _LINE_S: Final = 5.0
 #: What can't be read is looked for so often at most.
@@ -101,6 +99,8 @@ class OrderHub:
       proxy: of the client.
       client_id: by which the gateway knows us; orders of others can't be changed.
       odd_messages: how many couldn't be read.
+      rows: orders that are known, by what tells them apart.
+      fees: of executions.
     """
 
     def __init__(self, proxy: MethodProxy[Client], tasks: trio.Nursery) -> None:
@@ -112,9 +112,7 @@ class OrderHub:
         self._seats: set[Seat] = set()
         self._waiting: dict[int, set[trio.MemorySendChannel[Word]]] = {}
         self._words: OrderedDict[int, str] = OrderedDict()
-        self._unpaid: OrderedDict[str, ExecTold] = OrderedDict()
-        self._paid: dict[str, trio.Event] = {}
-        self._fees: OrderedDict[str, FeeTold] = OrderedDict()
+        self.fees = Fees(self._tell)
         self._fault = "it isn't connected yet"
         self._is_up, self._up = False, trio.Event()
         self._unread_at = float("-inf")
@@ -136,9 +134,9 @@ class OrderHub:
             case ErrorTold():
                 self._take_error(event)
             case ExecTold():
-                self._tasks.start_soon(self._tell_trade, event)
+                self._tasks.start_soon(self.fees.execution, event)
             case FeeTold():
-                self._take_fee(event)
+                self.fees.fee(event)
             case Unread():
                 self._take_unread(event)
             case _gateway.LineUp():
@@ -277,53 +275,6 @@ class OrderHub:
         if trio.current_time() - self._unread_at > _UNREAD_S:
             self._unread_at = trio.current_time()
             self.look_again()
-
-    # -- executions ---------------------------------------------------------------
-
-    async def _tell_trade(self, told: ExecTold) -> None:
-        """Tell of an execution, once its fee is known or has come too late."""
-        if told.exec_id not in self._fees:
-            paid = self._paid.setdefault(told.exec_id, trio.Event())
-            with trio.move_on_after(FEE_S):
-                await paid.wait()
-            self._paid.pop(told.exec_id, None)
-        self._tell_one(told)
-
-    def _tell_one(self, told: ExecTold) -> None:
-        fee = self._fees.get(told.exec_id)
-        if fee is None:
-            log.warning("ib: the fee of execution %s isn't told yet", told.exec_id)
-        self.note_unpaid(told, is_paid=fee is not None)
-        trade = trade_of(told, fee)
-        if trade is not None:
-            self._tell(told.account, trade)
-
-    def note_unpaid(self, told: ExecTold, *, is_paid: bool) -> None:
-        """Remember an execution whose fee is still to be told."""
-        if is_paid:
-            self._unpaid.pop(told.exec_id, None)
-            return
-        self._unpaid[told.exec_id] = told
-        while len(self._unpaid) > _KNOWN:
-            self._unpaid.popitem(last=False)
-
-    def note_fee(self, told: FeeTold | None) -> None:
-        """Remember a fee that was told."""
-        if told is not None:
-            self._fees[told.exec_id] = told
-        while len(self._fees) > _KNOWN:
-            self._fees.popitem(last=False)
-
-    def _take_fee(self, told: FeeTold) -> None:
-        self.note_fee(told)
-        if paid := self._paid.get(told.exec_id):
-            paid.set()
-        elif told.exec_id in self._unpaid:
-            self._tell_one(self._unpaid[told.exec_id])
-
-    def fee_of(self, exec_id: str) -> FeeTold | None:
-        """Return the fee of an execution, if it was told lately."""
-        return self._fees.get(exec_id)
 
     # -- asking -------------------------------------------------------------------
 

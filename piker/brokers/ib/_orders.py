@@ -58,6 +58,7 @@ from ._conf import IbConf, Role, load_conf
 from ._contracts import price_step
 from ._link import open_link
 from ._markets import Known
+from ._order_answers import amended, ended, not_ours, of_execs, placed
 from ._order_asks import (
     account_values,
     completed_orders,
@@ -67,37 +68,16 @@ from ._order_asks import (
     send_cancel_all,
     server_time_ns,
 )
-from ._order_decode import (
-    INACTIVE,
-    PENDING,
-    Row,
-    cash_of,
-    held_of,
-    newest_execs,
-    rates_of,
-    rows_of,
-    state_of,
-    to_order,
-    trade_of,
-)
-from ._order_hub import OrderHub, Word, open_hub, states_of
-from ._order_reasons import (
-    CANCELLED,
-    NOT_CANCELLABLE,
-    OF_CANCELS,
-    READ_ONLY_CURE,
-    error_of,
-    is_notice,
-)
-from ._order_schemas import ErrorTold, ExecTold, Holding, OrderTold
+from ._order_cash import cash_of, held_of, rates_of
+from ._order_decode import newest_execs, to_order
+from ._order_hub import OrderHub, open_hub, states_of
+from ._order_reasons import READ_ONLY_CURE
+from ._order_rows import Row, rows_of, state_of
+from ._order_schemas import ExecTold, Holding
 from ._symbols import cache_contract, cache_contract_id
 
 log = get_logger(__name__)
 
-#: What IB says of an order that it refuses comes right before or after its end.
-_WORDS_S: Final = 0.3
-#: A cancel is asked for again after so long, where it can't be done yet.
-_AGAIN_S: Final = 0.3
 _PAGE: Final = 500
 #: Executions of so long before a cursor are listed again: a fee may come late.
 _AGAIN_NS: Final = 24 * 3600 * NS
@@ -210,7 +190,7 @@ class IbSession:
         sent = to_order(order, self._number, outside_rth=self._conf.outside_rth)
         order_id = await self._hub.new_id()
         try:
-            row = await self._hub.order(order_id, known.contract, sent, _placed)
+            row = await self._hub.order(order_id, known.contract, sent, placed)
         except Unsure:
             at = (self._hub.client_id, order_id, 0)
             held = self._hub.rows.get(at)
@@ -248,7 +228,7 @@ class IbSession:
         sent.tif = row.order.tif or sent.tif
         sent.permId = row.order.perm_id
         await self._hub.wait_line()
-        answer = partial(_amended, order)
+        answer = partial(amended, order)
         now = await self._hub.order(row.order.order_id, known.contract, sent, answer)
         return Replaced(old=None, new=state_of(now, self.now_ns()))
 
@@ -262,14 +242,14 @@ class IbSession:
             raise OrderGone(f"ib has no open order {state.reqid}")
         if row.order.order_id and row.order.client_id == self._hub.client_id:
             return row
-        raise OrderRejected(_not_ours(row, self._hub.client_id))
+        raise OrderRejected(not_ours(row, self._hub.client_id))
 
     async def cancel(self, order: OrderState) -> OrderState:
         """End an order; return it as it ended."""
         await self._hub.wait_line()
         row = await self._ours(order)
         if not row.is_over:
-            row = await self._hub.cancel(row.order.order_id, _ended)
+            row = await self._hub.cancel(row.order.order_id, ended)
         return state_of(row, self.now_ns())
 
     async def cancel_all(self, bs_mktids: Iterable[str]) -> int:
@@ -293,7 +273,7 @@ class IbSession:
             other = next(row for row in mine if not self._may_change(row))
             raise VenueRefused(
                 f"{len(mine) - len(able)} orders can't be ended from here: "
-                f"{_not_ours(other, self._hub.client_id)}"
+                f"{not_ours(other, self._hub.client_id)}"
             )
         return len(able)
 
@@ -332,7 +312,7 @@ class IbSession:
             for one in await self._executions()
             if (one.ref == cl_id and cl_id) or str(one.perm_id) == reqid
         ]
-        return _of_execs(execs, mkt, self.now_ns()) if execs else None
+        return of_execs(execs, mkt, self.now_ns()) if execs else None
 
     async def _over_rows(self) -> list[Row]:
         told = await self._proxy.call(completed_orders)
@@ -342,16 +322,9 @@ class IbSession:
     async def _executions(self) -> list[ExecTold]:
         """Return the account's executions that are still told, the oldest first."""
         told, fees = await self._proxy.call(executions, self._number)
-        for one in told:
-            self._hub.note_fee(fees.get(one.exec_id))
-            is_paid = self._hub.fee_of(one.exec_id) is not None
-            self._hub.note_unpaid(one, is_paid=is_paid)
+        self._hub.fees.note(fees.values())
         mine = [one for one in told if one.account == self._number]
         return newest_execs(mine)
-
-    def _trades(self, told: Iterable[ExecTold]) -> list[VenueTrade]:
-        trades = [trade_of(one, self._hub.fee_of(one.exec_id)) for one in told]
-        return [trade for trade in trades if trade is not None]
 
     async def trades(
         self, mkt: MktPair | None, after: Cursor = START
@@ -363,7 +336,7 @@ class IbSession:
         del mkt
         since_ns = after.time_ns - _AGAIN_NS
         told = [one for one in await self._executions() if one.time_ns >= since_ns]
-        trades = self._trades(told)
+        trades = self._hub.fees.trades(told)
         for at in range(0, len(trades), _PAGE):
             yield trades[at : at + _PAGE]
 
@@ -371,12 +344,13 @@ class IbSession:
         """Return the trades of one order."""
         del mkt
         told = await self._executions()
-        return self._trades(one for one in told if str(one.perm_id) == reqid)
+        mine = (one for one in told if str(one.perm_id) == reqid)
+        return self._hub.fees.trades(mine)
 
     async def newest(self, mkt: MktPair | None) -> Cursor:
         """Return the end of the account's list of trades."""
         del mkt
-        trades = self._trades(await self._executions())
+        trades = self._hub.fees.trades(await self._executions())
         return trades[-1].cursor if trades else START
 
     async def mkt_of(self, bs_mktid: str) -> MktPair:
@@ -436,84 +410,6 @@ class IbSession:
         ahead_ns = await self._proxy.call(server_time_ns) - time.time_ns()
         self._clock.ahead_ns = ahead_ns if abs(ahead_ns) > _SKEW_NS else 0
         self._clock.is_known = True
-
-
-# -- what answers a request ------------------------------------------------------------
-
-
-def _refused(word: Word) -> VenueError | None:
-    """Return what an error means for who placed or changed an order, if it is one."""
-    if not isinstance(word, ErrorTold) or is_notice(word.code):
-        return None
-    if word.code == CANCELLED or word.code in OF_CANCELS:
-        return None  # its end is told by itself
-    return error_of(word.code, word.text)
-
-
-async def _placed(word: Word, row: Row | None) -> Row | None:
-    """Return an order once IB has taken it, or it is over."""
-    if (refused := _refused(word)) is not None:
-        raise refused
-    if row is None or not row.order.perm_id or row.status in PENDING:
-        return None
-    if row.status == INACTIVE:
-        raise OrderRejected(f"ib: {row.reason or 'it holds the order as inactive'}")
-    return row
-
-
-async def _amended(order: NewOrder, word: Word, row: Row | None) -> Row | None:
-    """Return an order once it is told as it is wanted."""
-    if (refused := _refused(word)) is not None:
-        raise refused
-    if row is not None and row.is_over:
-        raise OrderGone(f"ib: the order is over: {row.reason or row.status}")
-    wanted = (order.price or 0, order.trigger or 0, order.size)
-    if isinstance(word, OrderTold) and wanted == (word.limit, word.trigger, word.size):
-        return row
-    return None
-
-
-async def _ended(word: Word, row: Row | None) -> Row | None:
-    """Return an order once it is over."""
-    if row is not None and row.is_over:
-        return row
-    if not isinstance(word, ErrorTold) or is_notice(word.code):
-        return None
-    if word.code == CANCELLED:
-        return None
-    if word.code == NOT_CANCELLABLE:
-        await trio.sleep(_AGAIN_S)  # it may be on its way to the exchange
-    raise error_of(word.code, word.text)
-
-
-def _not_ours(row: Row, client_id: int) -> str:
-    """Say why an order can't be changed, and what would do."""
-    if not row.order.order_id:
-        return (
-            "an order placed in TWS by hand is changed there; a client of id 0"
-            " (brokerd_id = 0 in [brokers.ib]) may change it, too"
-        )
-    return (
-        f"it is an order of another client of ib's gateway, id {row.order.client_id},"
-        f" and this one is {client_id}: that client or TWS may change it"
-    )
-
-
-def _of_execs(execs: list[ExecTold], mkt: MktPair, now_ns: int) -> OrderState:
-    """Return an order of which executions alone are told: it is over."""
-    filled = sum((one.size for one in execs), Decimal(0))
-    last = execs[-1]
-    return OrderState(
-        cl_id=last.ref,
-        reqid=str(last.perm_id),
-        bs_mktid=mkt.bs_mktid,
-        side=last.side,
-        price=Decimal(0),
-        size=filled,
-        filled=filled,
-        state="closed",
-        time_ns=now_ns,
-    )
 
 
 # -- opened ----------------------------------------------------------------------------
