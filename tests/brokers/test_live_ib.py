@@ -255,6 +255,19 @@ async def test_an_order_placed_in_tws_is_shown_and_can_not_be_changed(open_test_
             assert fill.fill.size == 100
 
 
+async def test_what_is_traded_in_tws_is_booked_at_once(open_test_pikerd):
+    async with open_live(open_test_pikerd, at=IB) as live, live_trading(IB) as me:
+        first = order(60_000, "0.1", at=IB)
+        await me.client.send(first)
+        await me.until(resp="closed", oid=first.oid)
+        await by_hand(live, price="120", size="70")
+        with trio.fail_after(15):
+            while read_ledger("ib", IB.account).positions()[IB.fqme].size != 120:
+                await trio.sleep(0.1)
+        held = read_ledger("ib", IB.account).positions()[IB.fqme]
+        assert held.trades == 2
+
+
 async def test_client_0_changes_and_ends_what_was_placed_in_tws(open_test_pikerd):
     zero = At(**{**vars(IB), "conf": "brokerd_id = 0\n"})
     async with open_live(open_test_pikerd, at=zero) as live, live_trading(zero) as me:

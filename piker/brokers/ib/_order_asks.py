@@ -82,7 +82,7 @@ async def is_read_only(client: Client) -> bool:
 
 
 async def positions(client: Client) -> list[Holding]:
-    """Return what all accounts hold."""
+    """Return what all accounts hold; from then on changes are told, too."""
     wire = wire_of(client)
     async with wire.turn_of("positions"):
         await client.gateway.ready()
@@ -90,9 +90,6 @@ async def positions(client: Client) -> list[Holding]:
             told = await client.ib.reqPositionsAsync()
         except ConnectionError:
             raise VenueUnreachable("ib was lost while it told positions") from None
-        finally:
-            if client.ib.client.isReady():
-                client.ib.client.cancelPositions()
     return [
         Holding(
             account=one.account,

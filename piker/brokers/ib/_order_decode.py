@@ -27,6 +27,7 @@ from ._order_schemas import (
     ErrorTold,
     ExecTold,
     FeeTold,
+    Holding,
     OrderTold,
     Side,
     StatusTold,
@@ -147,6 +148,20 @@ def fee_told(report: CommissionReport) -> FeeTold:
         fee=number(report.commission),
         currency=report.currency.lower(),
     )
+
+
+def holding_told(fields: list[str]) -> Holding:
+    """Return a message ``position``.
+
+    ``61, version, account, conId, symbol, secType, ..., position, avgCost``
+    """
+    try:
+        _, _, account, con_id, _, kind, *_, size, _ = fields
+        return Holding(
+            account=account, con_id=int(con_id), kind=kind, size=number(size)
+        )
+    except ValueError as err:
+        raise _bad(fields, one_line(err)) from None
 
 
 def number(value: Any) -> Decimal:

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -41,6 +42,7 @@ from ._order_asks import (
     listen,
     next_id,
     open_orders,
+    positions,
     send_cancel,
     send_order,
 )
@@ -59,6 +61,7 @@ from ._order_schemas import (
     ErrorTold,
     ExecTold,
     FeeTold,
+    Holding,
     OrderTold,
     StatusTold,
     Unread,
@@ -71,6 +74,7 @@ _LINE_S: Final = 5.0
 #: What can't be read is looked for so often at most.
 _UNREAD_S: Final = 60.0
 _KNOWN: Final = 20_000
+_AT_ONCE: Final = 200
 #: Of what happens; no gateway has so many orders.
 _ROOM: Final = 200_000
 
@@ -116,6 +120,7 @@ class OrderHub:
         self._fault = "it isn't connected yet"
         self._is_up, self._up = False, trio.Event()
         self._unread_at = float("-inf")
+        self._held: dict[tuple[str, int], Decimal] | None = None
 
     # -- what happens -------------------------------------------------------------
 
@@ -123,8 +128,10 @@ class OrderHub:
         """Hear what is told, for ever."""
         async with self.proxy.stream(listen, room=_ROOM) as batches:
             async for batch in batches:
-                for event in batch:
+                for nth, event in enumerate(batch):
                     await self._take(event)
+                    if nth % _AT_ONCE == _AT_ONCE - 1:  # others are to have a turn
+                        await trio.lowlevel.checkpoint()
         raise VenueUnreachable("ib tells nothing of orders any more")
 
     async def _take(self, event: Any) -> None:
@@ -134,7 +141,9 @@ class OrderHub:
             case ErrorTold():
                 self._take_error(event)
             case ExecTold():
-                self._tasks.start_soon(self.fees.execution, event)
+                self._take_execution(event)
+            case Holding():
+                self._take_holding(event)
             case FeeTold():
                 self.fees.fee(event)
             case Unread():
@@ -149,11 +158,39 @@ class OrderHub:
             *_, self.client_id = await self.proxy.call(Client.ready)
         except VenueUnreachable:
             return  # it is lost again, which is told, too
+        self._tasks.start_soon(self._watch_positions)
         if self.client_id == 0:
             self._tasks.start_soon(self._bind)
         self._is_up = True
         self._up.set()
         self._tell_all(LineUp())
+
+    async def _watch_positions(self) -> None:
+        """Have changes of positions be told: trades that others make show in them."""
+        self._held = None
+        try:
+            held = await self.proxy.call(positions)
+        except VenueError as err:
+            log.info("ib doesn't tell positions: %s", err)
+        else:
+            self._held = {(one.account, one.con_id): one.size for one in held}
+
+    def _take_holding(self, told: Holding) -> None:
+        """Look at an account whose position changed by no execution of ours."""
+        if self._held is None:
+            return
+        at = (told.account, told.con_id)
+        expected = self._held.get(at, Decimal(0))
+        self._held[at] = told.size
+        if told.size != expected and self._is_up:
+            self._tell(told.account, LineUp())
+
+    def _take_execution(self, told: ExecTold) -> None:
+        self._tasks.start_soon(self.fees.execution, told)
+        if self._held is not None:
+            at = (told.account, told.con_id)
+            size = told.size if told.side == "buy" else -told.size
+            self._held[at] = self._held.get(at, Decimal(0)) + size
 
     async def _bind(self) -> None:
         try:

@@ -165,4 +165,4 @@ class Holding(Struct, frozen=True, kw_only=True, gc=False):
 
 
 #: What happens, in order.
-Told = OrderTold | StatusTold | ExecTold | FeeTold | ErrorTold | Unread
+Told = OrderTold | StatusTold | ExecTold | FeeTold | ErrorTold | Holding | Unread

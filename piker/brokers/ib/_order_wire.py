@@ -30,7 +30,14 @@ from piker.log import get_logger
 
 from ._client import Client
 from ._gateway import LineDown, LineEvent
-from ._order_decode import error_told, exec_told, fee_told, order_told, status_told
+from ._order_decode import (
+    error_told,
+    exec_told,
+    fee_told,
+    holding_told,
+    order_told,
+    status_told,
+)
 from ._order_reasons import READ_ONLY_CURE, is_read_only
 from ._order_schemas import FeeTold, Told, Unread
 
@@ -44,7 +51,7 @@ _HANDLED: Final = {
     3: "status", 5: "open_order", 11: "execution", 53: "open_end", 55: "execs_end",
     59: "fee", 101: "completed_order", 102: "completed_end",
 }  # fmt: skip
-_ERROR: Final = 4
+_ERROR, _POSITION = 4, 61
 
 Event = Told | LineEvent
 Tell = Callable[[Event], None]
@@ -111,6 +118,8 @@ class Wire:
             theirs[number] = self._guarded(getattr(self, f"_on_{name}"))
         first = theirs[_ERROR]
         theirs[_ERROR] = lambda fields: self._on_error(fields, first)
+        second = theirs[_POSITION]
+        theirs[_POSITION] = lambda fields: self._on_position(fields, second)
         self.client.gateway.listeners.add(self._on_line)
 
     def tell(self, event: Event) -> None:
@@ -175,6 +184,12 @@ class Wire:
     def _on_execs_end(self, fields: list[str]) -> None:
         if asked := self.execs.get(int(fields[2])):
             asked.end()
+
+    def _on_position(
+        self, fields: list[str], first: Callable[[list[str]], None]
+    ) -> None:
+        first(fields)
+        self._guarded(lambda one: self.tell(holding_told(one)))(fields)
 
     def _on_error(self, fields: list[str], first: Callable[[list[str]], None]) -> None:
         try:
