@@ -108,18 +108,24 @@ async def _strike(venue, faults) -> None:
         await venue.fault(**fault)
 
 
-async def test_while_it_is_live(open_test_pikerd):
+def _parts(cases: dict, n: int) -> list[list[str]]:
+    """Return the names of cases in *n* parts, each a tree's work."""
+    return [list(cases)[nth::n] for nth in range(n)]
+
+
+@pytest.mark.parametrize("names", _parts(LIVE, 3), ids=range(3))
+async def test_while_it_is_live(open_test_pikerd, names):
     wrong = {}
     async with (
         open_emulator("ib.tws", sim=[SIM], budget=100_000) as venue,
-        open_test_pikerd(conf=venue.conf + CONF + DATA, deadline_s=280),
+        open_test_pikerd(conf=venue.conf + CONF + DATA, deadline_s=200),
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
         await watcher.until(Quote)
-        for name, faults in LIVE.items():
+        for name in names:
             at = len(watcher.said)
-            await _strike(venue, faults)
+            await _strike(venue, LIVE[name])
             await trio.sleep(0.6)
             with trio.move_on_after(20) as patience:
                 await watcher.until(Quote, at)
@@ -136,21 +142,22 @@ async def test_while_it_is_live(open_test_pikerd):
     assert not wrong
 
 
-async def test_while_it_is_opened(open_test_pikerd):
+@pytest.mark.parametrize("names", _parts(OPENING, 4), ids=range(4))
+async def test_while_it_is_opened(open_test_pikerd, names):
     wrong = {}
     async with (
         open_emulator("ib.tws", sim=[SIM], budget=100_000) as venue,
         open_test_pikerd(
-            conf=venue.conf + CONF + DATA, policy=LENIENT, deadline_s=290
+            conf=venue.conf + CONF + DATA, policy=LENIENT, deadline_s=200
         ) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
         await watcher.until(Quote)
         service = tree.services.service_tasks["datad.ib"]
-        for name, faults in OPENING.items():
+        for name in names:
             at, pid = len(watcher.said), service.pid
-            await _strike(venue, faults)
+            await _strike(venue, OPENING[name])
             os.kill(pid, signal.SIGKILL)
             with trio.move_on_after(25) as patience:
                 await watcher.until(Disconnected, at)

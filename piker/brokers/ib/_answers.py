@@ -8,12 +8,14 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from piker.errors import PikerError, RateLimited, VenueUnreachable
+from piker.errors import MarketGone, PikerError, UsageError
 
 #: Hours change from day to day; what else is told of a contract hardly ever does.
 _AGE_S: Final = 6 * 3600.0
 #: What IB doesn't know isn't asked for again for so long.
 _UNKNOWN_AGE_S: Final = 60.0
+#: There is nothing of the kind that was asked for.
+_GONE: Final = MarketGone | UsageError
 #: So many are kept.
 _MAX: Final = 4096
 
@@ -32,7 +34,7 @@ class Answers:
         """Return what *ask* gives, asked now, or a while ago; raises what it raises.
 
         It goes on if who asked first is cancelled. What may be otherwise a moment later
-        isn't kept, a refusal only for a while.
+        isn't kept, that there is none only for a while.
         """
         now = time.monotonic()
         until, task = self._known.get(key, (now, None))
@@ -53,9 +55,9 @@ class Answers:
             self._known = dict(kept[-_MAX // 2 :])
 
     def _keep(self, key: Hashable, task: asyncio.Task[Any]) -> None:
-        if task.cancelled() or isinstance(
-            task.exception(), VenueUnreachable | RateLimited
-        ):
+        """Keep an answer, what there isn't for a while, and no error that may pass."""
+        fault = None if task.cancelled() else task.exception()
+        if task.cancelled() or not isinstance(fault, _GONE | None):
             self._known.pop(key, None)
-        elif task.exception() is not None or task.result() == []:
+        elif fault is not None or task.result() == []:
             self._known[key] = (time.monotonic() + _UNKNOWN_AGE_S, task)

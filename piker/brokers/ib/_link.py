@@ -8,6 +8,7 @@ back soon finds the connection that was there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import trio
 
 from piker.brokers._aio import MethodProxy, open_proxy
 from piker.brokers._web import open_shared, run_local
+from piker.errors import VenueUnreachable
 from piker.log import get_logger
 
 from ._client import Client, open_client
@@ -57,7 +59,9 @@ async def open_link(role: Role) -> AsyncIterator[MethodProxy[Client]]:
     Raises:
       ConfigError: the config is wrong. That no gateway is there is told to who asks
         for something.
+      VenueUnreachable: this process has no asyncio loop.
     """
+    _check_loop()
     conf = load_conf()
     key = (BROKER, role, tuple(conf.places()), conf.clock)
     users = run_local(("users", *key), _Users)
@@ -72,6 +76,15 @@ async def open_link(role: Role) -> AsyncIterator[MethodProxy[Client]]:
         finally:
             users.count -= 1
             users.left_at = trio.current_time()
+
+
+def _check_loop() -> None:
+    try:
+        asyncio.get_running_loop()  # trio is its guest
+    except RuntimeError:
+        raise VenueUnreachable(
+            "ib is asked by its daemons alone: this process has no asyncio loop"
+        ) from None
 
 
 async def _hold(
