@@ -452,7 +452,7 @@ async def test_a_snapshot_and_delayed_and_denied_data():
         count = []
         ticker.updateEvent += count.append
         await until(lambda: len(count) > 2)
-        await tws.control("permit?symbol=TSLA&code=10197")  # logged in elsewhere
+        await tws.control("permit?symbol=*&code=10197")  # logged in elsewhere
         await until(lambda: 10197 in tws.codes())
         await asyncio.sleep(0.1)
         heard = len(count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import pytest
 import trio
@@ -139,3 +140,32 @@ async def test_requests_before_the_start_are_refused():
         assert (await _said(stream))[:4] == ["4", "2", "-1", "504"]
         await stream.send_all(message(71, 2, 5, ""))
         assert (await _said(stream))[:3] == ["15", "1", "DU1000001"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("permit?symbol=TSLA&code=x", None), ("permit?symbol=NOPE&code=354", None),
+        ("permit?symbol=TSLA&code=7", None), ("permit", None),
+        ("takes?history_s=soon", None), ("master?client_id=", None),
+        ("limits", {"lines": -1}), ("limits", {"nothing": 1}), ("limits", [1]),
+        ("limits", {"burst": "x"}), ("nothing", None), ("account?name=", {"name": 1}),
+        ("outside", {"symbol": "NOPE", "side": "buy", "price": "1", "size": "1"}),
+        ("outside", {"symbol": "TSLA", "side": "buy", "price": "NaN", "size": "1"}),
+        ("outside", {"symbol": "TSLA", "side": "buy", "price": "1", "size": "1e99"}),
+        ("place", {"account": "DU7", "symbol": "NOPE", "side": "buy", "price": "1",
+                   "size": "1"}),
+        ("place", {"account": "DU7", "symbol": "TSLA", "side": "buy", "price": "1e99",
+                   "size": "1"}),
+        ("cancel?serial=77", None), ("cancel?serial=x", None),
+    ],
+)  # fmt: skip
+async def test_control_paths_that_make_no_sense(path, body):
+    """They are refused, or come to nothing; it serves on."""
+    async with _open() as venue:
+        await venue.open_account("DU7", "DU7", "", USD="1000")
+        with suppress(ValueError):
+            await venue.control(path, body)
+        async with await _begin(venue) as stream:
+            await stream.send_all(message(61, 1))
+            await _until(stream, 62)

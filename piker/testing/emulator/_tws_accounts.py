@@ -3,10 +3,11 @@
 Control paths besides those of `Accounts`::
 
     POST /_emulator/limits {"history": 5, "identical_s": 0.5}   see `Limits`
-    GET  /_emulator/permit?symbol=TSLA&code=354                 0: it is told again
+    GET  /_emulator/permit?symbol=TSLA&code=354     ``*``: all; 0: it is told again
     GET  /_emulator/takes?history_s=0.2                         of answers
     GET  /_emulator/master?client_id=7       is told of everybody's orders; -1: nobody
     GET  /_emulator/close                    the day ends, and its orders with it
+    GET  /_emulator/old?on=1                 cancels are refused by 135 and 136
     GET  /_emulator/contracts                what is listed
 """
 
@@ -106,22 +107,35 @@ class TwsAccounts(Accounts):
     # -- control ------------------------------------------------------------------
 
     def control(self, what: str, query: dict[str, str], body: bytes) -> Any:
-        """See `Accounts`."""
+        """See `Accounts`; a number that is none is refused too."""
+        try:
+            return self._control(what, query, body)
+        except msgspec.MsgspecError:
+            raise
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise Refused("unknown", str(error)) from None
+
+    def _control(self, what: str, query: dict[str, str], body: bytes) -> Any:
         venue = self.venue
         assert venue is not None, "the venue made it"
         match what:
             case "limits":
                 told = msgspec.to_builtins(venue.limits) | msgspec.json.decode(body)
-                msgspec.convert(told, Limits)
-                for name, value in told.items():
-                    setattr(venue.limits, name, value)
+                limits = msgspec.convert(told, Limits)
+                for name in told:
+                    setattr(venue.limits, name, getattr(limits, name))
             case "permit":
                 code = int(query.get("code", "0"))
                 if code and code not in DENIED:
                     raise Refused("unknown", f"no such refusal: {code}")
-                venue.market_data.deny(self._listed(query["symbol"]), code)
+                symbol = query["symbol"]
+                some = venue.listing.all() if symbol == "*" else [self._listed(symbol)]
+                for one in some:
+                    venue.market_data.deny(one, code)
+            case "old":
+                venue.desk.is_old = query.get("on") != "0"
             case "takes":
-                venue.history.takes_s = float(query["history_s"])
+                venue.history.takes_s = max(0.0, float(query["history_s"]))
             case "master":
                 venue.teller.master = int(query["client_id"])
             case "close":

@@ -57,11 +57,13 @@ class Desk:
     Attributes:
       next_ids: lower than it no order's id may be that is new, by client.
       binds: client 0 takes orders of the screen as its own.
+      is_old: cancels are refused with the codes of an older TWS.
     """
 
     venue: Tws
     next_ids: dict[int, int] = field(default_factory=dict)
     binds: bool = False
+    is_old: bool = False
     _by_id: dict[tuple[int, int], Ticket] = field(default_factory=dict)
     _perm_ids: Iterator[int] = field(default_factory=lambda: count(_FIRST_PERM_ID))
     _bound: Iterator[int] = field(default_factory=lambda: count(-1, -1))
@@ -197,15 +199,22 @@ class Desk:
 
         def do() -> None:
             ticket = self._by_id.get((session.client_id, order_id))
-            text = f"OrderId {order_id} that needs to be cancelled"
-            if ticket is None:
-                raise Wrong(10147, f"{text} is not found.")
-            if ticket.is_over:
-                state = f"can not be cancelled, state: {ticket.status}."
-                raise Wrong(10148, f"{text} {state}")
+            if ticket is None or ticket.is_over:
+                raise self._no_cancel(order_id, ticket)
             self._end(ticket)
 
         self.venue.asks.do(session, "cancel", order_id, do)
+
+    def _no_cancel(self, order_id: int, ticket: Ticket | None) -> Wrong:
+        """Return how a cancel of what isn't there, or is over, is refused."""
+        if self.is_old:
+            if ticket is None:
+                return Wrong(135, f"Can't find order with id ={order_id}")
+            return Wrong(136, "This order cannot be cancelled.")
+        text = f"OrderId {order_id} that needs to be cancelled"
+        if ticket is None:
+            return Wrong(10147, f"{text} is not found.")
+        return Wrong(10148, f"{text} can not be cancelled, state: {ticket.status}.")
 
     def _end(self, ticket: Ticket) -> None:
         assert ticket.order is not None, "it isn't over"

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from ._fault_base import Count, Seconds
 from ._tws_fields import Wrong
 
 _TEN_MINUTES_S: Final = 600.0
@@ -36,14 +37,14 @@ class Limits(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
       symbols_s: between two requests for matching symbols.
     """
 
-    history: int = 60
-    burst: int = 6
-    identical_s: float = 15.0
-    open_history: int = 50
-    lines: int = 100
-    tick_by_tick: int = 5
-    messages: int = 50
-    symbols_s: float = 1.0
+    history: Count = 60
+    burst: Count = 6
+    identical_s: Seconds = 15.0
+    open_history: Count = 50
+    lines: Count = 100
+    tick_by_tick: Count = 5
+    messages: Count = 50
+    symbols_s: Seconds = 1.0
 
 
 @dataclass
