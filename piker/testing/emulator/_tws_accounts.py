@@ -115,7 +115,9 @@ class TwsAccounts(Accounts):
         except (ArithmeticError, TypeError, ValueError) as error:
             raise Refused("unknown", str(error)) from None
 
-    def _control(self, what: str, query: dict[str, str], body: bytes) -> Any:
+    def _control(  # noqa: C901 - a table of paths
+        self, what: str, query: dict[str, str], body: bytes
+    ) -> Any:
         venue = self.venue
         assert venue is not None, "the venue made it"
         match what:
