@@ -22,9 +22,12 @@ from piker.brokers._live._venue import (
 )
 from piker.brokers.deribit._orders import open_session
 from piker.brokers.deribit._sniff import make_mkt
+from piker.brokers.deribit._symbols import find_market
+from piker.errors import SymbolNotFound
 from piker.testing import private_dirs
 from tests._infected import run_infected
 from tests.brokers._rpc_venue import Refused, open_rpc_venue
+from tests.brokers.test_deribit_answers import INSTRUMENT, OPTION
 from tests.brokers.test_deribit_order_decode import ORDER, OURS, TRADE
 
 D = Decimal
@@ -274,3 +277,24 @@ async def test_what_a_key_is_for(venue, session, told):
     found = await session.permissions()
     assert (found.may_trade, found.may_withdraw, found.warnings) == (True, False, ())
     assert await session.balances() == {"btc": D("1.25")}
+
+
+@in_session
+async def test_a_market_that_has_expired_is_asked_for_by_its_name(venue, session, told):
+    """It is listed no more; what is booked of it needs its terms all the same."""
+
+    def one(params):
+        if params["instrument_name"] != OPTION["instrument_name"]:
+            raise Refused({"code": 13020, "message": "not_found"})
+        return {**OPTION, "is_active": False, "state": "closed"}
+
+    venue.on["public/get_instruments"] = lambda _: [INSTRUMENT]
+    venue.on["public/get_instrument"] = one
+    mkt = await session.mkt_of("BTC-25DEC26-50000-C")
+    assert (mkt.fqme, mkt.paid_in) == ("btc.20261225.50000c.deribit", "btc")
+    assert (await find_market(mkt.fqme)).mkt == mkt
+    for gone in ("btc.20261225.60000c.deribit", "ethusd.perp.deribit"):
+        with pytest.raises(SymbolNotFound):
+            await find_market(gone)
+    with pytest.raises(SymbolNotFound):
+        await session.mkt_of("BTC-25DEC26-60000-C")
