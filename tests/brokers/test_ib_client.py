@@ -204,6 +204,24 @@ async def test_an_answer_that_never_comes_has_a_deadline():
 
 
 @infected
+async def test_what_was_never_answered_is_asked_anew():
+    """However many wait for it together, and though nobody is let go of meanwhile."""
+    async with gateway(deadline_s=0.4) as at:
+        await at.proxy.call(Client.ready)
+        await at.venue.fault("answer", on="details", how="never")
+        for _ in range(2):
+            with pytest.raises(VenueUnreachable):
+                await at.proxy.call(Client.market, TSLA)
+        with trio.fail_after(5):
+            while True:
+                try:
+                    await at.proxy.call(Client.market, TSLA)
+                    break
+                except VenueUnreachable:
+                    await trio.sleep(0.1)
+
+
+@infected
 async def test_answers_out_of_order_and_twice_find_who_asked():
     async with gateway() as at:
         known = await at.proxy.call(Client.market, TSLA)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from piker.errors import MarketGone, PikerError, UsageError
+from piker.errors import MarketGone, PikerError, UsageError, VenueUnreachable
 
 #: Hours change from day to day; what else is told of a contract hardly ever does.
 _AGE_S: Final = 6 * 3600.0
@@ -22,8 +22,14 @@ _MAX: Final = 4096
 
 @dataclass(eq=False)
 class Answers:
-    """Answers by what was asked."""
+    """Answers by what was asked.
 
+    Attributes:
+      deadline_s: what isn't answered within it is given up, so that it is asked for
+        anew: whoever waits for it may have gone long before, or be patient.
+    """
+
+    deadline_s: float = 30.0
     _known: dict[Hashable, tuple[float, asyncio.Task[Any]]] = field(
         default_factory=dict
     )
@@ -40,13 +46,22 @@ class Answers:
         until, task = self._known.get(key, (now, None))
         if task is None or (task.done() and until <= now):
             self._prune(now)
-            task = asyncio.create_task(ask())
+            task = asyncio.create_task(self._ask(ask))
             self._known[key] = (now + _AGE_S, task)
             task.add_done_callback(lambda done: self._keep(key, done))
         try:
             return await asyncio.shield(task)
         except PikerError as err:
             raise type(err)(str(err)) from None  # each who waits gets its own
+
+    async def _ask(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return await ask()
+        except TimeoutError:
+            raise VenueUnreachable(
+                f"ib didn't answer within {self.deadline_s:g} s"
+            ) from None
 
     def _prune(self, now: float) -> None:
         """Forget what is too old, if there is much: patterns are many."""

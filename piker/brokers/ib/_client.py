@@ -53,6 +53,8 @@ TICKS_MAX: Final = 1000
 _PATIENCE_S: Final = 8.0
 #: Pauses after IB says that it was too much. The same isn't to be asked for sooner.
 _PAUSES_S: Final = (IDENTICAL_S, IDENTICAL_S)
+#: A list of contracts may be long: it has so many times as long as other answers.
+_PATIENT: Final = 3
 #: Requests for the past at one time; IB takes 50.
 _OPEN_MAX: Final = 20
 
@@ -74,10 +76,11 @@ class Client:
     )
     _search: asyncio.Lock = field(default_factory=asyncio.Lock)
     _searched_at: float = float("-inf")
-    _answers: Answers = field(default_factory=Answers)
+    _answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:
         self._pace = HistoryPace(self.conf.small_bars)
+        self._answers = Answers(_PATIENT * self.conf.deadline_s)
 
     @property
     def ib(self) -> Ib:
