@@ -55,6 +55,8 @@ _PATIENCE_S: Final = 8.0
 _PAUSES_S: Final = (IDENTICAL_S, IDENTICAL_S)
 #: A list of contracts may be long: it has so many times as long as other answers.
 _PATIENT: Final = 3
+#: Of so many messages one may ask for the past: a chain is subscribed to beside it.
+_PAST_SHARE: Final = 3
 #: Requests for the past at one time; IB takes 50.
 _OPEN_MAX: Final = 20
 
@@ -76,6 +78,7 @@ class Client:
     )
     _search: asyncio.Lock = field(default_factory=asyncio.Lock)
     _searched_at: float = float("-inf")
+    _past_at: float = float("-inf")
     _answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:
@@ -305,13 +308,22 @@ class Client:
             await self._turn(ask, what, patience_s)
             try:
                 async with self._open:
+                    await self._let_others_by()
                     return await self.request(send, what, cancel)
             except RateLimited:
                 self._pace.pause(pause_s, time.monotonic())
                 patience_s = pause_s + _PATIENCE_S
         await self._turn(ask, what, patience_s)
         async with self._open:
+            await self._let_others_by()
             return await self.request(send, what, cancel)
+
+    async def _let_others_by(self) -> None:
+        """Leave most of what may be sent in a second to what isn't of the past."""
+        now = time.monotonic()
+        at = max(self._past_at, now)
+        self._past_at = at + _PAST_SHARE / self.conf.messages
+        await asyncio.sleep(at - now)
 
     async def _turn(self, ask: Ask, what: str, patience_s: float) -> None:
         give_up_at = time.monotonic() + patience_s
