@@ -103,6 +103,16 @@ async def test_what_is_wrong_with_an_account_is_told_without_its_number(
         (await run(live, "brokers", "check", "ib")).refused(1, "wanted number, got")
 
 
+async def test_a_gateway_that_is_not_there_is_said(open_test_pikerd):
+    async with open_live(open_test_pikerd, at=IB, embedded=False) as live:
+        await live.venue.fault("refuse", seconds=60)
+        told = await run(live, "brokers", "check", "ib", "--json")
+        assert told.code == 1
+        (main,) = told.json
+        assert "no gateway of ib lets us in" in main["fault"]
+        assert "the connection was refused" in main["fault"]
+
+
 async def test_no_number_is_in_any_log(open_test_pikerd, tmp_path):
     async with open_live(open_test_pikerd, at=IB) as live, live_trading(IB) as me:
         one = order(60_000, "0.1", at=IB)

@@ -85,6 +85,7 @@ _AGAIN_NS: Final = 24 * 3600 * NS
 _SKEW_NS: Final = 2 * NS
 #: Contracts that are asked for at once when a session begins.
 _WARM_AT_ONCE: Final = 8
+_WARM_AGAIN_S: Final = 5.0
 
 
 class AccountNumber(Sealed):
@@ -143,11 +144,12 @@ class IbSession:
     async def run(self, tell: Callable[[VenueEvent], None]) -> None:
         """Tell what happens, for ever; LineUp and LineDown too."""
         async with self._hub.sit(self._number, tell):
-            await self._warm()
+            while not await self._warm():  # noqa: ASYNC110 - the gateway is asked
+                await trio.sleep(_WARM_AGAIN_S)
             await trio.sleep_forever()
 
-    async def _warm(self) -> None:
-        """Learn the contracts of what is held and of what is open.
+    async def _warm(self) -> bool:
+        """Learn the contracts of what is held and of what is open; tell if it was done.
 
         So none of them has to be asked for in the moment in which an order is to be
         sent, or an execution to be booked.
@@ -158,8 +160,9 @@ class IbSession:
         except VenueError as err:
             log.info("%s: contracts aren't known before they are needed: %s",
                      self.account, err)  # fmt: skip
-            return
+            return False
         await self._names_of(con_ids)
+        return True
 
     async def _names_of(self, con_ids: Iterable[int]) -> dict[int, str]:
         """Return the full names of contracts, those that have none left out."""
