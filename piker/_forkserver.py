@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
@@ -27,7 +28,6 @@ from typing import Final, NoReturn
 import msgspec
 import setproctitle
 
-from piker._child import run_child
 from piker.process import be_starting
 
 ORDER_MAX = 2**20  # bytes; the environment is most of it
@@ -38,10 +38,18 @@ _STANDARD_FILES = 3
 
 
 class Preload(msgspec.Struct, frozen=True):
-    """Modules that a server imports: *first*, then *idle* ones while nobody orders."""
+    """What a server imports, and what its forks are.
+
+    Attributes:
+      first: modules to import.
+      idle: those to import after them, while nobody orders.
+      runs: a module of which each fork runs ``run_child()``. What it has by the name
+        of ``prepare(order)`` the server calls before it forks.
+    """
 
     first: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
+    runs: str = "piker._child"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +58,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
       serial: of the order, told back with its answer.
       name: of the actor, for the process's title.
-      args: command line for tractor's own start.
+      args: its command line, e.g. for tractor's own start.
       env: the whole environment.
       cwd: working directory, and where modules are looked for first.
       spawns: give it a fork server of its own, for children of its own.
@@ -144,10 +152,20 @@ def _serve_one(sock: socket.socket) -> None:
     data, files, _, _ = socket.recv_fds(sock, ORDER_MAX, _STANDARD_FILES)
     if not data:
         os._exit(0)  # whom we served has gone
-    answer = _fork_twice(msgspec.msgpack.decode(data, type=Order), files, sock)
+    order = msgspec.msgpack.decode(data, type=Order)
+    _prepare(order)
+    answer = _fork_twice(order, files, sock)
     for fd in files:
         os.close(fd)
     sock.send(msgspec.msgpack.encode(answer))
+
+
+def _prepare(order: Order) -> None:
+    # what fails here fails in the fork too, which says so
+    with suppress(Exception):
+        module = importlib.import_module(Own.preload.runs)
+        if prepare := getattr(module, "prepare", None):
+            prepare(order)
 
 
 def _fork_twice(order: Order, files: list[int], sock: socket.socket) -> Answer:
@@ -160,6 +178,7 @@ def _fork_twice(order: Order, files: list[int], sock: socket.socket) -> Answer:
         os.close(telling)
         return Answer(serial=order.serial, errno=err.errno or errno.EAGAIN)
     if not between:
+        orphaned = os.getpid()
         try:
             daemon = os.fork()
         except OSError as err:
@@ -168,6 +187,8 @@ def _fork_twice(order: Order, files: list[int], sock: socket.socket) -> Answer:
             sock.close()
             os.close(told)
             os.close(telling)
+            while os.getppid() == orphaned:  # who ordered it isn't its parent yet
+                time.sleep(0.0005)
             _be_daemon(order, files)
         os.write(telling, str(daemon).encode())
         os._exit(0)
@@ -194,7 +215,7 @@ def _be_daemon(order: Order, files: list[int]) -> NoReturn:
     if order.spawns:
         fork_own(Own.preload)
     setproctitle.setproctitle(" ".join(["piker", order.name, *order.args]))
-    run_child()
+    importlib.import_module(Own.preload.runs).run_child()
     os._exit(0)
 
 

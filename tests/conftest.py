@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from piker import testing
 from piker.service import open_fork_server
+from piker.testing.emulator import forked_emulators
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
 settings.register_profile(
@@ -43,6 +44,13 @@ def pytest_runtest_makereport():
         for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def emulators():
+    """One fork server for all the emulators of this process, once there is one."""
+    with forked_emulators():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,8 @@ from piker.service import (
 )
 from piker.service._rpc import list_services
 
+from .emulator._forked import server_pid
+
 SHM_ROOT = Path("/dev/shm")  # noqa: S108 - the kernel's
 GONE_DEADLINE_S = 4.0
 PORTS = range(10_000, 32_768)
@@ -165,7 +167,8 @@ async def wait_gone(procs: list[psutil.Process]) -> list[psutil.Process]:
 
 async def _check_leaks(tree: TestTree, before: set[int]) -> None:
     """Raise LeakError if anything of the tree is left; end what is."""
-    mine = [p for p in _descendants(os.getpid()) if p.pid not in before]
+    known = before | {server_pid()}  # it is there as long as this process
+    mine = [p for p in _descendants(os.getpid()) if p.pid not in known]
     left = await wait_gone(mine)
     faults = [f"process {p.pid} {' '.join(p.cmdline()[:6])}" for p in left]
     for proc in left:

@@ -43,7 +43,12 @@ def prints_of(path: Path) -> tuple[Print, ...]:
 
 def bars_of(name: str, period_s: int) -> list[tuple]:
     """Return the bars of a session's trades by venue time, without holes."""
-    return naive_bars(prints_of(binance_session(name)), period_s)
+    return list(_bars_of(name, period_s))
+
+
+@cache
+def _bars_of(name: str, period_s: int) -> tuple[tuple, ...]:
+    return tuple(naive_bars(prints_of(binance_session(name)), period_s))
 
 
 def conf_of(*names: str, speed: float = 0, **data: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import psutil
 import pytest
 import trio
 
-from piker.testing.emulator import conf_of, open_emulator
+from piker.testing.emulator import _forked, conf_of, open_emulator
 
 from ._emulated import hear, ids, open_ws, write_session
 
@@ -30,8 +31,12 @@ def start(*args, **kwargs):
     return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, **kwargs)
 
 
-async def test_a_process_of_its_own(session):
+@pytest.mark.parametrize("forked", [True, False])
+async def test_a_process_of_its_own(session, forked, monkeypatch):
     """It serves, tells its counters and its address, and is gone with its block."""
+    if not forked:
+        monkeypatch.setattr(_forked._Here, "server", None)
+        monkeypatch.setattr(_forked._Here, "is_wanted", False)
     faults = [{"kind": "disconnect", "at": [5]}]
     async with (
         open_emulator("binance.spot", session=session, speed=0, faults=faults) as spot,
@@ -54,8 +59,34 @@ async def test_a_process_of_its_own(session):
         assert conf["kraken"]["ws"] == kraken.ws_url
         assert conf["kraken"]["clock"] == "wall"
         pids = [spot.process.pid, kraken.process.pid]
+        assert {psutil.Process(pid).ppid() for pid in pids} == {os.getpid()}
+        assert (_forked.server_pid() is not None) is forked
     assert ids([]) == []
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+async def test_a_session_is_read_again_if_it_changed(tmp_path):
+    """Forked emulators share what was read of a file, not what they play of it."""
+    path, lengths = tmp_path / "session.txt", []
+    for trades in (9, 9, 5, 5):
+        write_session(path, trades)
+        async with open_emulator("binance.spot", session=path, speed=0) as spot:
+            lengths.append(len(await spot.trades("BTCUSDT", whole=True)))
+            async with open_ws(spot, "/ws/btcusdt@aggTrade") as ws:
+                assert await hear(ws)
+    assert lengths == [9, 9, 5, 5]
+
+
+async def test_without_its_server_an_emulator_is_started_and_the_next_is_forked(
+    session,
+):
+    async with open_emulator("binance.spot", session=session):
+        server = _forked.server_pid()
+    os.kill(server, signal.SIGKILL)
+    for _ in range(2):
+        async with open_emulator("binance.spot", session=session) as spot:
+            assert (await spot.stats())["left"] > 0
+    assert _forked.server_pid() not in {server, None}
 
 
 def test_ends_by_signal_and_by_stdin(session):

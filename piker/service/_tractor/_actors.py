@@ -201,8 +201,9 @@ async def _open_child_process(
 ) -> trio.Process:
     cwd = _cwd()
     if server := fork_server():
+        files = {2: stderr.fileno()} if stderr else {}
         proc = await server.open_process(
-            child.name, command, env=env, cwd=cwd, stderr=stderr, spawns=child.spawns
+            child.name, command, env=env, cwd=cwd, files=files, spawns=child.spawns
         )
         if proc is not None:
             return proc

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -68,8 +69,11 @@ class _Forked:
 class ForkServer:
     """Our end of a fork server: a process of its own, or one forked off this one."""
 
-    def __init__(self, preload: Preload) -> None:
+    def __init__(
+        self, preload: Preload, *, deadline_s: float = FORK_DEADLINE_S
+    ) -> None:
         self._preload = preload
+        self._deadline_s = deadline_s
         self._serial = 0
         self._is_up = False
         self._lock = trio.Lock()
@@ -80,6 +84,11 @@ class ForkServer:
         self._proc = _Forked(Own.pid, [])
         self._use(Own.sock)
         Own.sock = None
+
+    @property
+    def pid(self) -> int:
+        """Of the server."""
+        return self._proc.pid
 
     def _use(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -112,10 +121,18 @@ class ForkServer:
         *,
         env: Mapping[str, str],
         cwd: str,
-        stderr: IO[Any] | None = None,
+        files: Mapping[int, int] = MappingProxyType({}),
         spawns: bool = False,
     ) -> trio.Process | None:
         """Fork a daemon; None if the server can't, then it is to be started anew.
+
+        Args:
+          name: of the process, for its title.
+          command: what would start it anew.
+          env: the whole environment.
+          cwd: working directory.
+          files: what becomes its 0, 1 and 2, by these; else they are this process's.
+          spawns: give it a fork server of its own.
 
         Raises:
           OSError: the system has no room for a process.
@@ -127,15 +144,15 @@ class ForkServer:
             order = Order(
                 serial=self._serial,
                 name=name,
-                args=list(command[command.index("piker._child") + 1 :]),
+                args=list(command[command.index(self._preload.runs) + 1 :]),
                 env=dict(env),
                 cwd=cwd,
                 spawns=spawns,
             )
             answer = None
             # An order half done would be a process that nobody knows of.
-            with trio.CancelScope(shield=True), trio.move_on_after(FORK_DEADLINE_S):
-                answer = await self._order(order, stderr)
+            with trio.CancelScope(shield=True), trio.move_on_after(self._deadline_s):
+                answer = await self._order(order, files)
             if answer is None:
                 self._give_up("it gave no answer")
                 return None
@@ -150,11 +167,11 @@ class ForkServer:
                 self._give_up("it died before it was up")
         return self._is_up
 
-    async def _order(self, order: Order, stderr: IO[Any] | None) -> Answer | None:
+    async def _order(self, order: Order, files: Mapping[int, int]) -> Answer | None:
         data = msgspec.msgpack.encode(order)
-        with _adopting(), _standard_files(stderr) as files:
+        with _adopting(), _standard_files(files) as sent:
             try:
-                socket.send_fds(self._sock, [data], files)
+                socket.send_fds(self._sock, [data], sent)
             except OSError:
                 return None
             while told := await self._receive():
@@ -209,10 +226,10 @@ def _set_subreaper(wanted: bool) -> None:
 
 
 @contextmanager
-def _standard_files(stderr: IO[Any] | None) -> Iterator[list[int]]:
-    """Give files for 0, 1 and 2: this process's own, /dev/null where one is closed."""
+def _standard_files(given: Mapping[int, int]) -> Iterator[list[int]]:
+    """Give files for 0, 1 and 2: else this process's own, /dev/null for closed ones."""
     with ExitStack() as opened:
-        wanted = [0, 1, 2 if stderr is None else stderr.fileno()]
+        wanted = [given.get(place, place) for place in (0, 1, 2)]
         for place, fd in enumerate(wanted):
             try:
                 os.fstat(fd)

@@ -17,3 +17,4 @@ from ._client import (
     conf_of as conf_of,
     open_emulator as open_emulator,
 )
+from ._forked import forked_emulators as forked_emulators

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 import trio
+
+from ._forked import open_process
 
 if TYPE_CHECKING:
     import httpx
@@ -132,7 +133,7 @@ class Emulator:
         """Wait until the tape has played; return the counters then."""
         with trio.fail_after(deadline_s):
             while not (counted := await self.stats())["done"]:  # noqa: ASYNC110
-                await trio.sleep(0.02)
+                await trio.sleep(0.1)  # each look costs 4 ms of a core
         return counted
 
     async def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
@@ -215,16 +216,14 @@ async def open_emulator(
     Raises:
       RuntimeError: if it doesn't start; its text says why.
     """
-    argv = [sys.executable, "-m", "piker.testing.emulator", venue, f"--speed={speed}"]
+    argv = [venue, f"--speed={speed}"]
     files = [session] if isinstance(session, Path | str) else list(session or ())
     argv += [f"--session={file}" for file in files]
     argv += [f"--fault={msgspec.json.encode(fault).decode()}" for fault in faults]
     argv += [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     argv += ["--sim", *sim] if sim else []
     with tempfile.TemporaryFile() as stderr:
-        process = await trio.lowlevel.open_process(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
-        )
+        process = await open_process(argv, stderr)
         try:
             port = await _ready(process, stderr)
             yield Emulator(venue, process, port, is_replay=bool(files))

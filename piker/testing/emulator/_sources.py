@@ -5,14 +5,16 @@ ticks of a market --Collector--> prints and books, in order of their due time
 
 from __future__ import annotations
 
+import gc
 import heapq
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from math import isnan
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from piker.brokers.sim._sessions import Batch, Session, open_session
 from piker.brokers.sim._shape import SimMarket
@@ -44,6 +46,43 @@ def tape_of_sessions(paths: Iterable[Path], *, past_s: float = 0) -> Tape:
       SessionFileError: if one can't be read.
       UsageError: if two hold the same market.
     """
+    paths = list(paths)
+    known = _read.pop(_named(paths, past_s), None) if _read else None
+    return known or _read_tape(paths, past_s)
+
+
+#: Tapes that nobody plays yet, by what they were read from.
+_read: dict[tuple[Any, ...], Tape] = {}
+_READ_MOST: Final = 8
+
+
+def read_ahead(paths: Iterable[Path], *, past_s: float = 0) -> None:
+    """Have the tape of recorded sessions ready for processes forked from now on.
+
+    Raises:
+      SessionFileError: as `tape_of_sessions` does, of which the next call in this
+        process takes the tape.
+    """
+    paths = list(paths)
+    name = _named(paths, past_s)
+    if name not in _read:
+        while len(_read) >= _READ_MOST:
+            del _read[next(iter(_read))]
+        _read[name] = _read_tape(paths, past_s)
+        gc.freeze()  # no fork's collector is to look at it, which would unshare it
+
+
+def _named(paths: list[Path], past_s: float) -> tuple[Any, ...]:
+    """Return what tells a tape from others: its files as they are, and its past."""
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            stat = path.stat()
+            found.append((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return (past_s, *found)
+
+
+def _read_tape(paths: list[Path], past_s: float) -> Tape:
     sessions = [open_session(path) for path in paths]
     mkts = [mkt for session in sessions for mkt in session.mkts.values()]
     names = [mkt.bs_mktid for mkt in mkts]
