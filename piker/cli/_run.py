@@ -25,6 +25,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from piker.errors import PikerError
 
+from ._typed import leave_text_alone
+
 if TYPE_CHECKING:
     from piker.service import Addr
 
@@ -35,6 +37,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 END_DEADLINE_S = 15.0
 
 T = TypeVar("T")
+
+leave_text_alone()
 
 
 class OutputClosed(Exception):

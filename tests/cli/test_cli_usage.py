@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Annotated
 
 import pytest
 import typer
+import typer.core
 from typer.testing import CliRunner
 
 from piker import cli
@@ -273,6 +276,60 @@ def test_commands_import_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_text_and_what_was_not_typed_need_no_library(dirs):
+    """Pydantic would be a fifth of a command's start."""
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from piker.cli._app import app\n"
+        "assert not CliRunner().invoke(app, ['brokers', '--json']).exit_code\n"
+        "assert CliRunner().invoke(app, ['search', 'x', '-k', 'frob']).exit_code\n"
+        "print('pydantic' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+TYPED = [
+    (), ("a",), ("a", "", "-"), ("--text", ""), ("--text", "None"), ("--many", "a"),
+    ("--many", "a", "--many", ""), ("--whole", "3"), ("--whole", "0"),
+    ("--whole", "x"), ("--whole", "3.5"), ("--part", "3"), ("--part", "nan"),
+    ("--part", "9"), ("--part", "-1"), ("--part", ""), ("--free", "1e3"),
+    ("--free", "x"), ("--path", "/a/../b"), ("--path", ""), ("--flag",),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("args", TYPED, ids=" ".join)
+def test_what_is_typed_is_taken_as_typer_takes_it(args, monkeypatch):
+    told = []
+
+    def command(
+        texts: Annotated[list[str] | None, typer.Argument()] = None,
+        text: str | None = None,
+        many: list[str] | None = None,
+        whole: Annotated[int | None, typer.Option(min=1)] = None,
+        part: Annotated[float, typer.Option(min=0.5, max=4)] = 1.0,
+        free: float = 2.0,
+        path: Path | None = None,
+        flag: bool = False,
+    ) -> None:
+        told[-1] = (texts, text, many, whole, repr(part), free, path, flag)
+
+    one = typer.Typer()
+    one.command()(command)
+    results = []
+    ours = typer.core.build_runtime_param
+    for builder in (ours, ours._build):
+        monkeypatch.setattr("typer.core.build_runtime_param", builder)
+        told.append(())
+        results.append(CliRunner().invoke(one, args))
+    assert told[0] == told[1]
+    assert results[0].output == results[1].output
+    assert results[0].exit_code == results[1].exit_code
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
