@@ -44,7 +44,8 @@ class Machine(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 2**32))
     def begin(self, seed):
         self.rng = random.Random(seed)
-        self.folder = TemporaryDirectory()
+        # in memory: hundreds of examples wait for no disk
+        self.folder = TemporaryDirectory(prefix="piker-router-", dir="/dev/shm")
         self.path = Path(self.folder.name) / "ems" / "journal.sqlite"
         self.broker = Broker()
         self.told: dict[str, Status] = {}
