@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import warnings
+from functools import cache
+from importlib import import_module
 from urllib.parse import parse_qsl
 
 import pytest
@@ -13,11 +15,6 @@ from piker.brokers._live._secrets import Keys, Secret
 from piker.brokers.binance._sign import signed_params, signed_query
 from piker.brokers.kraken._sign import signed_form
 from piker.errors import ConfigError
-
-with warnings.catch_warnings():  # what others' modules say when they are imported
-    warnings.simplefilter("ignore")
-    import ccxt
-    import ccxt.pro
 
 NOW_MS = 1_795_955_180_504
 
@@ -29,6 +26,15 @@ values = st.text(
 ) | st.integers(0, 10**12).map(str)  # fmt: skip
 params = st.dictionaries(names, values, max_size=6)
 keys = st.text("abcdef0123456789", min_size=16, max_size=64)
+
+
+@cache
+def ccxt():
+    """Import it: two seconds of a core, which who only collects tests needn't pay."""
+    with warnings.catch_warnings():  # what others' modules say when they are imported
+        warnings.simplefilter("ignore")
+        import_module("ccxt.pro")
+        return import_module("ccxt")
 
 
 def ours(key: str, secret: str) -> Keys:
@@ -44,7 +50,7 @@ def theirs(kind, key: str, secret: str):
 @given(params, keys, keys)
 @settings(max_examples=50, deadline=None)
 def test_binance_rest(asked, key, secret):
-    venue = theirs(ccxt.binance, key, secret)
+    venue = theirs(ccxt().binance, key, secret)
     told = venue.sign("order", ["private"], "GET", dict(asked))
     query = told["url"].partition("?")[2]
     assert told["headers"]["X-MBX-APIKEY"] == key
@@ -64,7 +70,7 @@ def test_binance_websocket(asked, key, secret):
     asked = {
         name: value for name, value in asked.items() if not set(value) & set(" /+&=%")
     }
-    venue = theirs(ccxt.pro.binance, key, secret)
+    venue = theirs(ccxt().pro.binance, key, secret)
     wanted = venue.sign_params(dict(asked))
     inputs = {n: v for n, v in wanted.items() if n not in ("signature", "apiKey")}
     assert inputs.items() >= asked.items()
@@ -78,7 +84,7 @@ def test_kraken_rest(asked, key, raw):
     # a price in per cent is sent as JSON by them: another way of asking
     asked = {name: value.rstrip("%") or "0" for name, value in asked.items()}
     secret = base64.b64encode(raw).decode()
-    venue = theirs(ccxt.kraken, key, secret)
+    venue = theirs(ccxt().kraken, key, secret)
     told = venue.sign("TradesHistory", ["private"], "POST", dict(asked))
     nonce = int(dict(parse_qsl(told["body"]))["nonce"])
     form, headers = signed_form(
