@@ -170,7 +170,8 @@ async def test_spoilt_and_reordered_frames(open_test_pikerd):
 async def test_silence_with_the_socket_open(open_test_pikerd):
     """A dead line, then one that answers pings and says nothing of the market."""
     async with (
-        open_venues(speed=20) as emulators,
+        # 25 s of tape: the second silence has to be over before it is
+        open_venues(speed=14) as emulators,
         # four silences are waited for, 5 s each where nothing else is going on
         open_test_pikerd(conf=conf_of(*emulators), deadline_s=110),
         open_feed(FQMES) as feed,
