@@ -97,6 +97,17 @@ def test_trades_of_all_kinds(tmp_path):
     assert found.txns[0].tid == STOCK["ibExecID"]
 
 
+def test_an_option_of_elsewhere_is_named_after_its_exchange(tmp_path):
+    row = {
+        **OPTION, "currency": "EUR", "symbol": "P SAP  20270115 200 M",
+        "underlyingSymbol": "SAP", "listingExchange": "EUREX", "putCall": "P",
+    }  # fmt: skip
+    (txn,) = read(tmp_path, report(row)).txns
+    assert txn.fqme == "sap.20270115.200p.eurex.ib"
+    # its fee was paid in another currency: what that was worth isn't told
+    assert (txn.cost, txn.fee, txn.fee_asset) == (0, D("0.35"), "usd")
+
+
 def test_what_came_live_and_what_a_report_tells_is_the_same_transaction(tmp_path):
     told = ExecTold(
         exec_id=STOCK["ibExecID"], order_id=7, client_id=6136, perm_id=0,

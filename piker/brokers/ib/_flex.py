@@ -319,7 +319,7 @@ def _contract_of(row: Row, kind: str, con_id: int) -> Contract:
     if kind in {"OPT", "FOP"}:
         contract.strike = float(number(row.get("strike", "")))
         contract.right = row.get("putCall", "")
-    if kind == "OPT":
+    if kind == "OPT" and contract.currency == "USD":
         contract.exchange = SMART  # listed at many places, named after the router
     elif kind == "STK":
         contract.symbol, contract.primaryExchange = symbol, place
