@@ -32,7 +32,9 @@ QUARTER = next(_fridays(3))
 MONTH = next(_fridays(1))
 #: Its local symbol; quarters are named H, M, U, Z.
 ES = f"ES{'HMUZ'[int(QUARTER[4:6]) // 3 - 1]}{QUARTER[3]}"
-SHARES = ("--sim", "tsla.nasdaq.sim", "--streams=0")
+#: It begins at once, with a past that is soon made.
+QUIET = ("--streams=0", "--past-s=400")
+SHARES = ("--sim", "tsla.nasdaq.sim", *QUIET)
 TSLA = "TSLA"
 #: Of clients for which a test doesn't care.
 _IDS = count(101)

@@ -16,6 +16,7 @@ from tests.testing._tws import (
     ES,
     MONTH,
     QUARTER,
+    QUIET,
     contract,
     future,
     on_asyncio,
@@ -31,6 +32,7 @@ ALL = (
     "btcusdt.spot.sim", f"tsla.{MONTH}.250c.sim", "--streams=0", "--history-s=864000",
 )  # fmt: skip
 FAST = ("--budget=100000",)
+BTC = ("--sim", "btcusdt.spot.sim", *QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +191,7 @@ async def test_chains_and_patterns():
 @on_asyncio
 async def test_hours_are_told_in_the_zone_of_the_exchange():
     """A share opens in the morning, a future in the evening; weekends are closed."""
-    args = ("--sim", "tsla.nasdaq.sim", f"es.cme.{QUARTER}.sim", "--streams=0")
+    args = ("--sim", "tsla.nasdaq.sim", f"es.cme.{QUARTER}.sim", *QUIET)
     async with open_tws(*args, "--hours=usual") as tws:
         ib = await tws.connect()
         for asked, opens, length_h in ((None, "1430", 6.5), (future(), "2300", 23)):
@@ -403,7 +405,7 @@ async def test_where_the_past_begins():
 
 @on_asyncio
 async def test_a_line_tells_trades_and_quotes():
-    async with open_tws("--sim", "btcusdt.spot.sim", "--streams=0") as tws:
+    async with open_tws(*BTC) as tws:
         ib = await tws.connect()
         one = await contract(ib, Crypto("BTC", "PAXOS", "USD"))
         ticker = ib.reqMktData(one, "233,375")
@@ -487,7 +489,7 @@ async def test_lines_are_limited():
 @pytest.mark.parametrize("kind", ["Last", "AllLast", "BidAsk", "MidPoint"])
 @on_asyncio
 async def test_single_ticks(kind):
-    async with open_tws("--sim", "btcusdt.spot.sim", "--streams=0") as tws:
+    async with open_tws(*BTC) as tws:
         ib = await tws.connect()
         one = await contract(ib, Crypto("BTC", "PAXOS", "USD"))
         heard = []

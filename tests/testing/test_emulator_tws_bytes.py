@@ -51,7 +51,7 @@ async def _begin(venue, client_id=1):
 
 
 def _open():
-    return open_local("ib.tws", sim=["tsla.nasdaq.sim"], streams=0)
+    return open_local("ib.tws", sim=["tsla.nasdaq.sim"], streams=0, past_s=60)
 
 
 #: What stands before the contract of a request, by its number.
@@ -81,7 +81,7 @@ def _request(rng, nth):
     return number, fields
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_fields_that_make_no_sense(seed):
     """Whatever comes, it goes on serving, and never dies of a request."""
     rng = random.Random(seed)
@@ -95,7 +95,7 @@ async def test_fields_that_make_no_sense(seed):
                     pass
 
             tasks.start_soon(drain)
-            for nth in range(1500):
+            for nth in range(1000):
                 number, fields = _request(rng, nth)
                 await stream.send_all(message(number, *fields))
             await venue.stats()

@@ -12,12 +12,12 @@ import pytest
 from ib_async import Crypto, Stock
 
 from tests._data import data_dir
-from tests.testing._tws import contract, limit, on_asyncio, open_tws, until
+from tests.testing._tws import QUIET, contract, limit, on_asyncio, open_tws, until
 from tests.testing.test_emulator_tws_orders import open_talk
 
 pytestmark = pytest.mark.tree
 
-BTC = ("--sim", "btcusdt.spot.sim", "--streams=0")
+BTC = ("--sim", "btcusdt.spot.sim", *QUIET)
 
 
 async def ask(ib, one, length="60 S"):

@@ -18,6 +18,7 @@ from ib_async import (
 from tests.testing._tws import (
     ES,
     QUARTER,
+    QUIET,
     SHARES,
     contract,
     future,
@@ -285,7 +286,7 @@ async def test_orders_of_the_screen_belong_to_client_0():
 
 @on_asyncio
 async def test_accounts_have_orders_positions_and_values_of_their_own():
-    args = ("--sim", "tsla.nasdaq.sim", f"es.cme.{QUARTER}.sim", "--streams=0")
+    args = ("--sim", "tsla.nasdaq.sim", f"es.cme.{QUARTER}.sim", *QUIET)
     async with open_talk(args=args) as talk:
         tws, ib = talk.tws, talk.ib
         await tws.open_account("DU8", USD="50000")
@@ -321,7 +322,7 @@ async def test_accounts_have_orders_positions_and_values_of_their_own():
 
 @on_asyncio
 async def test_money_is_borrowed_and_lent():
-    args = ("--sim", "eurusd.idealpro.sim", "--streams=0")
+    args = ("--sim", "eurusd.idealpro.sim", *QUIET)
     async with open_tws(*args) as tws:
         await tws.open_account()
         await tws.quotes("1.0900", "1.0901", 500_000, "EUR.USD")
