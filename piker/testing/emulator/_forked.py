@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from piker.service._tractor._fork import ForkServer
 
 _SERVER_S: Final = 15.0  # to read the sessions of an order, and to fork
-_MODULES: Final = ("_run", "_binance", "_kraken")
+_MODULES: Final = ("_run", "_binance", "_kraken", "_deribit", "_tws")
 
 
 # -- the test's side ----------------------------------------------------------------
