@@ -1,0 +1,110 @@
+"""Small rules of IB's backend: errors, lost servers, short tapes, config."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+
+from piker.brokers.ib._conf import IbConf, check_ids
+from piker.brokers.ib._farms import PATIENCE_S, Farms
+from piker.brokers.ib._reasons import error_of, farm_of
+from piker.brokers.ib._shorts import EVERY_S, Shorts
+from piker.errors import (
+    ConfigError,
+    MarketGone,
+    NoData,
+    RateLimited,
+    VenueRefused,
+    VenueUnreachable,
+)
+
+NS = 10**9
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (200, "No security definition has been found for the request", MarketGone),
+        (162, "HMDS query returned no data: TSLA@SMART Trades", NoData),
+        (162, "Historical data request pacing violation", RateLimited),
+        (162, "No market data permissions for NYSE STK", VenueRefused),
+        (322, "Only 50 simultaneous API historical data requests", RateLimited),
+        (101, "Max number of tickers has been reached", RateLimited),
+        (100, "Max rate of messages per second has been exceeded", RateLimited),
+        (366, "No historical data query found for ticker id:3", VenueUnreachable),
+        (10197, "No market data during competing live session", VenueUnreachable),
+        (354, "Requested market data is not subscribed.", VenueRefused),
+        (321, "Error validating request", VenueRefused),
+        (99999, "", VenueRefused),
+    ],
+)
+def test_what_may_be_done_about_an_error(code, text, kind):
+    err = error_of(code, f"{text}\n\x00", "bars of TSLA")
+    assert type(err) is kind
+    assert f"(code {code})" in str(err)
+    assert str(err).isprintable()
+
+
+def test_servers_by_name():
+    assert farm_of("Market data farm connection is broken:usfarm") == "usfarm"
+    assert farm_of("connectivity is lost") == ""
+
+
+def test_servers_that_a_market_ticks_without_are_not_its_own():
+    farms = Farms()
+    farms.note_down("usfuture", 10, 100.0)
+    assert not farms.look(11, 100.5)
+    assert not farms.lost
+    farms.note_down("usfuture", 11, 200.0)
+    assert not farms.look(11, 300.0)
+    assert not farms.lost, "it was found out before"
+
+
+def test_a_market_that_falls_silent_is_down_until_they_are_back():
+    farms = Farms()
+    farms.note_down("usfarm", 10, 100.0)
+    farms.look(10, 100.0 + PATIENCE_S - 0.1)
+    assert not farms.lost
+    farms.look(10, 100.0 + PATIENCE_S)
+    assert farms.lost == "usfarm"
+    assert not farms.note_up("cashfarm")
+    assert farms.note_up("usfarm")
+    assert not farms.lost
+
+
+def test_a_tick_brings_it_back_too():
+    farms = Farms()
+    farms.note_down("usfarm", 10, 100.0)
+    farms.look(10, 110.0)
+    assert farms.look(11, 111.0)
+    assert not farms.lost
+
+
+def test_what_was_left_out_is_asked_for_ever_more_seldom():
+    shorts, asked, now = Shorts(), [], 0.0
+    while now < 3600:
+        tape = SimpleNamespace(short=1, ids=SimpleNamespace(second=int(now) + 5))
+        if span := shorts.take(tape, now):
+            asked.append((now, span))
+        assert tape.short == 0
+        now += 0.5
+    times = [at for at, _ in asked]
+    waits = [b - a for a, b in pairwise(times)]
+    assert waits[:5] == list(EVERY_S[1:6])
+    assert set(waits[5:]) == {EVERY_S[-1]}
+    ends = [span[1] for _, span in asked]
+    starts = [span[0] for _, span in asked]
+    assert all(b - a <= 1 * NS for a, b in zip(ends, starts[1:], strict=False))
+
+
+def test_a_tape_that_is_whole_asks_for_nothing():
+    tape = SimpleNamespace(short=0, ids=SimpleNamespace(second=5))
+    assert Shorts().take(tape, 100.0) is None
+
+
+def test_kinds_of_processes_have_ids_of_their_own():
+    check_ids(IbConf())
+    with pytest.raises(ConfigError, match="datad_id and brokerd_id"):
+        check_ids(IbConf(datad_id=10, brokerd_id=12, ids=5))
