@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import logging
-import subprocess
+import queue
 import sys
+import tempfile
+import threading
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import httpx
+import trio
 from ib_async import IB, Contract, Future, LimitOrder, Stock
 
 from piker.brokers.sim._universe import third_friday
+from piker.testing.emulator._client import _end, _ready, _text_of
+from piker.testing.emulator._forked import open_process
 
 
 def _fridays(every_months):
@@ -52,19 +56,37 @@ def on_asyncio(test):
 
 @contextmanager
 def tws_process(*args):
-    """Run an emulator; yields its port."""
-    argv = [sys.executable, "-m", "piker.testing.emulator", "ib.tws", *map(str, args)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    """Run an emulator in a process of its own; yields its port.
+
+    A thread looks after it, as the one that tests may run in is asyncio's.
+    """
+    said, ends = queue.Queue(), threading.Event()
+
+    async def hold():
+        with tempfile.TemporaryFile() as stderr:
+            process = await open_process(["ib.tws", *map(str, args)], stderr)
+            try:
+                said.put(await _ready(process, stderr))
+                await trio.to_thread.run_sync(ends.wait)
+            finally:
+                await _end(process)
+                sys.stderr.write(_text_of(stderr))
+
+    def run():
         try:
-            said = process.stdout.readline()
-            assert said, process.stderr.read().decode()
-            yield json.loads(said)["port"]
-        finally:
-            process.stdin.close()
-            process.terminate()
-            process.wait(10)
-            sys.stderr.write(process.stderr.read().decode())
+            trio.run(hold)
+        except Exception as error:  # noqa: BLE001 - who waits is told
+            said.put(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        port = said.get(timeout=30)
+        assert isinstance(port, int), repr(port)
+        yield port
+    finally:
+        ends.set()
+        thread.join(10)
 
 
 class _Unread(logging.Handler):
