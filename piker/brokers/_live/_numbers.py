@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 import msgspec
@@ -12,6 +12,8 @@ from piker.errors import BadPayload
 
 _MOST: Final = Decimal(10) ** 20
 _LEAST_EXPONENT: Final = -18
+#: Of so many digits that none is rounded away unseen.
+_WHOLE: Final = Context(prec=10_000)
 
 
 def sane(value: Decimal, venue: str, raw: object) -> Decimal:
@@ -24,12 +26,15 @@ def sane(value: Decimal, venue: str, raw: object) -> Decimal:
 
     Raises: BadPayload: it is another.
     """
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int) or not 0 <= value < _MOST:
+    if not value.is_finite() or not 0 <= value < _MOST:
         raise _odd(value, venue, raw)
-    if exponent < _LEAST_EXPONENT:
+    if not value:
+        return Decimal(0)
+    bare = value.normalize(_WHOLE)  # zeros at its end say nothing
+    exponent = bare.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < _LEAST_EXPONENT:
         raise _odd(value, venue, raw)
-    return value.normalize() if value else Decimal(0)
+    return bare
 
 
 def positive(value: Decimal, venue: str, raw: object) -> Decimal:

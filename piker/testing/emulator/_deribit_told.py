@@ -7,7 +7,7 @@ private-get_user_trades_by_instrument,private-get_positions} and
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 
 from ._deribit_log import order_id, trigger_id, user_id
@@ -27,6 +27,8 @@ _REASONS: Final = {
     "nothing more was to be had": "ioc", "it couldn't be filled at once": "fok",
     "self trade": "self_trading", "the market was delisted": "settlement",
 }  # fmt: skip
+_SMALLEST: Final = Decimal("1e-18")
+_WIDE: Final = Context(prec=100)
 #: What an account may ask for, in a second and at once; as `Credits` counts it.
 LIMITS: Final = {
     "limits_per_currency": False, "non_matching_engine": {"burst": 100, "rate": 20},
@@ -163,7 +165,7 @@ def summary(margins: Margins, account: str, asset: str) -> dict[str, Any]:
     needed = margins.margin(account, asset)
     held = margins.held(account, asset)
     free = margins.available(account, asset)
-    return {
+    told = {
         "currency": asset, "balance": cash, "equity": cash + made + open_ + options,
         "margin_balance": cash + made + open_, "available_funds": free,
         "available_withdrawal_funds": max(ZERO, min(free, cash)),
@@ -182,3 +184,12 @@ def summary(margins: Margins, account: str, asset: str) -> dict[str, Any]:
         "portfolio_margining_enabled": False, "cross_collateral_enabled": False,
         "margin_model": "segregated_sm", "limits": LIMITS,
     }  # fmt: skip
+    return {
+        key: _told(value) if isinstance(value, Decimal) else value
+        for key, value in told.items()
+    }
+
+
+def _told(money: Decimal) -> Decimal:
+    """Return an amount as a venue tells it: no zeros at its end, and 18 decimals."""
+    return money.quantize(_SMALLEST, context=_WIDE).normalize(_WIDE)
