@@ -187,12 +187,26 @@ async def aio_echo(chan, factor: int) -> None:
 
 @endpoint(started=list[str])
 async def who_waits(ctx: Context) -> None:
-    """Tell the threads there are, after trio had nothing to do for a while."""
+    """Tell which threads wait for trio's I/O while it has nothing to do."""
+    import asyncio
+    import sys
     import threading
 
-    for _ in range(3):
-        await trio.sleep(0.02)
-    await ctx.started([thread.name for thread in threading.enumerate()])
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    found: list[str] = []
+
+    def look() -> None:
+        for ident, innermost in sys._current_frames().items():
+            frame = innermost
+            while frame is not None:
+                if frame.f_code.co_name == "get_events":
+                    found.append(names.get(ident, "a new thread"))
+                frame = frame.f_back
+
+    for _ in range(5):
+        asyncio.get_running_loop().call_later(0.02, look)
+        await trio.sleep(0.05)
+    await ctx.started(found)
 
 
 @endpoint(started=str, sends=int, receives=int | str)

@@ -48,8 +48,10 @@ async def test_calls_and_puts_agree():
         rows = await talk.ask("public/get_instruments", currency="BTC", kind="option")
         names = [row["instrument_name"] for row in rows]
         for name in names[20:24:2]:
-            call = await talk.ask("public/ticker", instrument_name=name)
-            put = await talk.ask("public/ticker", instrument_name=name[:-1] + "P")
+            call, put = {}, {"underlying_price": 0}
+            while call.get("underlying_price") != put["underlying_price"]:  # it moves
+                call = await talk.ask("public/ticker", instrument_name=name)
+                put = await talk.ask("public/ticker", instrument_name=name[:-1] + "P")
             forward = call["underlying_price"]
             strike = float(name.split("-")[2])
             worth = (call["mark_price"] - put["mark_price"]) * forward
