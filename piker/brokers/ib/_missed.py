@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from piker.brokers._aio import MethodProxy
+from piker.brokers._web import run_local
 from piker.errors import NoData, RateLimited, VenueError, VenueRefused
 from piker.log import get_logger
 from piker.msgs import Tick
@@ -28,8 +29,8 @@ log = get_logger(__name__)
 _PAGES_MAX: Final = 5
 #: One that isn't answered is asked for again after so long.
 _AGAIN_S: Final = (1.0, 2.0, 5.0)
-#: The same isn't asked for again within a while: the next time it begins earlier.
-_BEGINNINGS: Final = 16
+#: The same isn't asked for again within so long: the next time it begins earlier.
+_SAME_S: Final = 16.0
 
 
 @dataclass(eq=False)
@@ -45,7 +46,24 @@ class Missed:
     known: Known
     proxy: MethodProxy[Client]
     warn: Callable[[str], Awaitable[None]]
-    _asked: int = 0
+
+    def _beginning(self, at_s: int) -> int:
+        """Return from which second on to ask: *at_s*, or the newest not asked before.
+
+        IB counts a question that it heard a moment ago, from whatever line of ours, as
+        one too many.
+        """
+        asked = run_local(
+            ("ib beginnings", self.known.contract.conId), dict[int, float]
+        )
+        now = trio.current_time()
+        for begin_s in [one for one, when in asked.items() if now - when > _SAME_S]:
+            del asked[begin_s]
+        begin_s = at_s
+        while begin_s in asked and begin_s > 0:
+            begin_s -= 1
+        asked[begin_s] = now
+        return begin_s
 
     async def fetch(
         self, since_s: int, cut_s: int, send: Callable[[list[Tick]], Awaitable[None]]
@@ -81,8 +99,7 @@ class Missed:
         whoever waits here is cancelled. Raises VenueError.
         """
         for wait_s in (*_AGAIN_S, None):
-            begin_s = max(0, at_s - self._asked % _BEGINNINGS)
-            self._asked += 1
+            begin_s = self._beginning(at_s)
             try:
                 told = await self.proxy.call(
                     Client.trades, self.known.contract, begin_s
