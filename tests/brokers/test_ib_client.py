@@ -401,13 +401,13 @@ async def test_who_does_not_take_a_lines_ticks_gets_the_newest():
     async with gateway() as at:
         known = await at.proxy.call(Client.market, TSLA)
         async with at.proxy.stream(
-            Client.ticks, known.contract, "233,375", room=40, key=key_of
+            Client.ticks, known.contract, "233,375", room=80, key=key_of
         ) as batches:
             taken = []
             with trio.move_on_after(8):
                 async for batch in batches:
                     taken += batch
-                    await trio.sleep(2)
+                    await trio.sleep(1)
     serials = [i.serial for i in taken if isinstance(i, RawTick) and i.serial >= 0]
     assert serials == list(range(len(serials)))
     assert len(serials) > 20
