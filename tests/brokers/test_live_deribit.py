@@ -12,7 +12,6 @@ import trio
 
 from piker.accounting import audit, read_ledger
 from piker.brokers.deribit._listing import parse_instruments
-from piker.msgs import Error
 from tests.brokers._live import DERIBIT, At, live_trading, open_live, order
 from tests.brokers.test_deribit_tree import ask_raw
 
@@ -102,50 +101,6 @@ async def test_what_the_venue_refuses_is_told(open_test_pikerd):
         end = await me.until(resp="canceled", oid=ioc.oid)
         assert end.filled == 50
         await live.check(me, [ioc.oid])
-
-
-@pytest.mark.parametrize("how", ["unheard", "unanswered", "late", "unsure", "silent"])
-async def test_a_change_whose_answer_is_lost(open_test_pikerd, how):
-    async with open_live(open_test_pikerd, at=DERIBIT) as live, live_trading(
-        DERIBIT
-    ) as me:  # fmt: skip
-        rests = order(58_000, "0.5", at=DERIBIT)
-        await me.client.send(rests)
-        await me.until(resp="open", oid=rests.oid)
-        await live.venue.fault("asked", on="amend", how=how, seconds=0.5)
-        await me.client.update(rests.oid, price=D(58_100))
-        if how == "unheard":
-            told = await me.until(Error, request="edit", oid=rests.oid)
-            assert "never came" in told.reason
-        else:
-            await me.until(resp="open", oid=rests.oid, reason="edited")
-        (only,) = (await live.venue.account("main"))["orders"]
-        wanted = 58_000 if how == "unheard" else 58_100
-        assert (D(only["price"]), only["state"]) == (wanted, "open")
-        assert me.dialogs[rests.oid].req.price == wanted
-        await me.client.cancel(rests.oid)
-        await me.until(resp="canceled", oid=rests.oid)
-
-
-async def test_a_killed_brokerd_knows_which_revision_is_in_force(open_test_pikerd):
-    async with open_live(open_test_pikerd, at=DERIBIT) as live, live_trading(
-        DERIBIT
-    ) as me:  # fmt: skip
-        rests = order(58_000, "0.5", at=DERIBIT)
-        await me.client.send(rests)
-        await me.until(resp="open", oid=rests.oid)
-        await me.client.update(rests.oid, price=D(58_100))
-        await me.until(resp="open", oid=rests.oid, reason="edited")
-        daemon = live.tree.services.service_tasks["brokerd.deribit"]
-        os.kill(daemon.pid, signal.SIGKILL)
-        await live.venue.outside(DERIBIT.symbol, "sell", "58100", "50.2")
-        fill = await me.until(resp="fill", oid=rests.oid)
-        assert fill.fill.size == D("0.2")
-        await me.client.update(rests.oid, price=D(58_300))
-        await me.until(resp="open", oid=rests.oid, reason="edited")
-        await me.client.cancel(rests.oid)
-        await me.until(resp="canceled", oid=rests.oid)
-        await live.check(me, [rests.oid])
 
 
 async def test_a_token_that_ends_is_asked_for_again(open_test_pikerd):

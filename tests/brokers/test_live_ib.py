@@ -64,45 +64,6 @@ async def test_what_the_gateway_refuses_is_told(open_test_pikerd):
         await live.check(me, [ioc.oid])
 
 
-@pytest.mark.parametrize("how", ["unheard", "unanswered", "late", "unsure", "silent"])
-async def test_a_change_whose_answer_is_lost(open_test_pikerd, how):
-    async with open_live(open_test_pikerd, at=IB) as live, live_trading(IB) as me:
-        rests = order(58_000, "0.5", at=IB)
-        await me.client.send(rests)
-        await me.until(resp="open", oid=rests.oid)
-        await live.venue.fault("asked", on="amend", how=how, seconds=0.5)
-        await me.client.update(rests.oid, price=PRICE)
-        if how == "unheard":
-            told = await me.until(Error, request="edit", oid=rests.oid)
-            assert "never came" in told.reason
-        else:
-            await me.until(resp="open", oid=rests.oid, reason="edited")
-        (only,) = (await live.told())["orders"]
-        wanted = 116 if how == "unheard" else PRICE
-        assert (D(only["price"]), only["state"]) == (wanted, "open")
-        assert me.dialogs[rests.oid].req.price == wanted
-        await me.client.cancel(rests.oid)
-        await me.until(resp="canceled", oid=rests.oid)
-
-
-async def test_a_killed_brokerd_knows_which_revision_is_in_force(open_test_pikerd):
-    async with open_live(open_test_pikerd, at=IB) as live, live_trading(IB) as me:
-        rests = order(58_000, "0.5", at=IB)
-        await me.client.send(rests)
-        await me.until(resp="open", oid=rests.oid)
-        await me.client.update(rests.oid, price=PRICE)
-        await me.until(resp="open", oid=rests.oid, reason="edited")
-        await kill(live, "brokerd.ib")
-        await live.outside("sell", 58_100, "50.2")
-        fill = await me.until(resp="fill", oid=rests.oid)
-        assert fill.fill.size == 100
-        await me.client.update(rests.oid, price=D("116.6"))
-        await me.until(resp="open", oid=rests.oid, reason="edited")
-        await me.client.cancel(rests.oid)
-        await me.until(resp="canceled", oid=rests.oid)
-        await live.check(me, [rests.oid])
-
-
 async def test_a_stop_waits_is_moved_fires_and_fills(open_test_pikerd):
     async with open_live(open_test_pikerd, at=IB) as live, live_trading(IB) as me:
         await print_at(live, 59_500)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from decimal import Decimal
 
 import pytest
 
-from piker.msgs import Error
 from tests.brokers._live import KRAKEN, live_trading, open_live, order
 
 pytestmark = pytest.mark.tree
@@ -61,47 +58,3 @@ async def test_what_the_venue_refuses_is_told(open_test_pikerd):
         end = await me.until(resp="canceled", oid=ioc.oid)
         assert end.filled == 50
         await live.check(me, [ioc.oid])
-
-
-@pytest.mark.parametrize("how", ["unheard", "unanswered", "late", "unsure", "silent"])
-async def test_a_change_whose_answer_is_lost(open_test_pikerd, how):
-    async with open_live(open_test_pikerd, at=KRAKEN) as live, live_trading(
-        KRAKEN
-    ) as me:  # fmt: skip
-        rests = order(58_000, "0.5", at=KRAKEN)
-        await me.client.send(rests)
-        await me.until(resp="open", oid=rests.oid)
-        await live.venue.fault("asked", on="amend", how=how, seconds=0.5)
-        await me.client.update(rests.oid, price=D(58_100))
-        if how == "unheard":
-            told = await me.until(Error, request="edit", oid=rests.oid)
-            assert "never came" in told.reason
-        else:
-            await me.until(resp="open", oid=rests.oid, reason="edited")
-        (only,) = (await live.venue.account("main"))["orders"]
-        wanted = 58_000 if how == "unheard" else 58_100
-        assert (D(only["price"]), only["state"]) == (wanted, "open")
-        assert me.dialogs[rests.oid].req.price == wanted
-        await me.client.cancel(rests.oid)
-        await me.until(resp="canceled", oid=rests.oid)
-
-
-async def test_a_killed_brokerd_knows_which_revision_is_in_force(open_test_pikerd):
-    async with open_live(open_test_pikerd, at=KRAKEN) as live, live_trading(
-        KRAKEN
-    ) as me:  # fmt: skip
-        rests = order(58_000, "0.5", at=KRAKEN)
-        await me.client.send(rests)
-        await me.until(resp="open", oid=rests.oid)
-        await me.client.update(rests.oid, price=D(58_100))
-        await me.until(resp="open", oid=rests.oid, reason="edited")
-        daemon = live.tree.services.service_tasks["brokerd.kraken"]
-        os.kill(daemon.pid, signal.SIGKILL)
-        await live.venue.outside(KRAKEN.symbol, "sell", "58100", "50.2")
-        fill = await me.until(resp="fill", oid=rests.oid)
-        assert fill.fill.size == D("0.2")
-        await me.client.update(rests.oid, price=D(58_300))
-        await me.until(resp="open", oid=rests.oid, reason="edited")
-        await me.client.cancel(rests.oid)
-        await me.until(resp="canceled", oid=rests.oid)
-        await live.check(me, [rests.oid])

@@ -78,7 +78,7 @@ async def open_bench():
         sink = Sink()
 
         async def record(*fqmes):
-            await record_markets(open_source, sink, list(fqmes), {})
+            await record_markets(open_source, sink, list(fqmes), points={})
 
         yield venue, sink, record
 

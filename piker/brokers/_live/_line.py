@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import trio
 
-from piker.brokers._web import Backoff
+from piker.brokers._web import Backoff, VenueTime, WebConf
 from piker.brokers._web._dialect import AnySocket
 from piker.brokers._web._pace import Pace
+from piker.brokers._web._time import AskTime
 from piker.brokers._web._ws import open_socket
 from piker.errors import VenueError, VenueUnreachable
 
@@ -62,14 +63,20 @@ class LineSession:
     """
 
     def __init__(
-        self, account: str, url: str, *, proxy: str, deadline_s: float,
-        reconnect_max_s: float,
-    ) -> None:  # fmt: skip
-        """Be a session that connects to *url*."""
+        self,
+        account: str,
+        url: str,
+        conf: WebConf,
+        venue_time: VenueTime,
+        ask_time: AskTime,
+    ) -> None:
+        """Be a session that connects to *url*, and asks what time it is there."""
         self.account, self.odd_messages = account, 0
         self._broker = account.partition(".")[0]
-        self._url, self._proxy = url, proxy
-        self._deadline_s, self._reconnect_max_s = deadline_s, reconnect_max_s
+        self._url, self._proxy = url, conf.proxy
+        self._deadline_s = conf.deadline_s
+        self._reconnect_max_s = conf.reconnect_max_s
+        self._time, self._ask_time = venue_time, ask_time
         self._line: Line | None = None
         self._fault = "it isn't connected yet"
         self._is_up = trio.Event()
@@ -77,6 +84,17 @@ class LineSession:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.account}>"
+
+    def now_ns(self) -> int:
+        """Return the venue's time."""
+        return self._time.now_ns()
+
+    async def _measure_time(self, fresh_s: float = 60.0) -> None:
+        await self._time.clock(self._ask_time, fresh_s)
+
+    async def _need_time(self) -> None:
+        if self._time.is_unknown:
+            await self._measure_time()
 
     def _open(self) -> AbstractAsyncContextManager[AnySocket]:
         """Return what opens a connection: a websocket on trio."""

@@ -18,7 +18,11 @@ from ._conf import (
 )
 from ._dialect import Dialect as Dialect
 from ._http import Http as Http, open_http as open_http
-from ._hub import Hub as Hub, open_hub as open_hub
+from ._hub import (
+    Hub as Hub,
+    open_hub as open_hub,
+    open_shared_hub as open_shared_hub,
+)
 from ._pages import Page as Page, Since as Since
 from ._record import record_markets as record_markets
 from ._seats import Seats as Seats

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -33,10 +34,12 @@ from piker.service import collapse_eg, leaves
 
 from ._backoff import Backoff
 from ._budget import RateBudget
+from ._conf import WebConf
 from ._dialect import AnySocket, Dialect, Doubt, Down, Failed, Item, Member, Tap, Up
 from ._faults import FaultLog
 from ._pace import Pace
 from ._requests import Requests, to_ask_again
+from ._shared import open_shared
 from ._trust import Trust
 
 log = get_logger(__name__)
@@ -406,3 +409,15 @@ async def open_hub(
                 dialect.venue, told.connects, told.frames, told.bad,
             )  # fmt: skip
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_shared_hub(
+    dialect: Dialect, conf: WebConf, *key: Hashable
+) -> AsyncIterator[Hub]:
+    """Yield a hub that all users of *key* in this process share."""
+    opener = partial(
+        open_hub, dialect, proxy=conf.proxy, reconnect_max_s=conf.reconnect_max_s
+    )
+    async with open_shared(opener, ("hub", *key, conf.proxy)) as hub:
+        yield hub

@@ -38,6 +38,7 @@ async def record_markets(
     open_source: OpenSource,
     sink: FrameSink,
     symbols: list[str],
+    *,
     points: Mapping[str, FramePoint],
 ) -> None:
     """Be a backend's ``stream_frames``, see :class:`piker.brokers.StreamFrames`."""

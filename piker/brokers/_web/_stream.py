@@ -137,7 +137,7 @@ async def stream_markets(
     feed_is_live: trio.Event,
     *,
     resume: Mapping[str, ResumePoint],
-    task_status: Started,
+    task_status: Started = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Be a backend's ``stream_quotes``, see :class:`piker.brokers.StreamQuotes`.
 

@@ -10,7 +10,7 @@ says how many trades it stands for, so bars count trades as the venue's own do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final, NamedTuple
@@ -18,15 +18,10 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import trio
 
 from piker.brokers._backend import (
-    FeedItem,
-    FrameSink,
     GetBars,
     HistoryConf,
-    ResumePoint,
-    Started,
 )
 from piker.brokers._symbols import Listed
 from piker.brokers._web import (
@@ -36,14 +31,13 @@ from piker.brokers._web import (
     Seats,
     Source,
     VenueTime,
-    open_hub,
-    open_shared,
+    open_shared_hub,
     record_markets,
     replay_clock,
     run_local,
     stream_markets,
 )
-from piker.msgs import FramePoint, MktPair
+from piker.msgs import MktPair
 
 from ._api import BROKER, BinanceConf, load_conf, open_api, service_of
 from ._decode import decode_message
@@ -102,32 +96,6 @@ def _venue_of(mkt: MktPair) -> Venue:
     return "usdtm" if mkt.venue == "usdtm" else "spot"
 
 
-async def stream_quotes(
-    send_chan: trio.MemorySendChannel[FeedItem],
-    symbols: list[str],
-    feed_is_live: trio.Event,
-    *,
-    resume: Mapping[str, ResumePoint],
-    task_status: Started = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Stream markets, see :class:`piker.brokers.StreamQuotes`."""
-    await stream_markets(
-        _open_source,
-        send_chan,
-        symbols,
-        feed_is_live,
-        resume=resume,
-        task_status=task_status,
-    )
-
-
-async def stream_frames(
-    sink: FrameSink, symbols: list[str], *, points: Mapping[str, FramePoint]
-) -> None:
-    """Stream markets' raw frames, see :class:`piker.brokers.StreamFrames`."""
-    await record_markets(_open_source, sink, symbols, points)
-
-
 @asynccontextmanager
 async def _open_source(fqme: str) -> AsyncIterator[Source]:
     conf = load_conf()
@@ -153,6 +121,11 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
         )
 
 
+#: The contract's: `piker.brokers.StreamQuotes` and `piker.brokers.StreamFrames`.
+stream_quotes = partial(stream_markets, _open_source)
+stream_frames = partial(record_markets, _open_source)
+
+
 @asynccontextmanager
 async def _shared_hub(
     venue: Venue, line: _Line, conf: BinanceConf, symbol: str
@@ -161,15 +134,9 @@ async def _shared_hub(
     base_url = service_of(venue, conf).ws.rstrip("/")
     most = _STREAMS[venue] // len(line.channels)
     seats = run_local(("seats", base_url, line), lambda: Seats(most))
-    opener = partial(
-        open_hub,
-        _dialect(base_url, line),
-        proxy=conf.proxy,
-        reconnect_max_s=conf.reconnect_max_s,
-    )
     with seats.taken(symbol) as number:
-        async with open_shared(
-            opener, ("hub", base_url, line, conf.proxy, number)
+        async with open_shared_hub(
+            _dialect(base_url, line), conf, base_url, line, number
         ) as hub:
             yield hub
 

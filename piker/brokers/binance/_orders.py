@@ -95,19 +95,15 @@ class BinanceSession(LineSession):
         super().__init__(
             account,
             conf.spot_ws_api,
-            proxy=conf.proxy,
-            deadline_s=conf.deadline_s,
-            reconnect_max_s=conf.reconnect_max_s,
+            conf,
+            time,
+            api.time,
         )
-        self._keys, self._api, self._time = keys, api, time
+        self._keys, self._api = keys, api
         self._orders = run_local(
             ("orders", api.service.rest, account),
             lambda: RateBudget(conf.spot_orders, 10.0),
         )
-
-    def now_ns(self) -> int:
-        """Return the venue's time."""
-        return self._time.now_ns()
 
     # -- what happens -------------------------------------------------------------
 
@@ -132,11 +128,8 @@ class BinanceSession(LineSession):
 
     # -- asking -------------------------------------------------------------------
 
-    async def _measure_time(self, fresh_s: float = 60.0) -> None:
-        await self._time.clock(self._api.time, fresh_s)
-
     def _stamp_ms(self) -> int:
-        return self._time.now_ns() // _NS_PER_MS
+        return self.now_ns() // _NS_PER_MS
 
     async def _order(self, method: str, params: dict[str, Any]) -> ApiAnswer:
         """Ask for something about an order, once; raises NotSent and Unsure."""
@@ -172,8 +165,7 @@ class BinanceSession(LineSession):
         *, method: str = "GET", weight: float | None = None,
     ) -> bytes:  # fmt: skip
         """Look at something by REST; raises VenueError."""
-        if self._time.is_unknown:
-            await self._measure_time()
+        await self._need_time()
         for attempt in (1, 2):
             told = {**params, "timestamp": self._stamp_ms(), "recvWindow": 10_000}
             try:

@@ -6,7 +6,7 @@ what is missed: get_last_trades, from the serial that comes next
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
@@ -17,12 +17,8 @@ import numpy.typing as npt
 import trio
 
 from piker.brokers._backend import (
-    FeedItem,
-    FrameSink,
     GetBars,
     HistoryConf,
-    ResumePoint,
-    Started,
 )
 from piker.brokers._parts import Part
 from piker.brokers._symbols import Listed
@@ -32,16 +28,15 @@ from piker.brokers._web import (
     RateBudget,
     Source,
     VenueTime,
-    open_hub,
-    open_shared,
+    open_shared_hub,
     record_markets,
     replay_clock,
     run_local,
     stream_markets,
 )
-from piker.msgs import FramePoint, MktPair, Quote, Tick
+from piker.msgs import MktPair, Quote, Tick
 
-from ._api import BROKER, MAX_BARS, Api, DeribitConf, load_conf, open_api
+from ._api import BROKER, MAX_BARS, Api, load_conf, open_api
 from ._decode import decode_message
 from ._socket import open_rpc_socket
 from ._symbols import find_listed
@@ -75,37 +70,14 @@ async def open_history_client(
         yield get_bars, HistoryConf(max_bars=MAX_BARS, requests_s=api.bars_a_s)
 
 
-async def stream_quotes(
-    send_chan: trio.MemorySendChannel[FeedItem],
-    symbols: list[str],
-    feed_is_live: trio.Event,
-    *,
-    resume: Mapping[str, ResumePoint],
-    task_status: Started = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Stream markets, see :class:`piker.brokers.StreamQuotes`."""
-    await stream_markets(
-        _open_source,
-        send_chan,
-        symbols,
-        feed_is_live,
-        resume=resume,
-        task_status=task_status,
-    )
-
-
-async def stream_frames(
-    sink: FrameSink, symbols: list[str], *, points: Mapping[str, FramePoint]
-) -> None:
-    """Stream markets' raw frames, see :class:`piker.brokers.StreamFrames`."""
-    await record_markets(_open_source, sink, symbols, points)
-
-
 @asynccontextmanager
 async def _open_source(fqme: str) -> AsyncIterator[Source]:
     conf = load_conf()
     listed = await find_listed(fqme)
-    async with open_api(conf) as api, _shared_hub(conf) as hub:
+    async with (
+        open_api(conf) as api,
+        open_shared_hub(_dialect(conf.url), conf, conf.url) as hub,
+    ):
         yield Source(
             mkt=listed.mkt,
             hub=hub,
@@ -115,6 +87,11 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
             time=run_local(("time", conf.ws), lambda: VenueTime(BROKER)),
             replay=replay_clock(BROKER, conf),
         )
+
+
+#: The contract's: `piker.brokers.StreamQuotes` and `piker.brokers.StreamFrames`.
+stream_quotes = partial(stream_markets, _open_source)
+stream_frames = partial(record_markets, _open_source)
 
 
 async def _first_quote(api: Api, hub: Hub, listed: Listed) -> Quote:
@@ -152,18 +129,6 @@ async def _told_quote(hub: Hub, mkt: MktPair) -> Quote | None:
     if not found:
         return None
     return Quote(fqme=mkt.fqme, last=float("nan"), ticks=found[-1], time_ns=0)
-
-
-@asynccontextmanager
-async def _shared_hub(conf: DeribitConf) -> AsyncIterator[Hub]:
-    opener = partial(
-        open_hub,
-        _dialect(conf.url),
-        proxy=conf.proxy,
-        reconnect_max_s=conf.reconnect_max_s,
-    )
-    async with open_shared(opener, ("hub", conf.url, conf.proxy)) as hub:
-        yield hub
 
 
 # -- what the stream wants to hear --------------------------------------------------

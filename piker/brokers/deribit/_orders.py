@@ -108,19 +108,15 @@ class DeribitSession(LineSession):
         super().__init__(
             account,
             conf.url,
-            proxy=conf.proxy,
-            deadline_s=conf.deadline_s,
-            reconnect_max_s=conf.reconnect_max_s,
+            conf,
+            venue_time,
+            api.time,
         )
         self._keys, self._api, self._calls = keys, api, calls
-        self._time, self._ids = venue_time, Ids()
+        self._ids = Ids()
         self._orders = run_local(
             ("orders", conf.ws, account), lambda: RateBudget(conf.orders, _ORDERS_S)
         )
-
-    def now_ns(self) -> int:
-        """Return the venue's time."""
-        return self._time.now_ns()
 
     # -- what happens -------------------------------------------------------------
 
@@ -174,13 +170,6 @@ class DeribitSession(LineSession):
         return to_state(row, self._ids.learn(row))
 
     # -- asking -------------------------------------------------------------------
-
-    async def _measure_time(self, fresh_s: float = 60.0) -> None:
-        await self._time.clock(self._api.time, fresh_s)
-
-    async def _need_time(self) -> None:
-        if self._time.is_unknown:
-            await self._measure_time()
 
     async def _order(self, method: str, params: dict[str, Any]) -> bytes:
         """Ask for something about an order, once; raises NotSent and Unsure."""

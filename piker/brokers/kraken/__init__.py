@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
-
-from piker.msgs import Match, MktPair
+from piker.brokers._by_hand import client_of
 
 from ._feed import (
     get_mkt_info as get_mkt_info,
@@ -25,29 +18,4 @@ from ._trade import open_trade_dialog as open_trade_dialog
 _datad_mods: tuple[str, ...] = ("piker.brokers.kraken._symbols",)
 _brokerd_mods: tuple[str, ...] = ("piker.brokers.kraken._trade",)
 
-
-@dataclass(frozen=True)
-class Client:
-    """Ask Kraken for things by hand."""
-
-    async def mkt_info(self, fqme: str) -> MktPair:
-        """Return a market; raises SymbolNotFound."""
-        mkt, _ = await get_mkt_info(fqme)
-        return mkt
-
-    async def bars(
-        self, fqme: str, period_s: int, end_s: int, start_s: int | None = None
-    ) -> npt.NDArray[np.void]:
-        """Return bars, dtype OHLCV; raises NoData."""
-        async with open_history_client(await self.mkt_info(fqme)) as (get_bars, _):
-            return await get_bars(period_s, end_s, start_s)
-
-    async def search(self, pattern: str, limit: int = 20) -> list[Match]:
-        """Return markets that fit *pattern*."""
-        return await find_matches(pattern, limit)
-
-
-@asynccontextmanager
-async def get_client() -> AsyncIterator[Client]:
-    """Yield a client of Kraken."""
-    yield Client()
+get_client = client_of(get_mkt_info, open_history_client, find_matches)

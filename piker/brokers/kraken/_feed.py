@@ -6,7 +6,7 @@ what is missed: the newest 50 trades that a subscription begins with, else Trade
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -14,33 +14,26 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-import trio
 
 from piker.brokers._backend import (
-    FeedItem,
-    FrameSink,
     GetBars,
     HistoryConf,
-    ResumePoint,
-    Started,
 )
 from piker.brokers._symbols import Listed
 from piker.brokers._web import (
     Dialect,
-    Hub,
     RateBudget,
     Source,
     VenueTime,
-    open_hub,
-    open_shared,
+    open_shared_hub,
     record_markets,
     replay_clock,
     run_local,
     stream_markets,
 )
-from piker.msgs import FramePoint, MktPair
+from piker.msgs import MktPair
 
-from ._api import BROKER, MAX_BARS, KrakenConf, load_conf, open_api
+from ._api import BROKER, MAX_BARS, load_conf, open_api
 from ._decode import decode_message
 from ._symbols import find_listed
 
@@ -75,37 +68,15 @@ async def open_history_client(
         )
 
 
-async def stream_quotes(
-    send_chan: trio.MemorySendChannel[FeedItem],
-    symbols: list[str],
-    feed_is_live: trio.Event,
-    *,
-    resume: Mapping[str, ResumePoint],
-    task_status: Started = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Stream markets, see :class:`piker.brokers.StreamQuotes`."""
-    await stream_markets(
-        _open_source,
-        send_chan,
-        symbols,
-        feed_is_live,
-        resume=resume,
-        task_status=task_status,
-    )
-
-
-async def stream_frames(
-    sink: FrameSink, symbols: list[str], *, points: Mapping[str, FramePoint]
-) -> None:
-    """Stream markets' raw frames, see :class:`piker.brokers.StreamFrames`."""
-    await record_markets(_open_source, sink, symbols, points)
-
-
 @asynccontextmanager
 async def _open_source(fqme: str) -> AsyncIterator[Source]:
     conf = load_conf()
     listed = await find_listed(fqme)
-    async with open_api(conf) as api, _shared_hub(conf) as hub:
+    base_url = conf.ws.rstrip("/")
+    async with (
+        open_api(conf) as api,
+        open_shared_hub(_dialect(base_url), conf, base_url) as hub,
+    ):
         yield Source(
             mkt=listed.mkt,
             hub=hub,
@@ -118,17 +89,9 @@ async def _open_source(fqme: str) -> AsyncIterator[Source]:
         )
 
 
-@asynccontextmanager
-async def _shared_hub(conf: KrakenConf) -> AsyncIterator[Hub]:
-    base_url = conf.ws.rstrip("/")
-    opener = partial(
-        open_hub,
-        _dialect(base_url),
-        proxy=conf.proxy,
-        reconnect_max_s=conf.reconnect_max_s,
-    )
-    async with open_shared(opener, ("hub", base_url, conf.proxy)) as hub:
-        yield hub
+#: The contract's: `piker.brokers.StreamQuotes` and `piker.brokers.StreamFrames`.
+stream_quotes = partial(stream_markets, _open_source)
+stream_frames = partial(record_markets, _open_source)
 
 
 # -- what the stream wants to hear --------------------------------------------------

@@ -140,12 +140,11 @@ class KrakenSession(LineSession):
         super().__init__(
             account,
             f"{conf.ws_auth.rstrip('/')}/v2",
-            proxy=conf.proxy,
-            deadline_s=conf.deadline_s,
-            reconnect_max_s=conf.reconnect_max_s,
+            conf,
+            venue_time,
+            api.time,
         )
-        self._keys, self._api, self._http = keys, api, http
-        self._time = venue_time
+        self._keys, self._http = keys, http
         self._token, self._sequence = "", 0
         self._nonce, self._turn = 0, trio.Lock()
         self._states: OrderedDict[str, OrderState] = OrderedDict()
@@ -156,10 +155,6 @@ class KrakenSession(LineSession):
             ("orders", conf.ws_auth, account),
             lambda: RateBudget(conf.orders, _BUDGET_S),
         )
-
-    def now_ns(self) -> int:
-        """Return the venue's time."""
-        return self._time.now_ns()
 
     # -- what happens -------------------------------------------------------------
 
@@ -230,13 +225,6 @@ class KrakenSession(LineSession):
             end.came.set()
 
     # -- asking -------------------------------------------------------------------
-
-    async def _measure_time(self, fresh_s: float = 60.0) -> None:
-        await self._time.clock(self._api.time, fresh_s)
-
-    async def _need_time(self) -> None:
-        if self._time.is_unknown:
-            await self._measure_time()
 
     async def _order(self, method: str, params: dict[str, Any]) -> Message:
         """Ask for something about an order, once; raises NotSent and Unsure."""
