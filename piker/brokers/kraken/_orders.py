@@ -144,7 +144,7 @@ class KrakenSession(LineSession):
             venue_time,
             api.time,
         )
-        self._keys, self._http = keys, http
+        self._keys, self._api, self._http = keys, api, http
         self._token, self._sequence = "", 0
         self._nonce, self._turn = 0, trio.Lock()
         self._states: OrderedDict[str, OrderState] = OrderedDict()
