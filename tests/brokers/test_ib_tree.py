@@ -198,3 +198,21 @@ async def test_money_goes_by_the_middle(open_test_pikerd):
         assert all(row[5] == 0 for row in bars)
         sides = [t.price for q in quotes for t in q.ticks if t.type in ("bid", "ask")]
         assert min(sides) <= bars[-1][4] <= max(sides)
+
+
+async def test_delayed_data_are_shown_if_they_are_asked_for(open_test_pikerd):
+    """Each new connection is told anew: it begins with live data, which are denied."""
+    async with (
+        open_emulator("ib.tws", sim=SIM) as venue,
+        open_test_pikerd(conf=f"{venue.conf}{SOON}market_data_type = 3\n"),
+    ):
+        await venue.control("permit?symbol=TSLA&code=10167", {})
+        async with open_feed([TSLA]) as feed, watched(feed) as (watcher,):
+            with trio.fail_after(40):
+                await watcher.until(Quote)
+                await venue.fault("disconnect", how="rst")
+                at = watcher.said.index(await watcher.until(Disconnected))
+                await watcher.until(Reconnected, at)
+                quote = await watcher.until(Quote, at)
+        assert quote.last > 0
+        assert (await venue.stats())["requests"]["reqMarketDataType"] == 2

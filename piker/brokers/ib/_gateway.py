@@ -176,6 +176,8 @@ class Gateway:
                 )  # fmt: skip
                 continue
             self.place, self.client_id = (host, port), client_id
+            if self.conf.market_data_type != 1:  # each connection begins with live data
+                self.ib.client.reqMarketDataType(self.conf.market_data_type)
             log.info("connected to ib at %s:%d as client %d", host, port, client_id)
             return
         ids = self.conf.client_ids(self.role)

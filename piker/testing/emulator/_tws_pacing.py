@@ -53,11 +53,9 @@ class Pacing:
 
     Attributes:
       limits: in force.
-      violations: so far.
     """
 
     limits: Limits
-    violations: int = 0
     _all: deque[float] = field(default_factory=deque)
     _kinds: dict[tuple[int, str, str], deque[float]] = field(default_factory=dict)
     _same: dict[tuple[str, ...], float] = field(default_factory=dict)
@@ -92,7 +90,6 @@ class Pacing:
             or len(recent) >= limits.burst
             or since < limits.identical_s
         ):
-            self.violations += 1
             raise Wrong(
                 162,
                 "Historical Market Data Service error message:Historical data request"

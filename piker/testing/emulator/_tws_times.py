@@ -87,11 +87,6 @@ def stamp(time_s: float, form: int, zone: str) -> str:
     return f"{at:%Y%m%d %H:%M:%S} {zone}"
 
 
-def utc_stamp(time_s: float) -> str:
-    """Return a time as executions tell it."""
-    return f"{datetime.fromtimestamp(time_s, UTC):%Y%m%d-%H:%M:%S}"
-
-
 def day_stamp(time_s: float) -> str:
     """Return a day."""
     return f"{datetime.fromtimestamp(time_s, UTC):%Y%m%d}"
