@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import msgspec
@@ -217,7 +218,9 @@ async def test_both_lines_are_recorded():
 
     async with open_bench() as (trades, books, open_source):
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(record_markets, open_source, Sink(), [A], {})
+            tasks.start_soon(
+                partial(record_markets, open_source, Sink(), [A], points={})
+            )
             await trades.wait_heard(1)
             await books.wait_heard(1)
             await trades.trade("a", 1)
