@@ -219,8 +219,8 @@ def _pairs(scene: Scene, seconds: float) -> tuple[tuple[Measure, ...], str]:
     after = scene.bare.does("pairs", seconds=edge_s, workers=workers)
     rate = len(ours) / seconds
     bare = (len(before) + len(after)) / 2 / edge_s
-    first = [ms for at, ms in ours if at < edge_s]
-    last = [ms for at, ms in ours if at >= seconds - edge_s]
+    first = [ms for at, ms in ours if at < edge_s] or [ours[0][1]]
+    last = [ms for at, ms in ours if at >= seconds - edge_s] or [ours[-1][1]]
     at = [[quantile(samples, 0.99)] for samples in (last, first)]
     rows = (
         compared(

@@ -219,10 +219,10 @@ class MarketData:
         if isinstance(item, Book):
             news = state.quote(item)
             return partial(of_book, item=item, news=[] if is_recorded else news)
-        is_new = state.take(item)
         return partial(
-            of_print, item=item, state=state, is_new=is_new, is_recorded=is_recorded
-        )
+            of_print, item=item, state=state, news=state.take(item),
+            is_recorded=is_recorded,
+        )  # fmt: skip
 
     def open_at(self, market: Market, bid: float, ask: float, last: float) -> None:
         """Have a market begin at prices whose sizes nobody knows; 0: unknown too."""

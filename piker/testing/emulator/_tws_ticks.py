@@ -8,6 +8,7 @@ tick_by_tick}.html.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -69,6 +70,7 @@ class State:
       bid, ask: price and size.
       last: price.
       newest: trade, None before the first.
+      low, high: of the prices of all trades.
       lots, notional: traded, in the tape's units.
     """
 
@@ -76,16 +78,24 @@ class State:
     ask: tuple[float, float] = (0.0, 0.0)
     last: float = 0.0
     newest: Print | None = None
+    low: float = math.inf
+    high: float = -math.inf
     lots: int = 0
     notional: float = 0.0
 
-    def take(self, item: Print) -> bool:
-        """Take a trade; tell whether its price is another than that of the last."""
-        is_new, self.last = item.price != self.last, item.price
-        self.newest = item
+    def take(self, item: Print) -> list[int]:
+        """Take a trade; return the kinds of prices that are other ones by it.
+
+        High and low are before the last price: nobody ever sees that outside of them.
+        """
+        price = item.price
+        was = {6: self.high, 7: self.low, 4: self.last}
+        self.high, self.low = max(self.high, price), min(self.low, price)
+        self.last, self.newest = price, item
         self.lots += item.size
-        self.notional += item.price * item.size / LOTS
-        return is_new
+        self.notional += price * item.size / LOTS
+        now = {6: self.high, 7: self.low, 4: self.last}
+        return [kind for kind in now if now[kind] != was[kind]]
 
     def quote(self, item: Book) -> list[tuple[int, bool]]:
         """Take a quote; return sides that changed (1 bid, 2 ask), if in price."""
@@ -119,8 +129,8 @@ def first_rows(sub: Sub, state: State) -> Iterator[str]:
     yield _size(sub, 5, newest.size / LOTS)
     yield _string(sub, _STAMP, str(newest.time_ms // 1000))
     yield _size(sub, 8, state.lots / LOTS)
-    yield _price(sub, 6, market.high, 0.0)
-    yield _price(sub, 7, market.low, 0.0)
+    yield _price(sub, 6, state.high, 0.0)
+    yield _price(sub, 7, state.low, 0.0)
     yield _price(sub, 14, market.prints[0].price, 0.0)
 
 
@@ -164,13 +174,13 @@ def of_told(sub: Sub, item: Told) -> Iterator[str]:
 
 
 def of_print(
-    sub: Sub, item: Print, state: State, *, is_new: bool, is_recorded: bool
+    sub: Sub, item: Print, state: State, *, news: list[int], is_recorded: bool
 ) -> Iterator[str]:
     """Yield what a trade is to a subscription.
 
     Args:
       state: of the market right after it.
-      is_new: its price is another than that of the one before.
+      news: see `State.take`.
       is_recorded: a recording tells its own ticks of it.
     """
     listed = sub.listed
@@ -181,8 +191,8 @@ def of_print(
         return
     size = item.size / LOTS
     if not is_recorded:
-        if is_new:
-            yield _price(sub, 4, item.price, size)
+        for kind in news:
+            yield _price(sub, kind, item.price, size if kind == 4 else 0.0)
         yield _size(sub, 5, size)
         yield _string(sub, _STAMP, str(item.time_ms // 1000))
         yield _size(sub, 8, state.lots / LOTS)
