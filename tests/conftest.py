@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from piker import testing
 from piker.service import open_fork_server
 from piker.testing.emulator import forked_emulators
+from tests._commands import forked_commands
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
 settings.register_profile(
@@ -47,9 +48,9 @@ def pytest_runtest_makereport():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def emulators():
-    """One fork server for all the emulators of this process, once there is one."""
-    with forked_emulators():
+def forked_programs():
+    """One fork server for all emulators of this process, one for all commands."""
+    with forked_emulators(), forked_commands():
         yield
 
 

@@ -33,7 +33,7 @@ from piker.service import (
 )
 from piker.service._rpc import list_services
 
-from .emulator._forked import server_pid
+from ._forks import server_pids
 
 SHM_ROOT = Path("/dev/shm")  # noqa: S108 - the kernel's
 GONE_DEADLINE_S = 4.0
@@ -167,7 +167,7 @@ async def wait_gone(procs: list[psutil.Process]) -> list[psutil.Process]:
 
 async def _check_leaks(tree: TestTree, before: set[int]) -> None:
     """Raise LeakError if anything of the tree is left; end what is."""
-    known = before | {server_pid()}  # it is there as long as this process
+    known = before | server_pids()  # they are there as long as this process
     mine = [p for p in _descendants(os.getpid()) if p.pid not in known]
     left = await wait_gone(mine)
     faults = [f"process {p.pid} {' '.join(p.cmdline()[:6])}" for p in left]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import trio
+
+from tests._commands import open_command
 
 DEADLINE_S = 40.0
 
@@ -41,21 +40,11 @@ class Said:
         assert all(word in self.err for word in words), self
 
 
-def argv(*args: object, module: str = "piker") -> list[str]:
-    return [sys.executable, "-m", module, *map(str, args)]
-
-
-async def run(*args: object, env: dict[str, str], module: str = "piker") -> Said:
-    """Run ``piker ARGS`` to its end."""
-    with trio.fail_after(DEADLINE_S):
-        done = await trio.run_process(
-            argv(*args, module=module),
-            env=env,
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-        )
-    return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+async def run(*args: object, env: dict[str, str], **how: Any) -> Said:
+    """Run ``piker ARGS`` to its end, see :func:`start`."""
+    async with start(*args, env=env, **how) as command:
+        out, errors = await command.rest()
+        return Said(await command.proc.wait(), out, errors)
 
 
 class Running:
@@ -88,11 +77,17 @@ class Running:
 
     async def rest(self) -> tuple[str, str]:
         """Return what else it says on stdout and stderr; waits for its end."""
-        out = self._rest
+        told = {"out": self._rest, "errors": self._errors}
+
+        async def hear(name: str, stream: trio.abc.ReceiveStream) -> None:
+            async for chunk in stream:
+                told[name] += chunk
+
         with trio.fail_after(DEADLINE_S):
-            async for chunk in self.proc.stdout:
-                out += chunk
-            return out.decode(), await self.errors()
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(hear, "out", self.proc.stdout)
+                tasks.start_soon(hear, "errors", self.proc.stderr)
+        return told["out"].decode(), told["errors"].decode()
 
     async def errors(self) -> str:
         """Return all it says on stderr from now on; waits for its end."""
@@ -111,17 +106,15 @@ class Running:
 
 @asynccontextmanager
 async def start(
-    *args: object, env: dict[str, str], module: str = "piker", cwd: Path | None = None
+    *args: object, env: dict[str, str], **how: Any
 ) -> AsyncIterator[Running]:
-    """Run ``piker ARGS`` for the length of the block; it is killed if it goes on."""
-    proc = await trio.lowlevel.open_process(
-        argv(*args, module=module),
-        env=env,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    """Run ``piker ARGS`` for the length of the block; it is killed if it goes on.
+
+    Args:
+      env: its whole environment.
+      how: see :func:`open_command`.
+    """
+    proc = await open_command(*args, env=env, **how)
     try:
         yield Running(proc)
     finally:

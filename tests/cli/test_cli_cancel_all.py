@@ -14,6 +14,7 @@ import trio
 from piker.accounting import open_ledger
 from piker.brokers._live._rpc import cancel_all
 from piker.service import call_endpoint, find_service
+from tests._commands import open_command
 from tests.brokers._live import (
     BINANCE,
     KRAKEN,
@@ -195,10 +196,8 @@ async def test_it_asks_on_a_terminal(open_test_pikerd, said, is_done):
         for _ in range(2):
             await by_hand(live)
         ours, theirs = pty.openpty()
-        argv = _cli.argv("brokers", "cancel-all", live.at.account)
-        process = await trio.lowlevel.open_process(
-            argv, env=live.tree.env, stdin=theirs, stdout=theirs, stderr=theirs
-        )
+        argv = ("brokers", "cancel-all", live.at.account)
+        process = await open_command(*argv, env=live.tree.env, files=(theirs,) * 3)
         os.close(theirs)
         text = ""
         with trio.fail_after(30):

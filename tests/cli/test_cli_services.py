@@ -158,7 +158,7 @@ async def test_under_nohup_the_end_of_a_terminal_ends_nothing(open_test_pikerd):
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
             args = ("services", "--watch", "--json")
-            async with _cli.start(*args, env=tree.env) as watch:
+            async with _cli.start(*args, env=tree.env, anew=True) as watch:
                 await served("stream_service_events")
                 watch.proc.send_signal(signal.SIGHUP)
                 os.kill(toy.pid, signal.SIGKILL)

@@ -35,8 +35,8 @@ def start(*args, **kwargs):
 async def test_a_process_of_its_own(session, forked, monkeypatch):
     """It serves, tells its counters and its address, and is gone with its block."""
     if not forked:
-        monkeypatch.setattr(_forked._Here, "server", None)
-        monkeypatch.setattr(_forked._Here, "is_wanted", False)
+        monkeypatch.setattr(_forked._FORKS, "_server", None)
+        monkeypatch.setattr(_forked._FORKS, "_is_wanted", False)
     faults = [{"kind": "disconnect", "at": [5]}]
     async with (
         open_emulator("binance.spot", session=session, speed=0, faults=faults) as spot,

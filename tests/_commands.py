@@ -1,0 +1,85 @@
+"""Commands of tests, forked off a server that has the code of all of them.
+
+`python -m piker` and its siblings, as the children of a test that they are anyhow. What
+is tested of a fresh interpreter (what it loads, its own memory, how long it takes) is
+run as one: ``anew=True``, and all but ``piker`` itself.
+"""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import trio
+
+from piker.testing._forks import Forks
+
+_CLI: Final = (
+    "_app", "_board", "_orders", "_positions", "_run", "_show", "brokers", "halt",
+    "ledger", "orders", "pikerd", "quotes", "record", "search", "services", "store",
+)  # fmt: skip
+_FORKS: Final = Forks(
+    runs=__name__,
+    first=(
+        *(f"piker.cli.{name}" for name in _CLI),
+        *("piker.service", "piker.clearing", "piker.data", "piker.brokers"),
+        *("piker.accounting", "piker.storage", "numpy"),
+    ),
+)
+
+
+def forked_commands() -> AbstractContextManager[None]:
+    """Fork the commands started in the block, most of them."""
+    return _FORKS.wanted()
+
+
+async def open_command(
+    *args: object,
+    env: Mapping[str, str],
+    module: str = "piker",
+    cwd: Path | None = None,
+    anew: bool = False,
+    files: Sequence[int] = (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE),
+) -> trio.Process:
+    """Start ``python -m MODULE ARGS``, its standard files *files*: none and pipes."""
+    argv = [module, *map(str, args)]
+    command = [sys.executable, "-m", *argv]
+    if anew or module != "piker":
+        return await trio.lowlevel.open_process(
+            command, stdin=files[0], stdout=files[1], stderr=files[2], env=env, cwd=cwd
+        )
+    return await _FORKS.open_process(
+        "test", argv, anew=command, files=files, env=env, cwd=cwd
+    )
+
+
+def run_child() -> NoReturn:
+    """Be ``python -m`` of the command line in ``sys.argv``; ends this process."""
+    _, module, *rest = sys.argv
+    sys.argv = [module, *rest]
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        _open_again(name, mode)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except Exception:  # noqa: BLE001 - as an interpreter does
+        traceback.print_exc()
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _open_again(name: str, mode: str) -> None:
+    """Open a standard file as an interpreter does: the server's was another kind."""
+    had = getattr(sys, name)
+    file = open(  # noqa: SIM115 - for the rest of this process
+        had.fileno(), mode, encoding=had.encoding, errors=had.errors, closefd=False
+    )
+    if name == "stderr":
+        file.reconfigure(line_buffering=True)
+    setattr(sys, name, file)
+    setattr(sys, f"__{name}__", file)
