@@ -257,7 +257,7 @@ async def _kill(tree: TestTree, kind: str) -> bool:
         return False  # of the kill before; its supervisor hasn't noticed yet
     if kind == "pikerd":
         assert tree.pikerd is not None
-        tree.pikerd.wait()
+        await tree.pikerd.wait()
         await start_test_pikerd(tree)
     return True
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 
 from piker import testing
 from piker.service import open_fork_server
+from piker.testing._commands import forked_commands
 from piker.testing.emulator import forked_emulators
-from tests._commands import forked_commands
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
 settings.register_profile(

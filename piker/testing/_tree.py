@@ -33,6 +33,7 @@ from piker.service import (
 )
 from piker.service._rpc import list_services
 
+from ._commands import open_command
 from ._forks import server_pids
 
 SHM_ROOT = Path("/dev/shm")  # noqa: S108 - the kernel's
@@ -72,7 +73,7 @@ class TestTree:
     addr: Addr
     folder: Path
     services: Services | None = None
-    pikerd: subprocess.Popen[bytes] | None = None
+    pikerd: trio.Process | None = None
     shm: Path = field(default_factory=Path)
 
     @property
@@ -251,15 +252,12 @@ async def _separate(tree: TestTree) -> AsyncIterator[None]:
 
 async def start_test_pikerd(tree: TestTree) -> None:
     """Start (again) the pikerd process of a tree that isn't embedded."""
-    argv = [sys.executable, "-m", "piker.cli.pikerd", "-l", "debug", "-r"]
-    said = (tree.folder / "pikerd.stderr").open("ab")
-    with said:
-        tree.pikerd = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module
-            [*argv, tree.registry],
+    with (tree.folder / "pikerd.stderr").open("ab") as said:
+        tree.pikerd = await open_command(
+            *("-l", "debug", "-r", tree.registry),
+            module="piker.cli.pikerd",
             env=tree.env,
-            stdout=said,
-            stderr=said,
-            stdin=subprocess.DEVNULL,
+            files=(subprocess.DEVNULL, said.fileno(), said.fileno()),
         )
     with trio.fail_after(20):
         # one that listens may be too busy to answer yet
@@ -279,9 +277,8 @@ async def end_test_pikerd(tree: TestTree) -> None:
         if proc.poll() is None:
             proc.send_signal(signal.SIGTERM)
         with trio.move_on_after(12):
-            while proc.poll() is None:  # noqa: ASYNC110 - a plain Popen
-                await trio.sleep(0.01)
+            await proc.wait()
         if proc.poll() is None:
             proc.kill()
-            proc.wait()
+            await proc.wait()
             raise LeakError("pikerd did not end within 12 s of SIGTERM")

@@ -11,7 +11,7 @@ from typing import Any
 
 import trio
 
-from tests._commands import open_command
+from piker.testing._commands import open_command
 
 DEADLINE_S = 40.0
 

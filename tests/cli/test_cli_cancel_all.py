@@ -14,7 +14,7 @@ import trio
 from piker.accounting import open_ledger
 from piker.brokers._live._rpc import cancel_all
 from piker.service import call_endpoint, find_service
-from tests._commands import open_command
+from piker.testing._commands import open_command
 from tests.brokers._live import (
     BINANCE,
     KRAKEN,

@@ -1,8 +1,8 @@
 """Commands of tests, forked off a server that has the code of all of them.
 
-`python -m piker` and its siblings, as the children of a test that they are anyhow. What
-is tested of a fresh interpreter (what it loads, its own memory, how long it takes) is
-run as one: ``anew=True``, and all but ``piker`` itself.
+`python -m piker` and `pikerd`, children of a test like any it starts. What is tested of
+a fresh interpreter (what it loads, its own memory, how long it takes) is run as one:
+``anew=True``; and so are all modules but these two.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from typing import Final, NoReturn
 
 import trio
 
-from piker.testing._forks import Forks
+from piker.service._spec import PRELOAD
 
+from ._forks import Forks
+
+_PIKERD: Final = "piker.cli.pikerd"
 _CLI: Final = (
     "_app", "_board", "_orders", "_positions", "_run", "_show", "brokers", "halt",
     "ledger", "orders", "pikerd", "quotes", "record", "search", "services", "store",
@@ -27,6 +30,8 @@ _CLI: Final = (
 _FORKS: Final = Forks(
     runs=__name__,
     first=(
+        *PRELOAD.first,
+        *PRELOAD.idle,
         *(f"piker.cli.{name}" for name in _CLI),
         *("piker.service", "piker.clearing", "piker.data", "piker.brokers"),
         *("piker.accounting", "piker.storage", "numpy"),
@@ -50,7 +55,7 @@ async def open_command(
     """Start ``python -m MODULE ARGS``, its standard files *files*: none and pipes."""
     argv = [module, *map(str, args)]
     command = [sys.executable, "-m", *argv]
-    if anew or module != "piker":
+    if anew or module not in {"piker", _PIKERD}:
         return await trio.lowlevel.open_process(
             command, stdin=files[0], stdout=files[1], stderr=files[2], env=env, cwd=cwd
         )
@@ -65,6 +70,8 @@ def run_child() -> NoReturn:
     sys.argv = [module, *rest]
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         _open_again(name, mode)
+    if module != __package__.partition(".")[0]:
+        sys.modules.pop(module, None)  # it is run, not imported
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except Exception:  # noqa: BLE001 - as an interpreter does
@@ -77,9 +84,12 @@ def _open_again(name: str, mode: str) -> None:
     """Open a standard file as an interpreter does: the server's was another kind."""
     had = getattr(sys, name)
     file = open(  # noqa: SIM115 - for the rest of this process
-        had.fileno(), mode, encoding=had.encoding, errors=had.errors, closefd=False
+        had.fileno(),
+        mode,
+        buffering=1 if name == "stderr" else -1,
+        encoding=had.encoding,
+        errors=had.errors,
+        closefd=False,
     )
-    if name == "stderr":
-        file.reconfigure(line_buffering=True)
     setattr(sys, name, file)
     setattr(sys, f"__{name}__", file)
