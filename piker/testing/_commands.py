@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 
 import trio
 
+from piker._forkserver import fork_own
 from piker.service._spec import PRELOAD
 
 from ._forks import Forks
@@ -27,6 +28,8 @@ _CLI: Final = (
     "_app", "_board", "_orders", "_positions", "_run", "_show", "brokers", "halt",
     "ledger", "orders", "pikerd", "quotes", "record", "search", "services", "store",
 )  # fmt: skip
+#: Commands that may open a tree of their own, for a look.
+_OWN_TREES: Final = (["brokers"], ["ledger"])
 _FORKS: Final = Forks(
     runs=__name__,
     first=(
@@ -68,6 +71,8 @@ def run_child() -> NoReturn:
     """Be ``python -m`` of the command line in ``sys.argv``; ends this process."""
     _, module, *rest = sys.argv
     sys.argv = [module, *rest]
+    if rest[:1] in _OWN_TREES:
+        fork_own(PRELOAD)  # its own server would import what is here
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         _open_again(name, mode)
     if module != __package__.partition(".")[0]:
