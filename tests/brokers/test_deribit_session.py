@@ -28,7 +28,7 @@ from piker.testing import private_dirs
 from tests._infected import run_infected
 from tests.brokers._rpc_venue import Refused, open_rpc_venue
 from tests.brokers.test_deribit_answers import INSTRUMENT, OPTION
-from tests.brokers.test_deribit_order_decode import ORDER, OURS, TRADE
+from tests.brokers.test_deribit_order_decode import ORDER, OURS, TRADE, order_row
 
 D = Decimal
 PERP = make_mkt("BTC-PERPETUAL", D("0.5"), D(10))
@@ -138,9 +138,10 @@ async def test_a_message_that_cannot_be_read_is_counted_and_all_looked_up(
 @pytest.mark.parametrize(
     ("order", "method", "asked"),
     [
-        (new(), "buy", {"type": "limit", "price": 58_000,
+        (new(), "buy", {"type": "limit", "price": 58_000, "post_only": False,
                         "time_in_force": "good_til_cancelled"}),
         (new(side="sell", tif="fok"), "sell", {"type": "limit", "price": 58_000,
+                                               "post_only": False,
                                                "time_in_force": "fill_or_kill"}),
         (new(post_only=True, tif="gtc"), "buy",
          {"type": "limit", "price": 58_000, "post_only": True,
@@ -150,9 +151,10 @@ async def test_a_message_that_cannot_be_read_is_counted_and_all_looked_up(
          {"type": "stop_market", "trigger": "last_price", "trigger_price": 59_000}),
         (new(trigger=D(59_000)), "buy",
          {"type": "stop_limit", "trigger": "last_price", "trigger_price": 59_000,
-          "price": 58_000, "time_in_force": "good_til_cancelled"}),
+          "price": 58_000, "post_only": False,
+          "time_in_force": "good_til_cancelled"}),
         (new(reduce_only=True), "buy",
-         {"type": "limit", "price": 58_000, "reduce_only": True,
+         {"type": "limit", "price": 58_000, "post_only": False, "reduce_only": True,
           "time_in_force": "good_til_cancelled"}),
     ],
 )  # fmt: skip
@@ -167,6 +169,31 @@ def test_what_is_asked_for_an_order(tmp_path, order, method, asked):
         assert params == asked | {
             "instrument_name": "BTC-PERPETUAL", "amount": 100, "label": OURS,
         }  # fmt: skip
+
+    run_infected(partial(_run, test, tmp_path), deadline_s=40)
+
+
+@pytest.mark.parametrize(
+    ("order", "asked"),
+    [
+        (new(), {"price": 58_000, "post_only": False}),
+        (new(reduce_only=True), {"price": 58_000, "post_only": False,
+                                 "reduce_only": True}),
+        (new(post_only=True), {"price": 58_000, "post_only": True,
+                               "reject_post_only": True}),
+        (new(price=None, trigger=D(59_000)), {"trigger_price": 59_000}),
+    ],
+)  # fmt: skip
+def test_a_change_tells_all_of_an_order_that_the_venue_would_forget(
+    tmp_path, order, asked
+):
+    async def test(venue, session, _told):
+        venue.on["private/edit"] = lambda _: {"order": ORDER, "trades": []}
+        old = session._state_of(order_row())
+        await session.amend(old, order)
+        (params,) = venue.asked("private/edit")
+        params.pop("valid_until")
+        assert params == asked | {"order_id": ORDER["order_id"], "amount": 100}
 
     run_infected(partial(_run, test, tmp_path), deadline_s=40)
 

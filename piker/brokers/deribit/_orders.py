@@ -231,8 +231,6 @@ class DeribitSession(LineSession):
             params["trigger"] = "last_price"
         if is_limited:
             params["time_in_force"] = _TIFS[order.tif]
-        if order.reduce_only:
-            params["reduce_only"] = True
         params |= _terms(order)
         placed = await self._placed(f"private/{order.side}", params)
         if placed.state == "canceled" and placed.reason == "rejected":
@@ -397,15 +395,20 @@ class DeribitSession(LineSession):
 
 
 def _terms(order: NewOrder) -> dict[str, Any]:
-    """Return the prices of an order, and whether it may only rest."""
+    """Return the prices of an order, and whether it may only rest, or only reduce.
+
+    All of it, of a change too: the venue takes what isn't told for its default.
+    """
     params: dict[str, Any] = {}
     if order.price is not None:
-        params["price"] = order.price
+        params |= {"price": order.price, "post_only": False}  # else true, by its docs
     if order.trigger is not None:
         params["trigger_price"] = order.trigger
     if order.post_only:
         # else the venue would change its price in place of refusing it
         params |= {"post_only": True, "reject_post_only": True}
+    if order.reduce_only:
+        params["reduce_only"] = True
     return params
 
 

@@ -132,7 +132,6 @@ class Desk:
             "amount": order.size, "price": order.price, "trigger_price": order.stop,
             "type": "limit" if order.price is not None else "market",
             "post_only": order.post_only, "reject_post_only": order.rejects,
-            "reduce_only": order.reduce_only,
         }  # fmt: skip
         if order.stop is not None and not order.is_triggered:
             given |= {"trigger": order.trigger, "type": f"stop_{given['type']}"}
