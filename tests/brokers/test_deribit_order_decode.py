@@ -11,6 +11,7 @@ import trio
 from hypothesis import given, strategies as st
 
 from piker.accounting import Transaction
+from piker.accounting._transaction import fault_of
 from piker.brokers._live._client_ids import client_id
 from piker.brokers._live._venue import (
     NotSent,
@@ -71,6 +72,7 @@ SETTLED = {
     "timestamp": 1613659544153, "side": "long", "session_upl": 0.00220172,
     "session_rpl": -0.00004467, "price_currency": "USD", "price": 51807.07,
     "position": 1520, "order_id": None, "interest_pl": 0.00000993,
+    "total_interest_pl": 0.00001243,
     "instrument_name": "BTC-PERPETUAL", "info": {"settlement_price": 51807},
     "id": 61311, "equity": 3003.42821428, "currency": "BTC", "commission": None,
     "change": 0.00215706, "cashflow": 0.00215706, "balance": 3003.72270418,
@@ -80,7 +82,7 @@ DELIVERED = {
     **SETTLED, "type": "delivery", "side": "close sell", "id": 61400, "position": 0,
     "instrument_name": "BTC-25DEC26-50000-C", "amount": 0.7, "price": 75000.0,
     "cashflow": 0.23333333, "change": 0.23322833, "commission": 0.000105,
-    "interest_pl": None,
+    "interest_pl": None, "total_interest_pl": None,
 }  # fmt: skip
 
 
@@ -258,9 +260,35 @@ def test_a_settlement_books_funding_and_its_price():
     booked = of_log(row_of(LogRow, SETTLED))
     assert booked is not None
     assert (booked.etype, booked.tid) == ("settlement", "log-btc-61311")
-    assert (booked.size, booked.price, booked.fee) == (0, D("51807.07"), D("-9.93e-6"))
+    assert (booked.size, booked.price, booked.fee) == (0, D("51807.07"), D("-1.243e-5"))
     txn = norm_trade("log-btc-61311", msgspec.json.decode(json.dumps(SETTLED)), PERP)
-    assert (txn.etype, txn.cost, txn.inverse) == ("settlement", D("-9.93e-6"), True)
+    assert (txn.etype, txn.cost, txn.inverse) == ("settlement", D("-1.243e-5"), True)
+
+
+def test_a_settlement_books_the_funding_of_its_whole_session():
+    """Trades of a session take theirs of the log too, and are paid by its end."""
+    whole = of_log(row_of(LogRow, SETTLED, interest_pl=0.0))
+    assert whole is not None
+    assert whole.fee == D("-1.243e-5")
+    old = of_log(row_of(LogRow, SETTLED, total_interest_pl=None))
+    assert old is not None
+    assert old.fee == D("-9.93e-6")
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [{"price": None}, {"amount": None, "price": 0}, {"price": None, "side": "-"}],
+)
+def test_a_settlement_of_what_is_flat_by_then_books_funding_alone(flat):
+    """It pays what was earned before; there may be no price to settle at."""
+    record = {**SETTLED, "position": 0, "amount": 0, **flat}
+    booked = of_log(row_of(LogRow, record))
+    assert booked is not None
+    assert (booked.etype, booked.size, booked.price) == ("fee", 0, 0)
+    txn = norm_trade("log-btc-61311", msgspec.json.decode(json.dumps(record)), PERP)
+    assert fault_of(txn) is None
+    nothing = {**record, "total_interest_pl": 0, "interest_pl": 0}
+    assert of_log(row_of(LogRow, nothing)) is None
 
 
 def test_a_delivery_of_an_option_pays_what_the_log_says_to_the_last_digit():

@@ -30,40 +30,50 @@ _PAID_STEP: Final = Decimal("1e-12")
 def of_log(row: LogRow) -> VenueTrade | None:
     """Return what a settlement or a delivery books; None of what books nothing here.
 
-    A settlement pays what a position has earned, and funding. A delivery ends it: of
-    an option at what was paid for one, which is all that the venue tells of it.
+    A settlement pays what a position has earned, and funding; that alone where nothing
+    is held by then, which may have no price. A delivery ends it: of an option at what
+    was paid for one, which is all that the venue tells of it.
     """
     if row.type not in ("settlement", "delivery") or not row.instrument_name:
         return None
     if not is_market(row.instrument_name):
         return None
-    price = row.price
-    if price is None or row.amount is None:
-        raise bad(row, f"a {row.type} without its price or amount")
-    amount = sane_of(row.amount.copy_abs(), row)
     booked = VenueTrade(
         tid=f"log-{row.currency.lower()}-{row.id}",
         reqid="",
         bs_mktid=row.instrument_name,
         side="sell" if _is_long(row) else "buy",
-        price=sane_of(price, row),
+        price=sane_of(row.price or Decimal(0), row),
         size=Decimal(0),
-        fee=signed_of(-(row.interest_pl or Decimal(0)), row),
+        fee=Decimal(0),
         fee_asset=row.currency.lower(),
         time_ns=row.timestamp * _MS_NS,
-        etype="settlement",
     )
     if row.type == "settlement":
-        return booked
+        return _of_settlement(booked, row)
+    return _of_delivery(booked, row)
+
+
+def _of_settlement(booked: VenueTrade, row: LogRow) -> VenueTrade | None:
+    # trades have parts of the session's funding in the log; its end pays them all
+    funding = row.total_interest_pl
+    if funding is None:  # not told of old
+        funding = row.interest_pl or Decimal(0)
+    cost = signed_of(-funding, row)
+    if booked.price:
+        return replace(booked, etype="settlement", fee=cost)
+    return replace(booked, etype="fee", fee=cost) if cost else None
+
+
+def _of_delivery(booked: VenueTrade, row: LogRow) -> VenueTrade | None:
+    if row.price is None or row.amount is None:
+        raise bad(row, "a delivery without its price or amount")
+    amount = sane_of(row.amount.copy_abs(), row)
     if not amount:
         return None
-    ended = replace(
-        booked,
-        etype="expiry",
-        size=amount,
-        fee=signed_of(row.commission or Decimal(0), row),
-    )
-    if row.instrument_name.count("-") < 3:
+    fee = signed_of(row.commission or Decimal(0), row)
+    ended = replace(booked, etype="expiry", size=amount, fee=fee)
+    if booked.bs_mktid.count("-") < 3:
         return ended
     return _of_option(ended, row)
 

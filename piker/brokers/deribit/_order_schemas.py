@@ -130,7 +130,8 @@ class LogRow(Struct, frozen=True):
     "instrument_name": "BTC-PERPETUAL", "side": "long", "position": 1520, "amount":
     1520, "price": 51807.07, "change": 0.00215706, "cashflow": 0.00215706,
     "commission": null, "session_rpl": -0.00004467, "session_upl": 0.00220172,
-    "interest_pl": 0.00000993, "info": {"settlement_price": 51807}, ...}``
+    "interest_pl": 0.00000993, "total_interest_pl": 0.00001243,
+    "info": {"settlement_price": 51807}, ...}``
 
     https://docs.deribit.com/api-reference/account-management/private-get_transaction_log
 
@@ -141,7 +142,9 @@ class LogRow(Struct, frozen=True):
       amount: of the position.
       change: of the money, fees included.
       cashflow: without them.
-      interest_pl: funding in it, of a perpetual.
+      interest_pl: funding since the last trade or settlement, of a perpetual; of a
+        trade too, which doesn't pay it.
+      total_interest_pl: funding of the whole session, which a settlement pays.
     """
 
     id: int
@@ -156,6 +159,7 @@ class LogRow(Struct, frozen=True):
     cashflow: Decimal | None = None
     commission: Decimal | None = None
     interest_pl: Decimal | None = None
+    total_interest_pl: Decimal | None = None
 
 
 class LogPage(Struct, frozen=True):
