@@ -10,7 +10,8 @@ import pytest
 import trio
 from hypothesis import given, strategies as st
 
-from piker.accounting import Transaction
+from piker.accounting import Transaction, positions_of
+from piker.accounting._audit import recount
 from piker.accounting._transaction import fault_of
 from piker.brokers._live._client_ids import client_id
 from piker.brokers._live._venue import (
@@ -294,15 +295,15 @@ def test_a_settlement_of_what_is_flat_by_then_books_funding_alone(flat):
 def test_a_delivery_of_an_option_pays_what_the_log_says_to_the_last_digit():
     ended = of_log(row_of(LogRow, DELIVERED))
     assert ended is not None
-    assert (ended.etype, ended.side, ended.size) == ("expiry", "sell", D("0.7"))
-    assert ended.price * ended.size - ended.fee == D("0.23322833")
+    assert (ended.etype, ended.side, ended.size) == ("expiry", "sell", 0)
+    assert ended.price * D("0.7") - ended.fee == D("0.23322833")
     assert abs(ended.price - D("0.33333333")) < D("1e-8")
     short = {
         "side": "close buy", "cashflow": -0.23333333, "change": -0.23343833,
     }  # fmt: skip
     ended = of_log(row_of(LogRow, DELIVERED, **short))
     assert ended is not None
-    assert -ended.price * ended.size - ended.fee == D("-0.23343833")
+    assert -ended.price * D("0.7") - ended.fee == D("-0.23343833")
     worthless = of_log(row_of(LogRow, DELIVERED, cashflow=0, change=0, commission=0))
     assert worthless is not None
     assert (worthless.price, worthless.fee) == (0, 0)
@@ -312,7 +313,32 @@ def test_a_delivery_of_a_future_is_at_its_price():
     told = {"instrument_name": "BTC-25DEC26", "amount": 1000}
     ended = of_log(row_of(LogRow, DELIVERED, **told))
     assert ended is not None
-    assert (ended.price, ended.size, ended.fee) == (75_000, 1000, D("0.000105"))
+    assert (ended.price, ended.size, ended.fee) == (75_000, 0, D("0.000105"))
+
+
+FUTURE = make_mkt("BTC-25DEC26", D("0.5"), D(10))
+
+
+@pytest.mark.parametrize("mkt", [OPTION, FUTURE])
+@given(known=st.lists(st.sampled_from([-200, -70, 10, 70, 130]), max_size=3))
+def test_nothing_is_held_of_what_was_delivered_whatever_the_ledger_knows(mkt, known):
+    """What was held before the ledger began is delivered with the rest."""
+    record = {**DELIVERED, "instrument_name": mkt.bs_mktid}
+    trades = [
+        norm_trade(
+            str(nth),
+            {**TRADE, "trade_id": str(nth), "instrument_name": mkt.bs_mktid,
+             "amount": abs(size) / 100, "direction": "buy" if size > 0 else "sell"},
+            mkt,
+        )
+        for nth, size in enumerate(known)
+    ]  # fmt: skip
+    txns = [*trades, norm_trade("log-btc-61400", record, mkt)]
+    (position,) = positions_of(txns).values()
+    assert position.is_flat
+    (again,) = recount(txns).values()
+    assert (again.size, again.fees) == (0, position.fees)
+    assert abs(again.realised - position.realised) < D("1e-25")
 
 
 @pytest.mark.parametrize("kind", ["trade", "deposit", "transfer", "new in 2030"])

@@ -72,20 +72,20 @@ def _of_delivery(booked: VenueTrade, row: LogRow) -> VenueTrade | None:
     if not amount:
         return None
     fee = signed_of(row.commission or Decimal(0), row)
-    ended = replace(booked, etype="expiry", size=amount, fee=fee)
+    # all there is: some of it may be from before the ledger, or an option's delivery
+    ended = replace(booked, etype="expiry", fee=fee)
     if booked.bs_mktid.count("-") < 3:
         return ended
-    return _of_option(ended, row)
+    return _of_option(ended, amount, row)
 
 
-def _of_option(ended: VenueTrade, row: LogRow) -> VenueTrade:
+def _of_option(ended: VenueTrade, amount: Decimal, row: LogRow) -> VenueTrade:
     """Return an option's end at what was paid for one; what that rounds is a fee."""
     if row.change is None or row.cashflow is None:
         raise bad(row, "a delivery that doesn't tell what was paid")
     paid = signed_of(row.cashflow, row)
-    each = _PAID.divide(paid.copy_abs(), ended.size).quantize(_PAID_STEP)
-    whole = each * ended.size
-    received = whole if ended.side == "sell" else -whole
+    each = _PAID.divide(paid.copy_abs(), amount).quantize(_PAID_STEP)
+    received = each * amount if ended.side == "sell" else -each * amount
     return replace(ended, price=each, fee=received - signed_of(row.change, row))
 
 
