@@ -437,6 +437,49 @@ def test_trades_are_listed_page_by_page():
     assert {params["historical"] for _, params in asked} == {True, False}
 
 
+def test_trades_of_spot_and_of_contracts_are_one_list_with_two_rows_of_ids():
+    """``USDC-7`` and ``BTC_USDC-4``: what comes after one of them no id tells."""
+    rows = [
+        {**TRADE, "trade_id": f"{('USDC', 'BTC_USDC')[n % 2]}-{1000 * (n % 2) + n}",
+         "timestamp": 10**6 + n // 2}
+        for n in range(12)
+    ]  # fmt: skip
+    ask, _ = paged(rows, 5)
+
+    async def ask_by_id(method, params):
+        if "start_id" not in params:
+            return await ask(method, params)
+        family, _, number = params["start_id"].rpartition("-")
+        kept = [
+            one
+            for one in rows
+            if one["trade_id"].rpartition("-")[0] == family
+            and int(one["trade_id"].rpartition("-")[2]) >= int(number)
+        ]
+        return body({"trades": kept[:5], "has_more": len(kept) > 5})
+
+    async def main():
+        pages = user_trades(ask_by_id, lambda oid, _: oid, "USDC", 0, 10**6)
+        return [one.tid async for page in pages for one in page]
+
+    assert set(trio.run(main)) == {one["trade_id"] for one in rows}
+
+
+def test_more_trades_in_a_millisecond_than_a_page_has_are_told_by_their_ids():
+    rows = [
+        {**TRADE, "trade_id": str(n), "timestamp": 10**6 + n // 11} for n in range(23)
+    ]
+    ask, asked = paged(rows, 4)
+
+    async def main():
+        pages = user_trades(ask, lambda oid, _: oid, "BTC", 0, 10**6)
+        return [one.tid async for page in pages for one in page]
+
+    assert list(dict.fromkeys(trio.run(main))) == [str(n) for n in range(23)]
+    assert all(("start_id" in params) != method.endswith("time")
+               for method, params in asked)  # fmt: skip
+
+
 def test_the_log_is_read_to_its_beginning_and_turned_round():
     rows = [{**SETTLED, "id": n, "timestamp": 10**6 + n} for n in range(7)][::-1]
 

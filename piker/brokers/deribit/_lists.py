@@ -65,17 +65,26 @@ async def _pages(
         "currency": currency, "count": _TRADES, "sorting": "asc",
         "historical": historical,
     }  # fmt: skip
-    method = "private/get_user_trades_by_currency_and_time"
-    where: dict[str, Any] = {"start_timestamp": since_ms, "end_timestamp": soon_ms()}
+    method = "private/get_user_trades_by_currency"
+    at_ms, where = since_ms, _from(since_ms)
     while True:
-        page = parse_user_trades(await ask(method, usual | where))
+        told = method if "start_id" in where else f"{method}_and_time"
+        page = parse_user_trades(await ask(told, usual | where))
         if page.trades:
             yield page.trades
         if not page.has_more or len(page.trades) < 2:
             return
-        # from the last one on, it included: others may be of the same millisecond
-        method = "private/get_user_trades_by_currency"
-        where = {"start_id": page.trades[-1].trade_id}
+        # from the last one on, it included: others may be of the same millisecond. By
+        # its id only among these: spot's and contracts' aren't of one row of numbers
+        last = page.trades[-1]
+        if last.timestamp > at_ms:
+            at_ms, where = last.timestamp, _from(last.timestamp)
+        else:
+            where = {"start_id": last.trade_id}
+
+
+def _from(since_ms: int) -> dict[str, Any]:
+    return {"start_timestamp": since_ms, "end_timestamp": soon_ms()}
 
 
 async def log_entries(
