@@ -23,7 +23,7 @@ from piker.brokers._live._venue import (
 from piker.brokers.deribit._orders import open_session
 from piker.brokers.deribit._sniff import make_mkt
 from piker.brokers.deribit._symbols import find_market
-from piker.errors import SymbolNotFound
+from piker.errors import SymbolNotFound, VenueRefused
 from piker.testing import private_dirs
 from tests._infected import run_infected
 from tests.brokers._rpc_venue import Refused, open_rpc_venue
@@ -294,6 +294,76 @@ async def test_an_order_is_looked_up_by_id_then_by_label(venue, session, told):
     found = await session.find(PERP, OURS)
     assert found is not None
     assert (found.reqid, found.state) == ("SLTB-7", "open")
+
+
+def holding(venue, *currencies):
+    """Have the account hold currencies; trades are listed as by the documents."""
+    rows = [{"currency": name, "balance": 1.0} for name in currencies]
+    venue.on["private/get_account_summaries"] = lambda _: {"summaries": rows}
+
+    def only_traded(answer):
+        def make(params):
+            if params["currency"] not in ("BTC", "ETH", "USDC", "USDT", "EURR"):
+                raise Refused(
+                    {
+                        "code": -32602,
+                        "message": "Invalid params",
+                        "data": {"reason": "invalid", "param": "currency"},
+                    }
+                )
+            return answer
+
+        return make  # fmt: skip
+
+    none = only_traded({"trades": [], "has_more": False})
+    venue.on |= {
+        "private/get_user_trades_by_currency": none,
+        "private/get_user_trades_by_currency_and_time": none,
+        "private/get_order_state_by_label": only_traded([]),
+        "private/get_transaction_log": lambda _: {"logs": [], "continuation": None},
+    }
+
+
+@in_session
+async def test_coins_that_are_only_held_do_not_keep_trades_from_being_listed(
+    venue, session, told
+):
+    holding(venue, "BTC", "SOL", "USDC")
+    for _ in range(2):
+        assert [page async for page in session.trades(None)] == []
+    asked = venue.asked("private/get_user_trades_by_currency_and_time")
+    assert {params["currency"] for params in asked} == {"BTC", "USDC"}
+    assert len(venue.asked("private/get_user_trades_by_currency")) == 1, "asked once"
+    spot = make_mkt("SOL_USDC", D("0.01"), D("0.01"))
+    assert await session.find(spot, OURS) is None
+    assert [one["currency"] for one in venue.asked("private/get_order_state_by_label")
+            ] == ["USDC"]  # fmt: skip
+
+
+@in_session
+async def test_a_currency_of_which_trades_are_refused_otherwise_is_no_empty_list(
+    venue, session, told
+):
+    holding(venue, "BTC", "SOL")
+
+    def refuse(_):
+        raise Refused({"code": 13021, "message": "forbidden"})
+
+    venue.on["private/get_user_trades_by_currency"] = refuse
+    with pytest.raises(VenueRefused, match="forbidden"):
+        [page async for page in session.trades(None)]
+
+
+@in_session
+async def test_the_log_is_asked_for_no_more_often_than_the_venue_takes(
+    venue, session, told
+):
+    """A request more ends the connection there."""
+    holding(venue, "BTC", "ETH", "USDC")
+    with trio.move_on_after(1):
+        while True:
+            [page async for page in session.trades(None)]
+    assert len(venue.asked("private/get_transaction_log")) == 8
 
 
 @in_session

@@ -86,6 +86,13 @@ _TIFS: Final = {
 }  # fmt: skip
 #: What was looked for isn't there.
 _ABSENT: Final = "order_not_found"
+#: Of what the venue lists trades and orders, by its documents; more may be by now.
+#: Other coins are only held, bought and sold for these.
+_TRADED: Final = ("BTC", "ETH", "EURR", "USDC", "USDT")
+#: It takes a param for none.
+_WRONG: Final = "error -32602"
+#: Pages of the log: the venue takes one a second, and a few at once.
+_LOGS: Final = 8
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -117,6 +124,10 @@ class DeribitSession(LineSession):
         self._orders = run_local(
             ("orders", conf.ws, account), lambda: RateBudget(conf.orders, _ORDERS_S)
         )
+        self._logs = run_local(
+            ("log", conf.ws, account), lambda: RateBudget(_LOGS, float(_LOGS))
+        )
+        self._traded = dict.fromkeys(_TRADED, True)
 
     # -- what happens -------------------------------------------------------------
 
@@ -308,7 +319,7 @@ class DeribitSession(LineSession):
         """Return the order of a label: of a stop that counts what it became."""
         if not label:
             return None
-        for currency in _currencies_of(mkt):
+        for currency in await self._those_traded(_currencies_of(mkt)):
             body = await self._look(
                 "private/get_order_state_by_label",
                 {"currency": currency, "label": label},
@@ -345,15 +356,38 @@ class DeribitSession(LineSession):
         for currency in await self._currencies():
             lists += [
                 user_trades(self._look, known, currency, since_ms, now_ms),
-                log_entries(self._look, currency, since_ms),
+                log_entries(self._look_at_log, currency, since_ms),
             ]
         async for page in merged(lists):
             yield page
 
     async def _currencies(self) -> list[str]:
-        """Return in what the account has, or had, anything."""
+        """Return in what the account has, or had, anything that is traded."""
         body = await self._look("private/get_account_summaries")
-        return sorted(name.upper() for name in parse_currencies(body))
+        names = sorted(name.upper() for name in parse_currencies(body))
+        return await self._those_traded(names)
+
+    async def _those_traded(self, currencies: list[str]) -> list[str]:
+        """Return of which currencies the venue lists trades; it refuses others."""
+        for currency in currencies:
+            if currency not in self._traded:
+                self._traded[currency] = await self._is_traded(currency)
+        return [currency for currency in currencies if self._traded[currency]]
+
+    async def _is_traded(self, currency: str) -> bool:
+        asked = {"currency": currency, "count": 1}
+        try:
+            await self._look("private/get_user_trades_by_currency", asked)
+        except VenueRefused as err:
+            if not str(err).endswith(_WRONG):
+                raise
+            log.info("%s: nothing trades in %s", self.account, currency)
+            return False
+        return True
+
+    async def _look_at_log(self, method: str, params: dict[str, Any]) -> bytes:
+        await self._logs.spend()
+        return await self._look(method, params)
 
     async def trades_of(self, mkt: MktPair, reqid: str) -> list[VenueTrade]:
         """Return the trades of one order."""
