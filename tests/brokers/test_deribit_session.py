@@ -282,6 +282,7 @@ async def test_an_order_is_looked_up_by_id_then_by_label(venue, session, told):
 
     venue.on["private/get_order_state"] = absent
     venue.on["private/get_order_state_by_label"] = lambda _: []
+    venue.on["private/get_order_history_by_instrument"] = lambda _: []
     assert await session.find(PERP, OURS, "7") is None
     assert venue.asked("private/get_order_state_by_label") == [
         {"currency": "BTC", "label": OURS}
@@ -364,6 +365,52 @@ async def test_the_log_is_asked_for_no_more_often_than_the_venue_takes(
         while True:
             [page async for page in session.trades(None)]
     assert len(venue.asked("private/get_transaction_log")) == 8
+
+
+@in_session
+async def test_an_order_that_ended_long_ago_is_found_in_the_history(
+    venue, session, told
+):
+    """Half an hour after its end the venue knows it nowhere else; a trade, a day."""
+
+    def absent(_):
+        raise Refused({"code": 10004, "message": "order_not_found"})
+
+    venue.on["private/get_order_state"] = absent
+    venue.on["private/get_order_state_by_label"] = lambda _: []
+    over = {**ORDER, "order_state": "cancelled", "cancel_reason": "user_request"}
+    venue.on["private/get_order_history_by_instrument"] = lambda _: [
+        {**over, "order_id": "another"}, over,
+    ]  # fmt: skip
+    found = await session.find(PERP, OURS, ORDER["order_id"])
+    assert found is not None
+    assert (found.reqid, found.state, found.filled) == (
+        ORDER["order_id"], "canceled", 40,
+    )  # fmt: skip
+    (asked,) = venue.asked("private/get_order_history_by_instrument")
+    assert asked == {
+        "instrument_name": "BTC-PERPETUAL", "count": 1000, "include_old": True,
+        "include_unfilled": True, "historical": True,
+    }  # fmt: skip
+    assert await session.find(PERP, OURS) is None, "what had no id isn't old"
+    venue.on["private/get_user_trades_by_order"] = lambda params: (
+        [TRADE] if params["historical"] else []
+    )
+    assert [one.tid for one in await session.trades_of(PERP, "7")] == ["47958936"]
+
+
+@in_session
+async def test_the_history_of_a_market_that_is_gone_is_none(venue, session, told):
+    def absent(_):
+        raise Refused({"code": 10004, "message": "order_not_found"})
+
+    def gone(_):
+        raise Refused({"code": 13020, "message": "not_found"})
+
+    venue.on["private/get_order_state"] = absent
+    venue.on["private/get_order_state_by_label"] = lambda _: []
+    venue.on["private/get_order_history_by_instrument"] = gone
+    assert await session.find(PERP, OURS, "7") is None
 
 
 @in_session

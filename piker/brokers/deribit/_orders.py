@@ -36,7 +36,7 @@ from piker.brokers._live._venue import (
     VenueTrade,
 )
 from piker.brokers._web import RateBudget, VenueTime, open_shared, run_local
-from piker.errors import BadPayload, VenueRefused, VenueUnreachable
+from piker.errors import BadPayload, MarketGone, VenueRefused, VenueUnreachable
 from piker.log import get_logger
 from piker.msgs import NS, MktPair
 
@@ -91,6 +91,8 @@ _ABSENT: Final = "order_not_found"
 _TRADED: Final = ("BTC", "ETH", "EURR", "USDC", "USDT")
 #: It takes a param for none.
 _WRONG: Final = "error -32602"
+#: Orders of one market that are over, the newest.
+_HISTORY: Final = 1000
 #: Pages of the log: the venue takes one a second, and a few at once.
 _LOGS: Final = 8
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
@@ -302,9 +304,10 @@ class DeribitSession(LineSession):
         row = await self._by_id(self._ids.now(reqid)) if reqid else None
         if row is not None and row.order_state != "triggered":
             return self._state_of(row)
-        return await self._by_label(mkt, row.label if row else cl_id) or (
-            self._state_of(row) if row else None
-        )
+        found = await self._by_label(mkt, row.label if row else cl_id)
+        if found is None and row is None and reqid:
+            row = await self._by_history(mkt, self._ids.now(reqid))
+        return found or (self._state_of(row) if row else None)
 
     async def _by_id(self, order_id: str) -> OrderRow | None:
         try:
@@ -314,6 +317,19 @@ class DeribitSession(LineSession):
                 return None
             raise
         return parse_order_answer(body)
+
+    async def _by_history(self, mkt: MktPair, order_id: str) -> OrderRow | None:
+        """Return an order that ended more than half an hour ago."""
+        asked = {
+            "instrument_name": mkt.bs_mktid, "count": _HISTORY, "include_old": True,
+            "include_unfilled": True, "historical": True,
+        }  # fmt: skip
+        try:
+            body = await self._look("private/get_order_history_by_instrument", asked)
+        except MarketGone:
+            return None
+        rows = (row for row in parse_orders(body) if row.order_id == order_id)
+        return next(rows, None)
 
     async def _by_label(self, mkt: MktPair, label: str) -> OrderState | None:
         """Return the order of a label: of a stop that counts what it became."""
@@ -392,8 +408,12 @@ class DeribitSession(LineSession):
     async def trades_of(self, mkt: MktPair, reqid: str) -> list[VenueTrade]:
         """Return the trades of one order."""
         asked = {"order_id": self._ids.now(reqid), "sorting": "asc"}
-        body = await self._look("private/get_user_trades_by_order", asked)
-        return [to_trade(row, reqid) for row in parse_trades_of_order(body)]
+        found: list[VenueTrade] = []
+        for historical in (False, True):  # of a day, and older ones
+            told = asked | {"historical": historical}
+            body = await self._look("private/get_user_trades_by_order", told)
+            found += [to_trade(row, reqid) for row in parse_trades_of_order(body)]
+        return found
 
     async def newest(self, mkt: MktPair | None) -> Cursor:
         """Return the end of the account's list of trades: now."""
