@@ -34,6 +34,8 @@ log = get_logger(__name__)
 _RENEW_AT: Final = 0.75
 _LEAST_S: Final = 1.0
 _TRIES: Final = 3
+#: To be answered in; others wait for their turn meanwhile.
+_ANSWER_S: Final = 10.0
 _GRANTED: Final = msgspec.json.Decoder(Granted)
 
 #: Asks for something without which there is no line; see `Rpc.need`.
@@ -102,7 +104,14 @@ class Grants:
             )
 
     async def _ask(self, params: dict[str, Any]) -> None:
-        body, granted = await self._need("public/auth", params), None
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                body = await self._need("public/auth", params)
+        except TimeoutError:
+            raise VenueUnreachable(
+                f"deribit said nothing to public/auth for {_ANSWER_S:g} s"
+            ) from None
+        granted = None
         with suppress(BadPayload):  # its text shows a token
             granted = decode_result(_GRANTED, body)
         if granted is None:
