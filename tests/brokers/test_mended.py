@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec.structs import replace
 
 from piker import config
 from piker.accounting import open_ledger, read_ledger
+from piker.accounting._audit import recount
 from piker.brokers._live._desk import LiveDesk
 from piker.brokers._live._mended import editions
 from piker.brokers._live._venue import VenueTrade
@@ -158,3 +160,44 @@ def test_the_fee_of_what_was_corrected_is_not_booked_any_more(booked):
     booked.book(trade(2))
     booked.book(trade(1, fee="5"))
     assert booked.position.fees == 0
+
+
+def delivery(price: str, at: int) -> VenueTrade:
+    return VenueTrade(
+        tid="log-xbt-7", reqid="", bs_mktid=MKT.bs_mktid, side="buy", size=D(0),
+        price=D(price), fee=D("0.5"), fee_asset="usdt", time_ns=at, etype="expiry",
+    )  # fmt: skip
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(range(4)), st.lists(st.sampled_from([-3, -1, 2, 5]), max_size=3))
+def test_trades_of_before_a_contracts_end_may_be_booked_after_it(order, sizes):
+    """In whatever order they come nothing is held, and as much is earned."""
+    told = [
+        replace(
+            trade(size=str(abs(size)), price=str(90 + 7 * nth), fee="0.25"),
+            tid=str(nth), side="buy" if size > 0 else "sell", time_ns=nth + 1,
+            has_editions=False,
+        )
+        for nth, size in enumerate(sizes)
+    ]  # fmt: skip
+    told.append(delivery("120", at=100))
+    with open_ledger("kraken", f"kraken.{secrets.token_hex(6)}") as ledger:
+        desk = Booked(ledger)
+        for nth in order:
+            if nth < len(told):
+                desk.book(told[nth])
+                desk.book(told[nth])
+        held = desk.position
+        assert held.is_flat
+        assert held.realised == sum(
+            size * (120 - (90 + 7 * nth)) - D("0.25") for nth, size in enumerate(sizes)
+        ) - D("0.5")  # fmt: skip
+        again = recount(ledger.txns)[MKT.fqme]
+        assert (again.size, again.realised) == (0, held.realised)
+
+
+def test_a_trade_of_after_the_end_is_none_of_it(booked):
+    booked.book(delivery("120", at=1))
+    booked.book(trade(2))
+    assert booked.position.size == 2

@@ -49,7 +49,15 @@ from piker.msgs import (
 
 from ._client_ids import client_id
 from ._live_order import ZERO, LiveOrder, of_open_order, of_stranger
-from ._mended import is_undoing, lacks_fee, late_fee, mends, newest, undoing
+from ._mended import (
+    ended_too,
+    is_undoing,
+    lacks_fee,
+    late_fee,
+    mends,
+    newest,
+    undoing,
+)
 from ._reconcile import fresh, oid_of
 from ._sync import Looker
 from ._trades import cost_of, other_fee, to_transaction
@@ -123,6 +131,7 @@ class LiveDesk:
         self._gone: set[str] = set()
         self._positions: dict[str, Position] = ledger.positions()
         self._booked: dict[str, Decimal] = {}
+        self._ends: dict[str, Transaction] = {}
         # from where trades are listed: events may have come with holes between them
         self._listed: dict[str, Cursor] = {}
         self._note_ledger()
@@ -558,13 +567,18 @@ class LiveDesk:
 
     def _count(self, txn: Transaction) -> None:
         """Count a trade that is in the ledger."""
+        if txn.etype == "expiry" and not txn.size:
+            self._ends.setdefault(txn.fqme, txn)
         if txn.reqid:
             had = self._booked.get(txn.reqid, ZERO)
             size = abs(txn.size)
             self._booked[txn.reqid] = had - size if is_undoing(txn) else had + size
 
     async def _entries_of(self, trade: VenueTrade) -> list[Transaction]:
-        """Return a trade as it is booked, and before it what it corrects."""
+        """Return a trade as it is booked, and before it what it corrects.
+
+        After it comes its end, where that of its contract is booked already.
+        """
         mkt = await self._learn_mkt(trade.bs_mktid)
         if mkt is None:  # it isn't listed
             return []
@@ -574,7 +588,7 @@ class LiveDesk:
             cost=await self._cost_of(trade, mkt),
             oid="" if undone else oid_of(trade, self._by_cl_id, self._by_reqid),
         )
-        return [*undone, txn]
+        return [*undone, txn, *ended_too(txn, self._ends.get(txn.fqme))]
 
     async def _fee_of(self, trade: VenueTrade) -> list[Transaction]:
         """Return the fee of a trade that is booked, and lacks it."""

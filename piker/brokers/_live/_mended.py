@@ -2,6 +2,7 @@
 
     a trade booked without a fee --told again with one--> a fee by itself
     an older edition booked --a newer one told--> it is undone, and the newer one booked
+    the end of a contract booked --a trade of before it told--> it is ended, too
 
 A ledger is only added to: what was wrong in it is undone by an entry of its own, whose
 id tells both, so that it is done once.
@@ -21,6 +22,7 @@ from ._venue import VenueTrade
 
 _UNDONE: Final = " undone by "
 _FEE: Final = " fee"
+_ENDS: Final = " of "
 
 
 def is_undoing(txn: Transaction) -> bool:
@@ -120,6 +122,24 @@ def late_fee(known: Transaction, cost: Decimal, paid: dict[str, Any]) -> Transac
         reqid=known.reqid,
         **paid,
     )
+
+
+def ended_too(txn: Transaction, end: Transaction | None) -> list[Transaction]:
+    """Return what ends a trade of a contract of which the end is booked.
+
+    Args:
+      txn: the trade, about to be booked.
+      end: the contract's, of all there was then; None if there is none.
+    """
+    if end is None or txn.etype != "clear" or txn.time_ns > end.time_ns:
+        return []
+    nothing = Decimal(0)
+    return [
+        replace(
+            end, tid=f"{end.tid}{_ENDS}{txn.tid}", cost=nothing, fee=nothing,
+            fee_asset="",
+        )
+    ]  # fmt: skip
 
 
 def _booked(tid: str, ledger: LedgerView) -> Transaction | None:
