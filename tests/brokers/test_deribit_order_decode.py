@@ -210,7 +210,7 @@ def test_a_label_that_is_not_ours_says_nothing():
     ("code", "kind"),
     [
         (10004, OrderGone), (11044, OrderGone), (10010, OrderGone),
-        (10028, NotSent), (13009, NotSent), (13888, NotSent), (13028, Busy),
+        (10028, Busy), (13009, NotSent), (13888, NotSent), (13028, Busy),
         (10041, Busy),
         (11094, Unsure), (10001, Unsure), (10009, OrderRejected),
         (11054, OrderRejected), (-32602, OrderRejected),

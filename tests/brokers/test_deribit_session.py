@@ -236,19 +236,39 @@ async def test_an_order_that_came_too_late_is_sent_again_by_a_new_measure(
         await session.place(new())
 
 
+@pytest.mark.parametrize("code", [10028, 10041, 10066])
+def test_a_cancel_that_the_venue_is_too_busy_for_may_be_asked_for_again(tmp_path, code):
+    async def test(venue, session, _told):
+        venue.on["private/buy"] = refusing(0, 0)
+        state = await session.place(new())
+        venue.on["private/cancel"] = refusing(code, 1)
+        with pytest.raises(Unsure) as caught:
+            await session.cancel(state)
+        assert 0 < caught.value.until_ns - session.now_ns() <= 10**9
+        venue.on["private/buy"] = refusing(code, 1)
+        with pytest.raises(NotSent):
+            await session.place(new())
+
+    run_infected(partial(_run, test, tmp_path), deadline_s=40)
+
+
 @in_session
-async def test_a_cancel_that_the_venue_is_too_busy_for_may_be_asked_for_again(
+async def test_a_request_whose_token_cannot_be_renewed_was_not_done(
     venue, session, told
 ):
     venue.on["private/buy"] = refusing(0, 0)
     state = await session.place(new())
-    venue.on["private/cancel"] = refusing(10041, 1)
-    with pytest.raises(Unsure) as caught:
-        await session.cancel(state)
-    assert 0 < caught.value.until_ns - session.now_ns() <= 10**9
-    venue.on["private/buy"] = refusing(10041, 1)
-    with pytest.raises(NotSent):
+
+    def refuse(_):
+        raise Refused({"code": 13004, "message": "invalid_credentials"})
+
+    venue.on["public/auth"] = refuse
+    venue.on["private/buy"] = refusing(13009, 1)
+    with pytest.raises(NotSent, match="invalid_credentials"):
         await session.place(new())
+    venue.on["private/cancel"] = refusing(13009, 1)
+    with pytest.raises(Unsure, match="invalid_credentials"):
+        await session.cancel(state)
 
 
 @in_session

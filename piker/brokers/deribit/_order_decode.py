@@ -44,9 +44,11 @@ _STATES: Final[dict[str, State]] = {
 }  # fmt: skip
 #: By https://docs.deribit.com/articles/errors: there is nothing to change any more.
 _GONE: Final = frozenset({10004, 10010, 11008, 11044})
-#: It wasn't looked at: who asks, how often, or not now.
-_NOT_SENT: Final = frozenset({10000, 10028, 10066, 13009, 13888})
-_BUSY: Final = frozenset({10040, 10041, 10047, 10048, 11051, 13028, 13503})
+#: It wasn't looked at: who asks, and when; how often, and not now.
+_NOT_SENT: Final = frozenset({10000, 13009, 13888})
+_BUSY: Final = frozenset(
+    {10028, 10040, 10041, 10047, 10048, 10066, 11051, 13028, 13503}
+)
 _UNSURE: Final = frozenset({10001, 11031, 11094, 13008, -32603})
 #: Whoever asks isn't known any more, and may say again who it is.
 UNKNOWN_TOKEN: Final = 13009

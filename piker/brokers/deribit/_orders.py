@@ -36,7 +36,13 @@ from piker.brokers._live._venue import (
     VenueTrade,
 )
 from piker.brokers._web import RateBudget, VenueTime, open_shared, run_local
-from piker.errors import BadPayload, MarketGone, VenueRefused, VenueUnreachable
+from piker.errors import (
+    BadPayload,
+    MarketGone,
+    VenueError,
+    VenueRefused,
+    VenueUnreachable,
+)
 from piker.log import get_logger
 from piker.msgs import NS, MktPair
 
@@ -192,10 +198,13 @@ class DeribitSession(LineSession):
         answer = await self._send(line, method, params)
         if answer.error is not None and answer.error.code in (TOO_LATE, UNKNOWN_TOKEN):
             # it wasn't looked at: its clock was set, or our token has ended
-            if answer.error.code == TOO_LATE:
-                await self._measure_time(fresh_s=0)
-            else:
-                await self._renew(line)
+            try:
+                if answer.error.code == TOO_LATE:
+                    await self._measure_time(fresh_s=0)
+                else:
+                    await self._renew(line)
+            except VenueError as err:
+                raise Busy(f"{error_of(answer.error)}, and then {err}") from None
             answer = await self._send(line, method, params)
         if answer.error is not None:
             raise error_of(answer.error)
