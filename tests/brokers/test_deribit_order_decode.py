@@ -349,11 +349,21 @@ def test_what_else_the_log_tells_books_nothing(kind):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"price": None}, {"amount": None}, {"change": None}, {"cashflow": None}],
-)
+    [
+        {"amount": None}, {"change": None}, {"cashflow": None},
+        {"price": None, "instrument_name": "BTC-25DEC26"},
+        {"price": 0, "instrument_name": "BTC-25DEC26"},
+    ],
+)  # fmt: skip
 def test_a_delivery_that_tells_too_little_is_refused(changes):
     with pytest.raises(BadPayload):
         of_log(row_of(LogRow, DELIVERED, **changes))
+
+
+def test_an_option_ends_at_what_it_pays_whatever_price_is_told():
+    paid = of_log(row_of(LogRow, DELIVERED))
+    assert of_log(row_of(LogRow, DELIVERED, price=None)) == paid
+    assert of_log(row_of(LogRow, DELIVERED, price=0)) == paid
 
 
 # -- lists -----------------------------------------------------------------------------

@@ -25,6 +25,8 @@ _MS_NS: Final = 1_000_000
 #: Of an option, what is paid for one at its end; few decimals are a third.
 _PAID: Final = Context(prec=40)
 _PAID_STEP: Final = Decimal("1e-12")
+#: So many dashes are in its name.
+_OPTION: Final = 3
 
 
 def of_log(row: LogRow) -> VenueTrade | None:
@@ -66,17 +68,19 @@ def _of_settlement(booked: VenueTrade, row: LogRow) -> VenueTrade | None:
 
 
 def _of_delivery(booked: VenueTrade, row: LogRow) -> VenueTrade | None:
-    if row.price is None or row.amount is None:
-        raise bad(row, "a delivery without its price or amount")
+    if row.amount is None:
+        raise bad(row, "a delivery without its amount")
     amount = sane_of(row.amount.copy_abs(), row)
     if not amount:
         return None
     fee = signed_of(row.commission or Decimal(0), row)
     # all there is: some of it may be from before the ledger, or an option's delivery
     ended = replace(booked, etype="expiry", fee=fee)
-    if booked.bs_mktid.count("-") < 3:
-        return ended
-    return _of_option(ended, amount, row)
+    if booked.bs_mktid.count("-") == _OPTION:
+        return _of_option(ended, amount, row)
+    if not booked.price:
+        raise bad(row, "a delivery without its price")
+    return ended
 
 
 def _of_option(ended: VenueTrade, amount: Decimal, row: LogRow) -> VenueTrade:
