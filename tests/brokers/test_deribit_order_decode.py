@@ -500,7 +500,7 @@ def test_the_log_is_read_to_its_beginning_and_turned_round():
         return body({"logs": rows[begin : begin + 3], "continuation": more})
 
     async def main():
-        return [page async for page in log_entries(ask, "BTC", 0)]
+        return [page async for page in log_entries(ask, pytest.fail, "BTC", 0)]
 
     (page,) = trio.run(main)
     assert [one.tid for one in page] == [f"log-btc-{n}" for n in range(7)]

@@ -28,7 +28,14 @@ from piker.testing import private_dirs
 from tests._infected import run_infected
 from tests.brokers._rpc_venue import Refused, open_rpc_venue
 from tests.brokers.test_deribit_answers import INSTRUMENT, OPTION
-from tests.brokers.test_deribit_order_decode import ORDER, OURS, TRADE, order_row
+from tests.brokers.test_deribit_order_decode import (
+    DELIVERED,
+    ORDER,
+    OURS,
+    SETTLED,
+    TRADE,
+    order_row,
+)
 
 D = Decimal
 PERP = make_mkt("BTC-PERPETUAL", D("0.5"), D(10))
@@ -373,6 +380,21 @@ async def test_a_currency_of_which_trades_are_refused_otherwise_is_no_empty_list
     venue.on["private/get_user_trades_by_currency"] = refuse
     with pytest.raises(VenueRefused, match="forbidden"):
         [page async for page in session.trades(None)]
+
+
+@in_session
+async def test_a_row_of_the_log_that_cannot_be_read_keeps_nobody_from_trading(
+    venue, session, told
+):
+    """It is told, and left out; without the others no order would ever be taken."""
+    holding(venue, "BTC")
+    odd = {**DELIVERED, "id": 9, "cashflow": None}
+    venue.on["private/get_transaction_log"] = lambda _: {
+        "logs": [SETTLED, odd], "continuation": None,
+    }  # fmt: skip
+    pages = [page async for page in session.trades(None)]
+    assert [one.tid for page in pages for one in page] == ["log-btc-61311"]
+    assert session.odd_messages == 1
 
 
 @in_session

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from piker.brokers._live._venue import VenueTrade
+from piker.errors import BadPayload
 
 from ._api import soon_ms
 from ._booked import of_log
@@ -88,9 +89,13 @@ def _from(since_ms: int) -> dict[str, Any]:
 
 
 async def log_entries(
-    ask: Ask, currency: str, since_ms: int
+    ask: Ask, odd: Callable[[BadPayload], None], currency: str, since_ms: int
 ) -> AsyncIterator[list[VenueTrade]]:
-    """Yield what the log of a currency books besides trades, the oldest first."""
+    """Yield what the log of a currency books besides trades, the oldest first.
+
+    A row that can't be read is told to *odd*, and left out: what is missing then shows
+    in the balances, while a list that fails would keep all orders from being taken.
+    """
     found: list[VenueTrade] = []
     asked: dict[str, Any] = {
         "currency": currency, "start_timestamp": since_ms, "end_timestamp": soon_ms(),
@@ -98,7 +103,13 @@ async def log_entries(
     }  # fmt: skip
     while True:
         page = parse_log(await ask("private/get_transaction_log", asked))
-        found += [entry for row in page.logs if (entry := of_log(row)) is not None]
+        for row in page.logs:
+            try:
+                entry = of_log(row)
+            except BadPayload as err:
+                odd(err)
+            else:
+                found += [entry] if entry is not None else []
         if page.continuation is None or not page.logs:
             break
         asked["continuation"] = page.continuation

@@ -381,7 +381,7 @@ class DeribitSession(LineSession):
         for currency in await self._currencies():
             lists += [
                 user_trades(self._look, known, currency, since_ms, now_ms),
-                log_entries(self._look_at_log, currency, since_ms),
+                log_entries(self._look_at_log, self._note_odd, currency, since_ms),
             ]
         async for page in merged(lists):
             yield page
@@ -409,6 +409,10 @@ class DeribitSession(LineSession):
             log.info("%s: nothing trades in %s", self.account, currency)
             return False
         return True
+
+    def _note_odd(self, err: BadPayload) -> None:
+        self.odd_messages += 1
+        log.error("%s: a row of its log isn't booked: %s", self.account, err)
 
     async def _look_at_log(self, method: str, params: dict[str, Any]) -> bytes:
         await self._logs.spend()
