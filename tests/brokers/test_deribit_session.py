@@ -442,6 +442,23 @@ async def test_an_order_that_ended_long_ago_is_found_in_the_history(
 
 
 @in_session
+async def test_a_stop_that_counted_long_ago_is_what_it_became(venue, session, told):
+    stop = {**ORDER, "order_id": "SLTB-7", "order_state": "triggered"}
+    child = {**ORDER, "order_id": "8", "order_state": "filled", "filled_amount": 100.0,
+             "trigger_order_id": "SLTB-7"}  # fmt: skip
+    venue.on["private/get_order_state"] = lambda _: stop
+    venue.on["private/get_order_state_by_label"] = lambda _: []
+    venue.on["private/get_order_history_by_instrument"] = lambda _: [child, stop]
+    found = await session.find(PERP, OURS, "SLTB-7")
+    assert found is not None
+    assert (found.reqid, found.state, found.filled) == ("SLTB-7", "closed", 100)
+    venue.on["private/get_order_history_by_instrument"] = lambda _: []
+    found = await session.find(PERP, OURS, "SLTB-7")
+    assert found is not None
+    assert found.reqid == "SLTB-7"
+
+
+@in_session
 async def test_the_history_of_a_market_that_is_gone_is_none(venue, session, told):
     def absent(_):
         raise Refused({"code": 10004, "message": "order_not_found"})

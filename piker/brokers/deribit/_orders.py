@@ -314,8 +314,8 @@ class DeribitSession(LineSession):
         if row is not None and row.order_state != "triggered":
             return self._state_of(row)
         found = await self._by_label(mkt, row.label if row else cl_id)
-        if found is None and row is None and reqid:
-            row = await self._by_history(mkt, self._ids.now(reqid))
+        if found is None and reqid:
+            row = await self._by_history(mkt, self._ids.now(reqid)) or row
         return found or (self._state_of(row) if row else None)
 
     async def _by_id(self, order_id: str) -> OrderRow | None:
@@ -328,7 +328,7 @@ class DeribitSession(LineSession):
         return parse_order_answer(body)
 
     async def _by_history(self, mkt: MktPair, order_id: str) -> OrderRow | None:
-        """Return an order that ended more than half an hour ago."""
+        """Return an order that ended more than half an hour ago, or what it became."""
         asked = {
             "instrument_name": mkt.bs_mktid, "count": _HISTORY, "include_old": True,
             "include_unfilled": True, "historical": True,
@@ -337,8 +337,13 @@ class DeribitSession(LineSession):
             body = await self._look("private/get_order_history_by_instrument", asked)
         except MarketGone:
             return None
-        rows = (row for row in parse_orders(body) if row.order_id == order_id)
-        return next(rows, None)
+        rows = [
+            row
+            for row in parse_orders(body)
+            if order_id in (row.order_id, row.trigger_order_id)
+        ]
+        rows.sort(key=lambda row: row.order_state == "triggered")
+        return rows[0] if rows else None
 
     async def _by_label(self, mkt: MktPair, label: str) -> OrderState | None:
         """Return the order of a label: of a stop that counts what it became."""
