@@ -168,7 +168,7 @@ CONF_TEMPLATE = """\
 # Requests within five seconds at most, without a key and with one; orders within four.
 # requests = 100
 # private_requests = 100
-# orders = 20
+# orders = 15
 # These mean what they mean above.
 # proxy = ""
 # deadline_s = 10

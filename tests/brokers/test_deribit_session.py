@@ -260,6 +260,32 @@ def test_a_cancel_that_the_venue_is_too_busy_for_may_be_asked_for_again(tmp_path
 
 
 @in_session
+async def test_orders_leave_room_for_cancels_in_what_the_venue_allows(
+    venue, session, told
+):
+    """Twenty at once and five a second, cancels among them; one more ends the line."""
+    began, asked = trio.current_time(), []
+
+    def counted(_):
+        asked.append(1)
+        if len(asked) > 20 + 5 * (trio.current_time() - began):
+            raise Refused({"code": 10028, "message": "too_many_requests"})
+        return {"order": ORDER, "trades": []}
+
+    venue.on["private/buy"] = counted
+    over = {**ORDER, "order_state": "cancelled"}
+    venue.on["private/cancel"] = lambda params: counted(params) and over
+    state = session._state_of(order_row())
+    async with trio.open_nursery() as tasks:
+        for _ in range(25):
+            tasks.start_soon(session.place, new())
+        await venue.wait_heard("private/buy", 15)
+        await trio.sleep(0.1)
+        assert (await session.cancel(state)).is_over
+        tasks.cancel_scope.cancel()
+
+
+@in_session
 async def test_a_request_whose_token_cannot_be_renewed_was_not_done(
     venue, session, told
 ):

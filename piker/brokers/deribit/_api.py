@@ -58,13 +58,14 @@ class DeribitConf(WebConf, frozen=True, kw_only=True):
         second, and a hundred at once.
       private_requests: likewise about an account, orders left out.
       orders: orders and changes of them within any four seconds; the venue takes five
-        a second of the smallest tier, and twenty at once.
+        a second of the smallest tier, and twenty at once, cancels among them, which
+        don't wait.
     """
 
     ws: WsUrl = "wss://www.deribit.com"
     requests: Annotated[int, Meta(ge=1, le=100_000)] = 100
     private_requests: Annotated[int, Meta(ge=2, le=100_000)] = 100
-    orders: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    orders: Annotated[int, Meta(ge=1, le=100_000)] = 15
 
     @property
     def url(self) -> str:
