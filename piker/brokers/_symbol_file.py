@@ -24,7 +24,7 @@ from piker.types import Struct
 log = get_logger(__name__)
 
 #: Raised with every change of what is written, here or in MktPair.
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 class Listed(Struct, frozen=True, kw_only=True):

@@ -215,7 +215,7 @@ def tick(order: Order, known: Known, _conf: RiskConf) -> str:
             continue
         if value <= 0:
             return f"a {name} is more than 0, got {_of(value)}"
-        reason = _off_step(name, value, known.mkt.price_tick, known.mkt)
+        reason = _off_step(name, value, known.mkt.step_at(value), known.mkt)
         if reason:
             return reason
     return ""
@@ -270,8 +270,10 @@ def _off_step(name: str, value: Decimal, step: Decimal, mkt: MktPair) -> str:
         return ""
     whole = math.floor(Fraction(value) / Fraction(step))
     near = [multiply(Decimal(each), step) for each in (whole, whole + 1) if each]
+    there = " there" if name != "size" and mkt.price_steps else ""
     return (
-        f"a {name} in {mkt.fqme} is a multiple of {plain(step)}, got {_of(value)}:"
+        f"a {name} in {mkt.fqme} is a multiple of {plain(step)}{there}, got"
+        f" {_of(value)}:"
         f" {' or '.join(map(plain, near))} would do"
     )
 

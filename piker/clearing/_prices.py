@@ -83,14 +83,14 @@ def edge_price(side: Side, now: Decimal, band_pct: float, mkt: MktPair) -> Decim
       mkt: the market.
     """
     share = Fraction(shortest(band_pct)) / 100
-    tick = Fraction(mkt.price_tick)
+    edge = max(Fraction(now) * (1 + share if side == "buy" else 1 - share), Fraction(0))
+    step = mkt.step_at(Decimal(float(edge)))
+    tick = Fraction(step)
     if side == "buy":
-        ticks = math.floor(Fraction(now) * (1 + share) / tick)
-        ticks = max(ticks, math.ceil(Fraction(now) / tick))
+        ticks = max(math.floor(edge / tick), math.ceil(Fraction(now) / tick))
     else:
-        ticks = math.ceil(Fraction(now) * (1 - share) / tick)
-        ticks = max(min(ticks, math.floor(Fraction(now) / tick)), 1)
-    return mkt.quantize(multiply(Decimal(ticks), mkt.price_tick), "price")
+        ticks = max(min(math.ceil(edge / tick), math.floor(Fraction(now) / tick)), 1)
+    return mkt.order_price(multiply(Decimal(ticks), step))
 
 
 def _is_price(value: float) -> bool:

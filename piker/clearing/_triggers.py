@@ -140,13 +140,13 @@ def submit_price(
     own = order.price
     if own is not None and (order.trigger is not None or trigger.way == waits_for):
         return own
-    at = mkt.quantize(price, "price")
-    slip = multiply(Decimal(slip_ticks), mkt.price_tick)
+    at = mkt.order_price(price)
+    slip = multiply(Decimal(slip_ticks), mkt.step_at(at))
     if side == "buy":
-        return add(at, slip)
-    low = subtract(at, slip)
+        return mkt.order_price(add(at, slip))
+    low = mkt.order_price(subtract(at, slip))
     # a limit of nothing, or less, is none where prices are above it
-    return low if low > 0 or at <= 0 else min(at, mkt.quantize(mkt.price_tick, "price"))
+    return low if low > 0 or at <= 0 else min(at, mkt.order_price(mkt.price_tick))
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,6 @@ async def _sell_in_the_dark(
     half = max(mkt.quantize(held.size / 2), mkt.size_tick)
     order = Order(
         oid=new_oid(), action="sell", symbol=client.fqme, size=half, exec_mode="dark",
-        price=mkt.quantize(held.avg_price, "price"),
+        price=mkt.order_price(held.avg_price),
     )  # fmt: skip
     desk.orders.add((await client.send(order)).oid)

@@ -54,7 +54,12 @@ from ._feed import (
     Warned as Warned,
 )
 from ._fqme import Fqme as Fqme
-from ._mkt import Asset as Asset, AssetType as AssetType, MktPair as MktPair
+from ._mkt import (
+    Asset as Asset,
+    AssetType as AssetType,
+    MktPair as MktPair,
+    PriceStep as PriceStep,
+)
 from ._orders import (
     PAPER as PAPER,
     Action as Action,

@@ -47,6 +47,18 @@ class Asset(Struct, frozen=True, kw_only=True):
         _check_step("tx_tick", self.tx_tick)
 
 
+class PriceStep(Struct, frozen=True, kw_only=True):
+    """A coarser step of prices, from some price on.
+
+    Attributes:
+      at_least: the lowest price that has it, quote units; a multiple of *tick*.
+      tick: the step, quote units; a multiple of the market's `MktPair.price_tick`.
+    """
+
+    at_least: Decimal
+    tick: Decimal
+
+
 class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     """A market: *dst* is bought and sold for *src* at one venue of one broker.
 
@@ -56,7 +68,7 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
       dst: what is traded.
       src: what it is paid with; ``None`` where the name leaves it out (stocks,
         futures).
-      price_tick: step of prices, in quote units.
+      price_tick: step of prices, in quote units; the finest, where some are coarser.
       size_tick: step of sizes, in base units.
       bs_mktid: the backend's own symbol, as its venue spells it.
       broker: backend name, lower case.
@@ -68,6 +80,7 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
       size_min, size_max: of one order at the venue, base units; 0 where it sets none.
       cost_min: least size times price of one order, quote units; 0 likewise.
       settle: the asset in which profits and fees are paid, where that isn't *src*.
+      price_steps: coarser steps of prices, ascending; of most markets there are none.
     """
 
     dst: Asset
@@ -85,6 +98,7 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
     size_max: Decimal = Decimal(0)
     cost_min: Decimal = Decimal(0)
     settle: str = ""
+    price_steps: tuple[PriceStep, ...] = ()
 
     def __post_init__(self) -> None:
         _check_step("price_tick", self.price_tick)
@@ -93,6 +107,7 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
         for name in ("size_min", "size_max", "cost_min"):
             if limit := getattr(self, name):
                 _check_step(name, limit)
+        _check_steps(self.price_tick, self.price_steps)
         _ = self.name
 
     @cached_property
@@ -157,6 +172,26 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
         """Decimals that write every size."""
         return max(0, -_split(self.size_tick)[1])
 
+    def step_at(self, price: Decimal) -> Decimal:
+        """Return of what an order's price there is a multiple, quote units.
+
+        Args:
+          price: quote units; its sign doesn't count.
+        """
+        step = self.price_tick
+        for each in self.price_steps:
+            if each.at_least <= abs(price):
+                step = each.tick
+        return step
+
+    def order_price(self, price: Decimal | float | str) -> Decimal:
+        """Return the price nearest to *price* that an order may have, half to even.
+
+        Raises: UsageError: it is no finite number.
+        """
+        exact = self.quantize(price, "price")
+        return _rounded(exact, self.step_at(exact))
+
     def quantize(
         self, value: Decimal | float | str, step: Literal["size", "price"] = "size"
     ) -> Decimal:
@@ -173,12 +208,7 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
           UsageError: *value* is no finite number.
         """
         tick = self.price_tick if step == "price" else self.size_tick
-        coefficient, exponent = _split(tick)
-        units = _nearest_ticks(_exact(value, step), tick) * coefficient
-        # The constructor is exact; arithmetic would round to the thread's precision.
-        if exponent > 0:
-            return Decimal(units * 10**exponent)
-        return Decimal(f"{units}E{exponent}")
+        return _rounded(_exact(value, step), tick)
 
     def to_size_ticks(self, size: float) -> int:
         """Return *size* as a whole number of size ticks, as `quantize` rounds it.
@@ -218,6 +248,31 @@ class MktPair(Struct, frozen=True, kw_only=True, dict=True):
 def _check_step(name: str, step: Decimal) -> None:
     if not step.is_finite() or step <= 0 or abs(step.adjusted()) > _MAX_STEP_DIGITS:
         raise ValueError(f"{name} must be a number > 0, got {str(step)!r}")
+
+
+def _check_steps(tick: Decimal, steps: tuple[PriceStep, ...]) -> None:
+    """Raise ValueError unless each step is a part of the next one, and of its start."""
+    at_least = Decimal(0)
+    for each in steps:
+        _check_step("price_steps", each.tick)
+        at, finer, coarser = map(Fraction, (each.at_least, tick, each.tick))
+        if each.at_least <= at_least or coarser % finer or at % coarser:
+            raise ValueError(
+                "price_steps must ascend, each a multiple of the one before it that"
+                f" divides its own start, got {each.tick} from {each.at_least} on"
+                f" after {tick}"
+            )
+        at_least, tick = each.at_least, each.tick
+
+
+def _rounded(exact: Decimal, tick: Decimal) -> Decimal:
+    """Return the multiple of *tick* nearest to *exact*, half to even."""
+    coefficient, exponent = _split(tick)
+    units = _nearest_ticks(exact, tick) * coefficient
+    # The constructor is exact; arithmetic would round to the thread's precision.
+    if exponent > 0:
+        return Decimal(units * 10**exponent)
+    return Decimal(f"{units}E{exponent}")
 
 
 def _split(step: Decimal) -> tuple[int, int]:

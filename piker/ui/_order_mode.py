@@ -231,7 +231,7 @@ def _moved(mode: Mode, event: CursorMoved, desk: Desk, _oid: NewOid) -> Step:
 def _to_tick(price: Decimal | float | None, mkt: MktPair) -> Decimal | None:
     if price is None or not math.isfinite(price):
         return None
-    return mkt.quantize(price, "price")
+    return mkt.order_price(price)
 
 
 def staged_order(mode: Mode, desk: Desk) -> Order | Say | None:

@@ -130,9 +130,11 @@ def test_sizes_of_inverse_markets_are_usd_and_profits_are_coins():
     assert {one.mkt.multiplier for one in (inverse, option, linear)} == {1}
 
 
-def test_the_step_of_prices_is_the_one_that_is_right_at_all_of_them():
+def test_steps_of_prices_are_coarser_from_a_price_on():
     ((one,), _) = listed(OPTION)
-    assert one.mkt.price_tick == Decimal("0.0005")
+    assert one.mkt.price_tick == Decimal("0.0001")
+    assert one.mkt.step_at(Decimal("0.0049")) == Decimal("0.0001")
+    assert one.mkt.step_at(Decimal("0.0055")) == Decimal("0.0005")
     assert one.mkt.size_tick == Decimal("0.1")
     steps = [{"above_price": 1, "tick_size": 0.0003}]
     assert listed({**OPTION, "tick_size_steps": steps, "tick_size": 0.0002}) == ([], 1)

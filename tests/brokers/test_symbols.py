@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from piker.brokers import _symbol_table, _symbols
-from piker.brokers._symbol_file import SymbolFile, read_symbols, symbols_path
+from piker.brokers._symbol_file import VERSION, SymbolFile, read_symbols, symbols_path
 from piker.brokers._symbols import Listed, SymbolCache
 from piker.errors import (
     BadFqme,
@@ -340,8 +340,8 @@ async def test_the_file_is_ours_alone_and_one_a_venue(venue):
         lambda raw: raw[: len(raw) // 2],
         lambda raw: raw + b"\x01",
         lambda raw: b"\xff" * 100,
-        lambda raw: raw.replace(b"\xa7version\x03", b"\xa7version\x00"),
-        lambda raw: raw.replace(b"\xa7version\x03", b"\xa7version\xa11"),
+        lambda raw: raw.replace(b"\xa7version" + bytes([VERSION]), b"\xa7version\x00"),
+        lambda raw: raw.replace(b"\xa7version" + bytes([VERSION]), b"\xa7version\xa11"),
         lambda raw: raw.replace(b"\xa6broker\xa7binance", b"\xa6broker\xa7another"),
         lambda raw: raw.replace(b"price_tick", b"price_tock"),
         lambda raw: raw.replace(b"0.001", b"-9.01"),

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from piker.msgs import Asset, MktPair, Order
+from piker.msgs import Asset, MktPair, Order, PriceStep
 
 D = Decimal
 
@@ -20,6 +20,8 @@ def market(price_tick="0.01", size_tick="0.001", **more):
     )
 
 
+#: Steps that are coarser from a price on.
+FROM_100 = (PriceStep(at_least=D(100), tick=D("0.05")),)
 MKT = market()
 
 

@@ -19,7 +19,7 @@ from piker.clearing._refusal import Refusal
 from piker.clearing._risk import GATES, as_sent, check_edit, check_order, reducible
 from piker.config import RiskConf
 from piker.msgs import NS, Calendar, Edit, Order
-from tests.clearing._orders import MKT, D, market, order
+from tests.clearing._orders import FROM_100, MKT, D, market, order
 
 HOUR = 3600
 NO_LIMITS = RiskConf(max_open_orders=0, max_orders_per_s=0, price_band_pct=0)
@@ -154,6 +154,8 @@ REFUSED = [
     ("tick", alert("100.1234"), {}, "a price in btcusdt.spot.sim is a multiple"),
     ("tick", order(price="100"), {"mkt": market("3")},
      "of 3, got 100: 99 or 102 would do"),
+    ("tick", order(price="100.01"), {"mkt": replace(MKT, price_steps=FROM_100)},
+     "is a multiple of 0.05 there, got 100.01: 100 or 100.05 would do"),
     ("limits", order(size="0.004"), {"mkt": replace(MKT, size_min=D("0.005"))},
      "an order in btcusdt.spot.sim has a size of 0.005 at least, got 0.004"),
     ("limits", order(size="9"), {"mkt": replace(MKT, size_max=D(8))}, "of 8 at most"),

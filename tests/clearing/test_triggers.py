@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from piker.clearing._prices import edge_price
 from piker.clearing._refusal import Refusal
 from piker.clearing._triggers import (
     COUNTS,
@@ -24,7 +25,7 @@ from piker.clearing._triggers import (
     submit_price,
 )
 from piker.msgs import Tick, TickType
-from tests.clearing._orders import MKT, D, market, order
+from tests.clearing._orders import FROM_100, MKT, D, market, order
 
 TYPES = TickType.__args__
 ACTIONS = ("buy", "sell", "alert")
@@ -316,3 +317,33 @@ def test_a_break_out_pays_exactly_the_ticks_more(step, ticks, slip, side):
     trigger = (above if side == "buy" else below)(at, side)
     sent = submit_price(order(side, at), trigger, float(at), mkt, slip)
     assert sent == at + slip * D(step) * (1 if side == "buy" else -1)
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "slip", "sent"),
+    [
+        ("buy", 99.99, 1, "100"),
+        ("buy", 99.99, 4, "100.05"),
+        ("buy", 100.02, 1, "100.05"),
+        ("sell", 100.02, 1, "99.95"),
+        ("sell", 100.05, 1, "100"),
+        ("sell", 99.99, 1, "99.98"),
+    ],
+)
+def test_what_is_sent_is_of_the_step_there(side, price, slip, sent):
+    mkt = market(price_steps=FROM_100)
+    trigger = (above if side == "buy" else below)(D(price), side)
+    made = order(side, "99" if side == "sell" else "101")
+    assert submit_price(made, trigger, price, mkt, slip) == D(sent)
+
+
+@given(st.floats(90, 110), st.floats(0, 100), st.sampled_from(["buy", "sell"]))
+def test_the_edge_of_a_band_is_of_the_step_there(now, band, side):
+    mkt = market(price_steps=FROM_100)
+    at = D(repr(now))
+    edge = edge_price(side, at, band, mkt)
+    assert edge > 0
+    assert not edge % mkt.step_at(edge)
+    beyond = edge - at if side == "buy" else at - edge
+    assert beyond >= 0 or edge == mkt.price_tick
+    assert beyond <= max(at * D(repr(band)) / 100, D("0.05"))

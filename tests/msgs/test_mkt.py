@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, strategies as st
 
 from piker.errors import BadFqme, PikerError, UsageError
-from piker.msgs import Asset, MktPair
+from piker.msgs import Asset, MktPair, PriceStep
 
 
 def _mkt(price_tick="0.01", size_tick="0.00001", **more):
@@ -210,3 +210,58 @@ def test_a_wrong_step_on_the_wire_is_named():
     wire = msgspec.msgpack.encode({**msgspec.to_builtins(_mkt()), "price_tick": "0"})
     with pytest.raises(msgspec.ValidationError, match="price_tick must be"):
         msgspec.msgpack.decode(wire, type=MktPair)
+
+
+# -- coarser steps from some price on ------------------------------------------------
+
+
+def _steps(*steps):
+    return tuple(PriceStep(at_least=Decimal(at), tick=Decimal(t)) for at, t in steps)
+
+
+_TIERED = _mkt("0.0001", price_steps=_steps(("0.005", "0.0005"), ("1", "0.01")))
+
+
+@pytest.mark.parametrize(
+    ("price", "step", "ordered"),
+    [
+        ("0", "0.0001", "0"), ("0.0003", "0.0001", "0.0003"),
+        ("0.00496", "0.0001", "0.0050"), ("0.005", "0.0005", "0.0050"),
+        ("0.0062", "0.0005", "0.0060"), ("-0.0062", "0.0005", "-0.0060"),
+        ("0.9999", "0.0005", "1.00"), ("1.234", "0.01", "1.23"),
+    ],
+)  # fmt: skip
+def test_orders_have_prices_of_the_step_there(price, step, ordered):
+    """What a venue tells is never rounded to it: an ask of 0.0003 is not 0.0005."""
+    assert _TIERED.step_at(Decimal(price)) == Decimal(step)
+    assert _TIERED.order_price(price) == Decimal(ordered)
+    assert _TIERED.quantize("0.0003", "price") == Decimal("0.0003")
+
+
+@given(st.floats(0, 10), st.lists(st.integers(2, 5), min_size=1, max_size=3))
+def test_an_order_price_is_one_and_near(price, factors):
+    tick, at, steps = Decimal("0.001"), Decimal("0.1"), []
+    for factor in factors:
+        tick *= factor
+        at = -(-at // tick) * tick
+        steps.append((at, tick))
+        at *= 3
+    mkt = _mkt("0.001", price_steps=_steps(*steps))
+    found = mkt.order_price(price)
+    assert not found % mkt.step_at(found)
+    assert mkt.order_price(found) == found
+    assert abs(found - Decimal(price)) <= (mkt.step_at(found) + mkt.price_tick) / 2
+    assert msgspec.json.decode(msgspec.json.encode(mkt), type=MktPair) == mkt
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("0.005", "0.00015")], [("0.0052", "0.0005")], [("0", "0.0005")],
+        [("1", "0.01"), ("0.5", "0.1")], [("1", "0.001"), ("2", "0.0005")],
+        [("1", "-0.01")],
+    ],
+)  # fmt: skip
+def test_steps_that_fit_into_each_other_are_wanted(steps):
+    with pytest.raises(ValueError, match="price_steps must"):
+        _mkt("0.0001", price_steps=_steps(*steps))

@@ -1,8 +1,6 @@
 """What Deribit's get_instruments lists, as markets of ours: names, steps, terms.
 
-Prices of most options have finer steps below some price (``tick_size_steps``). A market
-here has one step: the coarsest, which is right at every price. An order between the
-finer ones is rounded, or refused, before it leaves.
+Prices of most options have coarser steps from some price on (``tick_size_steps``).
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from msgspec import Raw
 from piker.brokers._payload import bad_payload, one_line
 from piker.brokers._symbol_file import Listed
 from piker.errors import BadFqme
-from piker.msgs import Asset, AssetType, Fqme, MktPair
+from piker.msgs import Asset, AssetType, Fqme, MktPair, PriceStep
 
 from ._answers import decode_result
 from ._names import FIAT, KINDS, alias_of, expiry_of
@@ -76,7 +74,8 @@ def _mkt(told: Instrument) -> MktPair:
     return MktPair(
         dst=_asset(told.base_currency, size_tick),
         src=_asset(told.quote_currency) if _is_priced_in_other(told) else None,
-        price_tick=_price_tick(told),
+        price_tick=_number(told.tick_size),
+        price_steps=_price_steps(told),
         size_tick=size_tick,
         bs_mktid=told.instrument_name,
         broker="deribit",
@@ -111,17 +110,13 @@ def _asset(name: str, tx_tick: Decimal = Decimal("1e-8")) -> Asset:
     return Asset(name=name.lower(), atype=kind, tx_tick=tx_tick)
 
 
-def _price_tick(told: Instrument) -> Decimal:
-    """Return the coarsest step, of which each finer one is a part.
-
-    Raises: ValueError: of which one isn't: no step is right at every price.
-    """
-    ticks = [_number(told.tick_size)]
-    ticks += [_number(step.tick_size) for step in told.tick_size_steps]
-    coarsest = max(ticks)
-    if any(coarsest % tick for tick in ticks):
-        raise ValueError(f"no step for all prices: {ticks}")
-    return coarsest
+def _price_steps(told: Instrument) -> tuple[PriceStep, ...]:
+    """Return the coarser steps of prices; those that aren't coarser say nothing."""
+    steps = [
+        PriceStep(at_least=_number(step.above_price), tick=_number(step.tick_size))
+        for step in told.tick_size_steps
+    ]
+    return tuple(sorted(steps, key=lambda step: step.at_least))
 
 
 def _strike(told: Instrument) -> tuple[str, ...]:

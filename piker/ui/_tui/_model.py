@@ -367,8 +367,8 @@ class Model:
             case "cursor_up" | "cursor_down":
                 self._move(lambda price: self.look.moved(price, _sign(action)))
             case "tick_up" | "tick_down":
-                tick = self.market.flume.mkt.price_tick
-                self._move(lambda price: price + _sign(action) * tick)
+                mkt = self.market.flume.mkt
+                self._move(lambda price: price + _sign(action) * mkt.step_at(price))
             case "line_up" | "line_down":
                 self._to_line(_sign(action))
             case _:
