@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from piker import config
 from piker.accounting import Transaction
 from piker.brokers._live._balances import traded
 from piker.brokers._live._venue import NoLine
+from piker.brokers.ib import _order_wire
 from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._gateway import LineDown
 from piker.brokers.ib._orders import _role
@@ -98,9 +100,77 @@ def test_who_waits_for_a_list_hears_that_the_line_is_lost():
 
     with pytest.raises(VenueUnreachable, match="it hung up"):
         asyncio.run(ask())
+    assert not heard.wire._owed  # no end of it comes over another line
     heard.gateway.state, heard.gateway.reason = "down", "it hung up"
     with pytest.raises(NoLine, match="it hung up"):
         heard.wire.check_up()
+
+
+def test_a_list_that_nobody_waited_for_is_no_part_of_the_next():
+    """What is left of it comes later, and its end isn't the next one's."""
+    heard = hear()
+
+    async def ask() -> list:
+        async with heard.wire.listing("open"):
+            heard.feed(OPEN_ORDER, STATUS)
+        async with heard.wire.listing("open") as asked:
+            heard.feed(OPEN_END)  # the first one's
+            assert not asked.done.done()
+            heard.feed(OPEN_ORDER, STATUS, OPEN_END)
+            async with asyncio.timeout(1):
+                await asked.done
+        return asked.told
+
+    assert len(asyncio.run(ask())) == 2
+    # of another line nothing is owed
+    with pytest.raises(RuntimeError):
+        asyncio.run(broken_off(heard))
+    heard.wire._on_line(LineDown("it hung up"))
+    assert len(told_open(heard, OPEN_ORDER, OPEN_END)) == 1
+
+
+async def broken_off(heard: Heard) -> None:
+    async with heard.wire.listing("open"):
+        raise RuntimeError
+
+
+def test_a_list_that_never_came_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(_order_wire, "_OWED_S", 0.05)
+    heard = hear()
+    with pytest.raises(RuntimeError):
+        asyncio.run(broken_off(heard))
+    time.sleep(0.06)
+    assert len(told_open(heard, OPEN_ORDER, OPEN_END)) == 1
+
+
+def test_orders_are_sent_after_a_line_that_was_lost_with_some_waiting():
+    """The library says that it holds back, and forgets it with the connection."""
+    heard = hear()
+    client = heard.ib.client
+
+    async def ask() -> None:
+        client.throttleStart.emit()
+        client.reset()
+        heard.wire._on_line(LineDown("it hung up"))
+        async with asyncio.timeout(1):
+            await heard.wire.wait_calm()
+
+    asyncio.run(ask())
+
+
+def test_what_is_held_back_waits_on_while_ib_is_away():
+    heard = hear()
+    client = heard.ib.client
+
+    async def ask() -> None:
+        client._apiReady = True  # the gateway is there
+        client.throttleStart.emit()
+        heard.wire._on_line(LineDown("ib's gateway has lost ib"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await heard.wire.wait_calm()
+
+    asyncio.run(ask())
 
 
 def test_executions_of_a_list_are_no_news():

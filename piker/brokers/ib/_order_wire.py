@@ -10,6 +10,7 @@ what it was told before, and keeps all there ever was.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ _HANDLED: Final = {
     59: "fee", 101: "completed_order", 102: "completed_end",
 }  # fmt: skip
 _ERROR, _POSITION = 4, 61
+#: The end of a list that nobody waits for any more comes so much later at most.
+_OWED_S: Final = 60.0
 
 Event = Told | LineEvent
 Tell = Callable[[Event], None]
@@ -69,14 +72,17 @@ class _Asked:
       done: is set once it is told whole, or can't be.
       told: messages so far.
       fees: of executions, by their ids.
+      is_told: its end came, or will never come.
     """
 
     done: asyncio.Future[None] = field(default_factory=_future)
     told: list[Any] = field(default_factory=list)
     fees: dict[str, FeeTold] = field(default_factory=dict)
+    is_told: bool = False
 
     def end(self) -> None:
         """Note that it is whole."""
+        self.is_told = True
         if not self.done.done():
             self.done.set_result(None)
 
@@ -84,6 +90,23 @@ class _Asked:
         """Note that it can't be told."""
         if not self.done.done():
             self.done.set_exception(fault)
+
+
+@dataclass(eq=False)
+class _Owed:
+    """Ends that are still to come, of lists that were given up: IB numbers none.
+
+    Attributes:
+      ends: how many.
+      since: monotonic time of the first, since a list was last told whole.
+    """
+
+    ends: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    def is_next(self) -> bool:
+        """Tell whether the next end is one of them."""
+        return self.ends > 0 and time.monotonic() - self.since < _OWED_S
 
 
 @dataclass(eq=False)
@@ -103,6 +126,7 @@ class Wire:
     is_read_only: bool = False
     lists: dict[str, _Asked] = field(default_factory=dict)
     execs: dict[int, _Asked] = field(default_factory=dict)
+    _owed: dict[str, _Owed] = field(default_factory=dict)
     _turns: dict[str, asyncio.Lock] = field(default_factory=dict)
     _calm: asyncio.Event = field(default_factory=asyncio.Event)
     _decoder: Decoder = field(init=False)
@@ -150,6 +174,12 @@ class Wire:
             fault = VenueUnreachable(f"ib was lost while it told: {event.reason}")
             for asked in (*self.lists.values(), *self.execs.values()):
                 asked.fail(fault)
+            if not self.client.ib.client.isReady():
+                # what waited to be sent, or told, is gone with the connection
+                for asked in self.lists.values():
+                    asked.is_told = True
+                self._owed.clear()
+                self._calm.set()
         self.tell(event)
 
     # -- messages -----------------------------------------------------------------
@@ -174,11 +204,22 @@ class Wire:
 
     def _on_open_end(self, _fields: list[str]) -> None:
         self.is_read_only = False
-        if asked := self.lists.get("open"):
-            asked.end()
+        self._end("open")
 
     def _on_completed_end(self, _fields: list[str]) -> None:
-        if asked := self.lists.get("over"):
+        self._end("over")
+
+    def _end(self, which: str) -> None:
+        """Take the end of a list: of the one that is asked for, or of one before."""
+        asked, owed = self.lists.get(which), self._owed.get(which)
+        if owed is not None and owed.is_next():
+            owed.ends -= 1
+            if asked is not None:
+                asked.told.clear()
+            elif not owed.ends:
+                del self._owed[which]
+        elif asked is not None:
+            self._owed.pop(which, None)
             asked.end()
 
     def _on_execs_end(self, fields: list[str]) -> None:
@@ -208,6 +249,7 @@ class Wire:
         if is_read_only(told.code, told.text):
             self.is_read_only = True
             for each in self.lists.values():
+                each.is_told = True
                 each.fail(VenueRefused(f"{words}: {READ_ONLY_CURE}"))
         if asked := self.execs.get(told.order_id):
             asked.fail(VenueRefused(words))
@@ -266,6 +308,8 @@ class Wire:
                 yield asked
             finally:
                 del self.lists[which]
+                if not asked.is_told:
+                    self._owed.setdefault(which, _Owed()).ends += 1
 
     @asynccontextmanager
     async def listing_execs(self) -> AsyncIterator[tuple[int, _Asked]]:
