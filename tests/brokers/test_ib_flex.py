@@ -208,6 +208,52 @@ def test_a_cancelled_trade_is_undone_or_left_out(tmp_path):
     assert any("isn't there" in note for note in read(tmp_path, report(odd)).notes)
 
 
+CANCEL = {
+    **STOCK, "transactionType": "TradeCancel", "tradeID": "502", "origTradeID": "501",
+    "quantity": "-40", "buySell": "BUY (Ca.)",
+}  # fmt: skip
+
+
+def test_a_trade_that_is_cancelled_and_told_anew_is_undone_once(tmp_path):
+    """As IB corrects one: by a cancel of the old one, and a new one."""
+    (old,) = read(tmp_path, report(STOCK)).txns
+    new = {**STOCK, "ibExecID": "0000e0d5.5f1a0c3e.01.02", "tradePrice": "187.4",
+           "tradeID": "503", "transactionType": "TradeCorrect"}  # fmt: skip
+    view = booked(old)
+    found = read(tmp_path, report(STOCK, CANCEL, new), view)
+    held = import_into(view, found.txns)["tsla.nasdaq.ib"]
+    assert (held.size, held.ppu, held.fees) == (40, D("187.4"), D("0.35"))
+    # and where the cancel came by an earlier report
+    first = read(tmp_path, report(STOCK, CANCEL), view)
+    view = booked(*[txn for txn in first.txns if txn.tid != old.tid])
+    found = read(tmp_path, report(STOCK, CANCEL, new), view)
+    held = import_into(view, found.txns)["tsla.nasdaq.ib"]
+    assert (held.size, held.ppu, held.fees) == (40, D("187.4"), D("0.35"))
+
+
+def test_a_cancel_takes_no_other_trade_for_its_own(tmp_path):
+    """Where a query lacks the numbers of trades, none is named by having none."""
+    rows = [
+        {**row, "tradeID": ""} for row in (STOCK, FUTURE, {**CANCEL, "origTradeID": ""})
+    ]
+    found = read(tmp_path, report(*rows))
+    assert [txn.fqme for txn in found.txns] == ["mnq.cme.20261218.ib"]
+
+
+def test_a_cancel_undoes_the_fee_that_came_late_too(tmp_path):
+    (old,) = read(tmp_path, report({**STOCK, "ibCommission": "0"})).txns
+    view = booked(old)
+    fees = [
+        txn for txn in read(tmp_path, report(STOCK), view).txns if txn.etype == "fee"
+    ]
+    view = booked(*fees)
+    found = read(tmp_path, report(CANCEL), view)
+    held = import_into(view, found.txns)["tsla.nasdaq.ib"]
+    assert (held.size, held.fees) == (0, 0)
+    view = booked(*found.txns)
+    assert read(tmp_path, report(CANCEL), view).txns == ()
+
+
 def test_a_fee_that_live_trading_never_heard_of_is_booked(tmp_path):
     (old,) = read(tmp_path, report({**STOCK, "ibCommission": "0"})).txns
     assert old.cost == 0

@@ -20,20 +20,20 @@ from piker.accounting import LedgerView, Transaction
 
 from ._venue import VenueTrade
 
-_UNDONE: Final = " undone by "
+UNDONE: Final = " undone by "
 _FEE: Final = " fee"
 _ENDS: Final = " of "
 
 
 def is_undoing(txn: Transaction) -> bool:
     """Tell whether an entry undoes another one."""
-    return _UNDONE in txn.tid
+    return UNDONE in txn.tid
 
 
 def mends(txn: Transaction, ledger: LedgerView) -> bool:
     """Tell whether an entry corrects, or undoes, another one: no order was filled."""
     return is_undoing(txn) or any(
-        ledger.seq_of(f"{old}{_UNDONE}{txn.tid}") for old in editions(txn.tid)[0]
+        ledger.seq_of(f"{old}{UNDONE}{txn.tid}") for old in editions(txn.tid)[0]
     )
 
 
@@ -65,20 +65,34 @@ def undoing(trade: VenueTrade, ledger: LedgerView) -> list[Transaction]:
     """Return what undoes the older editions of a trade that are booked."""
     if not trade.has_editions:
         return []
-    undone = []
-    for tid in editions(trade.tid)[0]:
-        for booked in (tid, f"{tid}{_FEE}"):
-            old = _booked(booked, ledger)
-            if old is None or _is_undone(booked, ledger):
-                continue
-            undone.append(
-                replace(
-                    old, tid=f"{booked}{_UNDONE}{trade.tid}",
-                    size=_less(old.size), cost=_less(old.cost), fee=_less(old.fee),
-                    oid="", time_ns=trade.time_ns,
-                )
-            )  # fmt: skip
-    return undone
+    return [
+        each
+        for tid in editions(trade.tid)[0]
+        for each in undone(tid, trade.tid, trade.time_ns, ledger)
+    ]
+
+
+def undone(tid: str, by: str, time_ns: int, ledger: LedgerView) -> list[Transaction]:
+    """Return what undoes a trade, and its late fee: of both what is still booked.
+
+    Args:
+      tid: of the trade.
+      by: what undoes it.
+      time_ns: of that.
+      ledger: where it may be booked.
+    """
+    entries = []
+    for booked in (tid, f"{tid}{_FEE}"):
+        old = _booked(booked, ledger)
+        if old is None or _is_undone(booked, ledger):
+            continue
+        entries.append(
+            replace(
+                old, tid=f"{booked}{UNDONE}{by}", size=_less(old.size),
+                cost=_less(old.cost), fee=_less(old.fee), oid="", time_ns=time_ns,
+            )
+        )  # fmt: skip
+    return entries
 
 
 def _less(amount: Decimal) -> Decimal:
@@ -86,8 +100,8 @@ def _less(amount: Decimal) -> Decimal:
 
 
 def _is_undone(tid: str, ledger: LedgerView) -> bool:
-    newer = editions(tid.removesuffix(_FEE))[1]
-    return any(ledger.seq_of(f"{tid}{_UNDONE}{each}") for each in newer)
+    # by a newer edition, or by a cancel, whose id is of another kind
+    return any(txn.tid.startswith(f"{tid}{UNDONE}") for txn in ledger.txns)
 
 
 def lacks_fee(trade: VenueTrade, ledger: LedgerView) -> Transaction | None:

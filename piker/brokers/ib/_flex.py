@@ -31,7 +31,14 @@ from piker.accounting import (
     LedgerView,
     Transaction,
 )
-from piker.brokers._live._mended import lacks_fee, late_fee, newest, undoing
+from piker.brokers._live._mended import (
+    UNDONE,
+    lacks_fee,
+    late_fee,
+    newest,
+    undoing,
+    undone,
+)
 from piker.brokers._live._trades import other_fee, to_transaction
 from piker.brokers._live._venue import VenueTrade
 from piker.brokers._payload import one_line
@@ -228,7 +235,13 @@ class _Report:
         if self.ledger is None:
             return [txn]
         if self.ledger.seq_of(trade.tid) is None:
-            return [*undoing(trade, self.ledger), txn]
+            # what a cancel in this report undoes isn't undone by the new one again
+            done = {each.tid.partition(UNDONE)[0] for each in self.others}
+            older = undoing(trade, self.ledger)
+            return [
+                *(one for one in older if one.tid.partition(UNDONE)[0] not in done),
+                txn,
+            ]
         known = lacks_fee(trade, self.ledger)
         if known is None:
             return [txn]
@@ -238,31 +251,21 @@ class _Report:
         """Leave out what was cancelled; undo it, where it is booked."""
         for row in self.cancels:
             tid = row.get("ibExecID") or row.get("execID") or ""
-            by_number = {
-                one.get("tradeID"): key for key, (one, _, _) in self.rows.items()
-            }
-            tid = by_number.get(row.get("origTradeID"), tid)
+            if number_of := row.get("origTradeID"):
+                found = (
+                    key
+                    for key, (one, _, _) in self.rows.items()
+                    if one.get("tradeID") == number_of
+                )
+                tid = next(found, tid)
             cancelled = self.rows.pop(tid, None)
-            booked = self.ledger.seq_of(tid) if self.ledger is not None else None
-            if booked and self.ledger is not None:
-                self.others += self._undone(tid, booked, row)
+            if self.ledger is not None and self.ledger.seq_of(tid):
+                by = row.get("tradeID") or "a cancel"
+                self.others += undone(tid, by, time_ns_of(row), self.ledger)
             elif cancelled is None:
                 self.notes.append(
                     f"a cancel of a trade that isn't there: {one_line(tid or row)}"
                 )
-
-    def _undone(self, tid: str, seq: int, row: Row) -> list[Transaction]:
-        assert self.ledger is not None, "it is booked there"
-        old = self.ledger.txn_at(seq)
-        mark = f"{tid} undone by "
-        if any(txn.tid.startswith(mark) for txn in self.ledger.txns):
-            return []
-        return [
-            replace(
-                old, tid=f"{mark}{row.get('tradeID') or 'a cancel'}", size=-old.size,
-                cost=-old.cost, fee=-old.fee, oid="", time_ns=time_ns_of(row),
-            )
-        ]  # fmt: skip
 
     # -- markets ------------------------------------------------------------------
 
