@@ -29,6 +29,7 @@ from piker.accounting import (
     to_fill,
     write_account,
 )
+from piker.brokers._web import Backoff
 from piker.errors import LedgerError, LedgerFull, PikerError, SymbolNotFound
 from piker.log import get_logger
 from piker.msgs import (
@@ -84,6 +85,9 @@ _SETTLE_S: Final = 20.0
 _LOOK_S: Final = 120.0
 #: A fill that the venue counts and hasn't told of is asked for after so long.
 _UNTOLD_S: Final = 0.5
+_UNTOLD_CAP_S: Final = 5.0
+#: Asked for so often, a minute or two, it isn't told any more.
+_UNTOLD_LOOKS: Final = 20
 _FULL_S: Final = 1.0
 _FILE_S: Final = 2.0
 #: Orders that are over and still known, the newest.
@@ -489,11 +493,31 @@ class LiveDesk:
     # -- fills --------------------------------------------------------------------
 
     async def _ask_for_fills(self, order: LiveOrder) -> None:
-        """Ask for fills that the venue counts and hasn't told of."""
-        await trio.sleep(_UNTOLD_S)
-        for state in order.unbooked:
-            trades = partial(self.session.trades_of, order.mkt, state.reqid)
-            await self._book(await self._looker.look(trades))
+        """Ask for fills that the venue counts and hasn't told of.
+
+        It may tell them no more: an order of days ago is to end all the same.
+        """
+        pauses = Backoff(first_s=_UNTOLD_S, cap_s=_UNTOLD_CAP_S)
+        missing: dict[str, Decimal] = {}
+        for _ in range(_UNTOLD_LOOKS):
+            await trio.sleep(pauses.next_s())
+            for state in order.unbooked:
+                trades = partial(self.session.trades_of, order.mkt, state.reqid)
+                await self._book(await self._looker.look(trades))
+            # what comes meanwhile isn't missing for so long
+            missing = {
+                one.reqid: min(order.missing(one), missing.get(one.reqid, one.filled))
+                for one in order.unbooked
+            }
+            if not missing:
+                break
+        for reqid, size in missing.items():
+            order.untold[reqid] = size
+            log.error(
+                "%s: %s of order %s was filled, and the venue lists no trade of it any "
+                "more: the position lacks that until a report of it is imported",
+                self.account, size, reqid,
+            )  # fmt: skip
         order.is_asked_for = False
         self._say(order)
 

@@ -29,6 +29,7 @@ class LiveOrder:
       states: how revisions are there, by the venue's id.
       acked: the newest revision that emsd was told of.
       booked: how much of it is in the ledger, by the venue's id of the revision.
+      untold: how much more the venue counts and lists no more, by the same.
       is_told_open: emsd was told that it rests.
       is_over: emsd was told how it ended.
       turn: one request at a time.
@@ -46,6 +47,7 @@ class LiveOrder:
     states: dict[str, OrderState] = field(default_factory=dict)
     acked: int = -1
     booked: dict[str, Decimal] = field(default_factory=dict)
+    untold: dict[str, Decimal] = field(default_factory=dict)
     is_told_open: bool = False
     is_over: bool = False
     turn: trio.Lock = field(default_factory=trio.Lock)
@@ -77,12 +79,16 @@ class LiveOrder:
 
     @property
     def unbooked(self) -> list[OrderState]:
-        """Revisions of which more is filled than is in the ledger."""
+        """Revisions of which more is filled than is in the ledger, or can be."""
         return [
             each
             for reqid, each in self.states.items()
-            if each.filled > self.booked.get(reqid, ZERO)
+            if self.missing(each) > self.untold.get(reqid, ZERO)
         ]
+
+    def missing(self, state: OrderState) -> Decimal:
+        """Return how much of what is filled of a revision isn't in the ledger."""
+        return state.filled - self.booked.get(state.reqid, ZERO)
 
     @property
     def client_ids(self) -> dict[str, int]:
