@@ -113,6 +113,42 @@ async def test_where_there_is_no_gateway_it_is_said_at_once():
 
 
 @infected
+async def test_orders_go_to_no_gateway_of_another_login():
+    """A paper account's and a live one's may run side by side, and one restart."""
+    async with open_emulator("ib.tws", sim=SIM) as other:
+        await other.open_account("U2", "U2", "")
+        async with open_emulator("ib.tws", sim=SIM) as usual:
+            await usual.open_account("U1", "U1", "")
+            ports = (usual.port, other.port)
+            conf = IbConf(ports=ports, reconnect_max_s=0.3)
+            async with connected(conf, "brokerd") as orders, connected(conf) as data:
+                assert (await orders.call(Client.ready))[1] == usual.port
+                assert (await data.call(Client.ready))[1] == usual.port
+                usual.process.kill()
+                with trio.fail_after(20):
+                    said = ""
+                    while "other accounts" not in said:
+                        await trio.sleep(0.2)
+                        try:
+                            found = await orders.call(Client.ready)
+                        except VenueUnreachable as err:
+                            said = str(err)
+                        else:
+                            assert found[1] == usual.port
+                    while await _port(data) != other.port:
+                        await trio.sleep(0.2)
+                assert "U1" not in said
+                assert "U2" not in said
+
+
+async def _port(proxy) -> int:
+    try:
+        return (await proxy.call(Client.ready))[1]
+    except VenueUnreachable:
+        return 0
+
+
+@infected
 async def test_a_client_id_that_is_in_use_is_passed_over():
     async with open_emulator("ib.tws", sim=SIM) as venue:
         conf = IbConf(ports=(venue.port,), ids=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 
 from piker.brokers.ib._conf import IbConf, check_ids
 from piker.brokers.ib._farms import PATIENCE_S, Farms
+from piker.brokers.ib._gateway import Gateway
 from piker.brokers.ib._reasons import error_of, farm_of
 from piker.brokers.ib._shorts import EVERY_S, Shorts
 from piker.errors import (
@@ -108,3 +110,24 @@ def test_kinds_of_processes_have_ids_of_their_own():
     check_ids(IbConf())
     with pytest.raises(ConfigError, match="datad_id and brokerd_id"):
         check_ids(IbConf(datad_id=10, brokerd_id=12, ids=5))
+
+
+# -- a gateway that is asked whether it is there ---------------------------------------
+
+
+def test_a_gateway_that_answers_somebody_else_is_there():
+    """The library keeps one question for the time: who asks last has the answer."""
+    gateway = Gateway(IbConf(deadline_s=0.1), "brokerd")
+    client = gateway.ib.client
+    client._apiReady = True
+    gateway.ib.reqCurrentTimeAsync = lambda: asyncio.get_running_loop().create_future()
+
+    async def ask(*, answered: bool) -> bool:
+        if answered:
+            asyncio.get_running_loop().call_later(
+                0.01, setattr, client, "_numMsgRecv", client._numMsgRecv + 1
+            )
+        return await gateway._is_there()
+
+    assert asyncio.run(ask(answered=True))
+    assert not asyncio.run(ask(answered=False))

@@ -106,6 +106,7 @@ class Gateway:
     farms: dict[str, Farm] = field(default_factory=dict)
     listeners: set[Listener] = field(default_factory=set)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _accounts: frozenset[str] = frozenset()
     _lost: asyncio.Future[str] | None = None
     _in_use: bool = False
 
@@ -175,6 +176,7 @@ class Gateway:
                     host, port, client_id,
                 )  # fmt: skip
                 continue
+            await self._check_login()
             self.place, self.client_id = (host, port), client_id
             if self.conf.market_data_type != 1:  # each connection begins with live data
                 self.ib.client.reqMarketDataType(self.conf.market_data_type)
@@ -184,6 +186,20 @@ class Gateway:
         raise VenueUnreachable(
             f"the client ids {ids[0]} to {ids[-1]} are all in use there"
         )
+
+    async def _check_login(self) -> None:
+        """Hang up where a client of orders finds none of the accounts it had."""
+        accounts = frozenset(self.ib.client.getAccounts())
+        if self.role != "datad" and self._accounts and not accounts & self._accounts:
+            self._drop()
+            assert self._lost is not None
+            # its end is told a moment later, and is not to be the next one's
+            await asyncio.wait({self._lost}, timeout=_KNOCK_S)
+            raise VenueUnreachable(
+                "it is logged in to other accounts than the gateway that orders were"
+                " sent to"
+            )
+        self._accounts = accounts
 
     async def _connect(self, host: str, port: int, client_id: int) -> None:
         self._lost = asyncio.get_running_loop().create_future()
@@ -240,10 +256,12 @@ class Gateway:
         return client.connectionStats().numMsgRecv if client.isReady() else -1
 
     async def _is_there(self) -> bool:
+        heard = self._received()
         asked = asyncio.ensure_future(self.ib.reqCurrentTimeAsync())
         done, _ = await asyncio.wait({asked}, timeout=self.conf.deadline_s)
         asked.cancel()
-        return bool(done)
+        # who else asks for the time meanwhile is given the answer in our place
+        return bool(done) or self._received() > heard
 
     def _drop(self) -> None:
         """Close the connection; the library forgets all of it."""

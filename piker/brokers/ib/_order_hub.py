@@ -51,6 +51,7 @@ from ._order_reasons import CANCELLED, OF_CANCELS, is_notice
 from ._order_rows import (
     INACTIVE,
     Row,
+    is_other,
     key_of,
     rows_of,
     state_of,
@@ -249,6 +250,11 @@ class OrderHub:
         if key not in self.rows and isinstance(told, StatusTold):
             key = self._by_perm.get(told.perm_id, key)
         row = self.rows.get(key)
+        if row is not None and is_other(row, told):
+            # numbers begin anew where somebody resets them in TWS
+            if isinstance(told, OrderTold):
+                self._drop(key)
+            row = None
         if isinstance(told, OrderTold):
             row = with_order(row, told)
         elif row is not None:
@@ -267,8 +273,12 @@ class OrderHub:
         if row.order.perm_id:
             self._by_perm[row.order.perm_id] = key
         while len(self.rows) > _KNOWN:
-            _, old = self.rows.popitem(last=False)
-            self._by_perm.pop(old.order.perm_id, None)
+            self._drop(next(iter(self.rows)))
+
+    def _drop(self, key: tuple[int, int, int]) -> None:
+        old = self.rows.pop(key, None)
+        if old is not None and self._by_perm.get(old.order.perm_id) == key:
+            del self._by_perm[old.order.perm_id]
 
     def _take_error(self, told: ErrorTold) -> None:
         key = (self.client_id, told.order_id, 0)
@@ -327,13 +337,9 @@ class OrderHub:
         told = await self.proxy.call(open_orders)
         rows = rows_of(told)
         for row in rows:
-            key = key_of(row.order)
-            known = self.rows.get(key)
-            if known is None:
+            # what is known was told by itself, in order, and may be newer
+            if (key := key_of(row.order)) not in self.rows:
                 self._keep(key, row)
-            elif not known.is_over:
-                filled = max(known.filled, row.filled)
-                self._keep(key, Row(row.order, row.status, filled, row.reason))
         return rows
 
     async def row_of(self, reqid: str) -> Row | None:
@@ -350,9 +356,11 @@ class OrderHub:
         """Return the number of an order that is to be placed; NoLine."""
         await self.wait_line()
         try:
-            return await self.proxy.call(next_id)
+            number = await self.proxy.call(next_id)
         except VenueUnreachable as err:
             raise NoLine(str(err)) from None
+        self._drop((self.client_id, number, 0))  # another order's, long ago
+        return number
 
     async def order(
         self,

@@ -50,6 +50,12 @@ class Row:
         return self.status in CANCELLED or self.status == FILLED
 
 
+def is_other(row: Row, told: OrderTold | StatusTold) -> bool:
+    """Tell whether a message is of another order, which has the same number."""
+    known = row.order.perm_id
+    return bool(known and told.perm_id and known != told.perm_id)
+
+
 def with_order(row: Row | None, told: OrderTold) -> Row:
     """Return what is known of an order after a message with its terms."""
     status = told.status
