@@ -444,3 +444,26 @@ def test_numbers_that_are_none(raw):
 
 def test_rows_are_kept_as_they_are():
     assert Row(TOLD, "Filled", D(1)).is_over
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (0.1 + 0.2, "0.3"), (0.41000000000000003, "0.41"),
+        (187.42999999999998, "187.43"),
+        (-0.41000000000000003, "-0.41"), (1.00005, "1.00005"), (2.5e-8, "0.000000025"),
+    ],
+)  # fmt: skip
+def test_a_double_that_was_counted_with_is_what_it_means(heard, raw, value):
+    """A trailing stop's price is what TWS has counted, and is told as it is."""
+    assert number(raw) == D(value)
+    (told,) = heard.feed([repr(raw) if one == "187.5" else one for one in OPEN_ORDER])
+    assert told.limit == D(value)
+
+
+def test_no_number_of_an_account_is_told(heard):
+    """Nor of one that the gateway doesn't know: it tells it as it was sent."""
+    words = "Invalid account code 'DU7654321' of U1234567, F12345: ESZ26 0000e0d5.5f"
+    (told,) = heard.feed([*ERROR[:4], words, *ERROR[5:]])
+    assert told.text == "Invalid account code '***' of ***, ***: ESZ26 0000e0d5.5f"
+    assert heard.hints[-1][2] == told.text

@@ -32,6 +32,7 @@ from ._order_schemas import (
     Side,
     StatusTold,
 )
+from ._reasons import without_accounts
 
 #: Of numbers; what is more can't be one of a market.
 _MOST: Final = Decimal(10) ** 15
@@ -82,7 +83,7 @@ def order_told(
         outside_rth=order.outsideRth,
         status=_known(state.status, order),
         filled=filled,
-        reason=one_line(state.completedStatus) if is_over else "",
+        reason=one_line(without_accounts(state.completedStatus)) if is_over else "",
         is_over=is_over,
     )
 
@@ -169,7 +170,8 @@ def number(value: Any) -> Decimal:
     if value in ("", None) or value == UNSET_DOUBLE:
         return ZERO
     try:
-        exact = Decimal(repr(value) if isinstance(value, float) else value)
+        # what a double can tell: IB counts in them, and 0.1 + 0.2 is no price
+        exact = Decimal(f"{value:.15g}" if isinstance(value, float) else value)
     except (ArithmeticError, TypeError, ValueError):
         exact = Decimal("nan")
     exponent = exact.as_tuple().exponent

@@ -41,6 +41,7 @@ from ._order_decode import (
 )
 from ._order_reasons import READ_ONLY_CURE, is_read_only
 from ._order_schemas import FeeTold, Told, Unread
+from ._reasons import without_accounts
 
 if TYPE_CHECKING:
     from ib_async import IB
@@ -244,7 +245,7 @@ class Wire:
         except Exception as err:  # noqa: BLE001 - whatever came
             self._note_unread(f"an error: {err!r:.200}")
             return
-        told = replace(told, text=self._without_numbers(told.text))
+        told = replace(told, text=without_accounts(told.text))
         words = f"ib: {told.text} (code {told.code})"
         if is_read_only(told.code, told.text):
             self.is_read_only = True
@@ -254,12 +255,6 @@ class Wire:
         if asked := self.execs.get(told.order_id):
             asked.fail(VenueRefused(words))
         self.tell(told)
-
-    def _without_numbers(self, text: str) -> str:
-        """Return IB's words without numbers of accounts, which nobody is shown."""
-        for number in self.client.ib.wrapper.accounts:
-            text = text.replace(number, "***")
-        return text
 
     # -- what the decoder calls ---------------------------------------------------
 

@@ -6,6 +6,7 @@ An answer is ``(reqId, code, text)``; a reqId of -1 is about the connection.
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 from piker.brokers._payload import one_line
@@ -41,8 +42,15 @@ _PASSING: Final = frozenset({
     10197,  # another session of the user shows live data
     10225,  # a subscription was ended by a bust
 })  # fmt: skip
+#: Accounts are numbered ``U1234567``, ``DU1234567``, ``F12345``.
+_ACCOUNT: Final = re.compile(r"\b[A-Z]{1,3}\d{5,10}\b")
 _NO_DATA_WORDS: Final = ("no data", "hmds query returned no data", "no historical")
 _LIMIT_WORDS: Final = ("pacing violation", "simultaneous", "max rate", "max number")
+
+
+def without_accounts(text: str) -> str:
+    """Return IB's words without numbers of accounts, which nobody is shown."""
+    return _ACCOUNT.sub("***", text)
 
 
 def error_of(code: int, text: str, what: str = "") -> VenueError:

@@ -20,7 +20,7 @@ from ib_async import IB
 from ib_async.client import Client as LibClient
 from ib_async.wrapper import RequestError, Wrapper as LibWrapper
 
-from ._reasons import NOTES
+from ._reasons import NOTES, without_accounts
 
 
 class Sink(Protocol):
@@ -64,6 +64,7 @@ class Wrapper(LibWrapper):
         self, req_id: int, code: int, text: str, advanced_reject_json: str
     ) -> None:
         """Hand on an error to whom it is about."""
+        text = without_accounts(text)
         sink = self.sinks.get(req_id)
         if sink is not None:
             sink.error(code, text)
