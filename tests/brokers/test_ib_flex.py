@@ -392,3 +392,71 @@ def test_any_damage_is_read_or_refused(tmp_path_factory, junk, at):
     except UsageError as err:
         fault = str(err)
     assert len(fault.splitlines()) <= 1
+
+
+# -- what one row doesn't tell ---------------------------------------------------------
+
+
+def contract(row, symbol, con_id, tid, **more):
+    return {**row, "symbol": symbol, "conid": con_id, "ibExecID": tid, **more}
+
+
+def test_two_contracts_are_never_one_position(tmp_path):
+    """Of one day, strike and underlying there may be several classes."""
+    of_index = {**OPTION, "underlyingSymbol": "SPX", "strike": "5000"}
+    rows = (
+        contract(of_index, "SPX   270115C05000000", "1", "a.b.01.01"),
+        contract(of_index, "SPXW  270115C05000000", "2", "a.c.01.01", quantity="-3",
+                 buySell="SELL"),
+        contract(FUTURE, "SIZ6", "5", "a.d.01.01", underlyingSymbol="SI",
+                 multiplier="5000"),
+        contract(FUTURE, "SILZ6", "6", "a.e.01.01", underlyingSymbol="SI",
+                 multiplier="1000"),
+        contract({**OPTION, "currency": "EUR", "listingExchange": "EUREX"},
+                 "C TSLA 1", "7", "a.f.01.01"),
+        contract({**OPTION, "currency": "EUR", "listingExchange": "EUREX"},
+                 "C TSLA 2", "8", "a.g.01.01"),
+    )  # fmt: skip
+    txns = read(tmp_path, report(*rows)).txns
+    held = positions_of(txns)
+    assert len(held) == 6
+    assert {name: txn.bs_mktid for txn in txns for name in [txn.fqme]} == {
+        "spx.20270115.5000c.cboe.ib": "1", "spx.20270115.5000c.cboe.spxw.ib": "2",
+        "si.cme.20261218.ib": "5", "si.cme.20261218.sil.ib": "6",
+        "tsla.20270115.200c.eurex.ib": "7", "tsla.20270115.200c.eurex.c8.ib": "8",
+    }  # fmt: skip
+    # whatever comes by itself later
+    view = booked(txns[0])
+    (txn,) = read(tmp_path, report(rows[1]), view).txns
+    assert txn.fqme == "spx.20270115.5000c.cboe.spxw.ib"
+
+
+def test_a_price_is_in_the_units_that_the_ledger_has(tmp_path):
+    """The API tells a bushel of corn in cents, for 50 of them; a report in dollars."""
+    corn = contract(FUTURE, "ZCZ6", "9", "a.b.01.01", underlyingSymbol="ZC",
+                    multiplier="5000", tradePrice="4.2525")  # fmt: skip
+    (told,) = read(tmp_path, report(corn)).txns
+    live = replace(told, tid="a.a.01.01", price=D(420), multiplier=D(50))
+    view = booked(live)
+    (txn,) = read(tmp_path, report(corn), view).txns
+    assert (txn.price, txn.multiplier, txn.cost) == (D("425.25"), 50, D("1.5"))
+    assert import_into(view, [txn])[txn.fqme].size == -4
+
+
+def test_days_are_read_as_the_whole_report_writes_them(tmp_path):
+    def day_of(found):
+        return [
+            datetime.fromtimestamp(txn.time_ns / NS, UTC).date().isoformat()
+            for txn in found.txns
+        ]
+
+    first = {**STOCK, "dateTime": "05/11/2026;150405"}
+    later = {**STOCK, "dateTime": "13/11/2026;150405", "ibExecID": "a.b.01.01"}
+    other = {**STOCK, "dateTime": "11/13/2026;150405", "ibExecID": "a.b.01.01"}
+    assert day_of(read(tmp_path, report(first, later))) == ["2026-11-05", "2026-11-13"]
+    assert day_of(read(tmp_path, report(first, other))) == ["2026-05-11", "2026-11-13"]
+    both = {**STOCK, "dateTime": "11/11/2026;150405"}
+    assert day_of(read(tmp_path, report(both))) == ["2026-11-11"]
+    for rows in ((first,), (first, later, other)):
+        with pytest.raises(UsageError, match="yyyyMMdd"):
+            read(tmp_path, report(*rows))

@@ -48,7 +48,7 @@ from piker.msgs import Asset, Fqme, MktPair
 from ._conf import BROKER
 from ._names import KINDS, SMART, to_fqme
 from ._order_decode import number
-from ._records import read_record, time_ns_of
+from ._records import read_record, time_ns_of, with_plain_days
 
 Row = Mapping[str, str]
 
@@ -68,6 +68,10 @@ _EXPIRED: Final = "Ep"
 _SPLIT: Final = re.compile(r"SPLIT\s+(\d+)\s+FOR\s+(\d+)", re.IGNORECASE)
 _SPLITS: Final = frozenset({"FS", "RS", "FI"})
 _DAY: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
+#: Symbols of options in the US, and of futures.
+_CLASS: Final = re.compile(
+    r"([A-Z0-9]+)\s+\d{6}[CP]\d{8}$|([A-Z0-9]+?)[FGHJKMNQUVXZ]\d{1,2}$"
+)
 _FINEST: Final = Decimal("1e-8")
 _SHOWN: Final = 3
 
@@ -95,8 +99,9 @@ def read_report(
     try:
         root = _parsed(_bytes_of(path))
         report = _Report(name, ledger)
-        for element in root.iter():
-            report.take(element.tag, dict(element.attrib))
+        rows = [dict(element.attrib) for element in root.iter()]
+        for element, row in zip(root.iter(), with_plain_days(rows), strict=True):
+            report.take(element.tag, row)
         report.check_account()
         return report.trades()
     except (ValueError, BadPayload, BadFqme) as err:
@@ -140,12 +145,15 @@ class _Report:
     skipped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     _names: dict[str, str] = field(default_factory=dict)
+    _multipliers: dict[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # names that are in the ledger stay: a report doesn't tell all that is in one
         for txn in self.ledger.txns if self.ledger is not None else ():
             if txn.bs_mktid:
                 self._names[txn.bs_mktid] = txn.fqme
+                if txn.etype == "clear":
+                    self._multipliers[txn.bs_mktid] = txn.multiplier
 
     def take(self, tag: str, row: Row) -> None:
         """Take an element; raises ValueError, BadPayload, BadFqme."""
@@ -185,7 +193,7 @@ class _Report:
         mkt = self._mkt_of(row)
         number_of = row.get("actionID") or row.get("transactionID") or row["conid"]
         quantity = number(row.get("quantity", "").replace(",", ""))
-        return Transaction(
+        split = Transaction(
             tid=f"flex-split-{number_of}",
             fqme=mkt.fqme,
             size=quantity,
@@ -196,6 +204,7 @@ class _Report:
             bs_mktid=mkt.bs_mktid,
             multiplier=mkt.multiplier,
         )
+        return self._in_units(split)
 
     def check_account(self) -> None:
         """Raise ValueError unless the report is of one account."""
@@ -229,7 +238,7 @@ class _Report:
     def _entries_of(
         self, trade: VenueTrade, row: Row, mkt: MktPair
     ) -> list[Transaction]:
-        txn = to_transaction(trade, mkt)
+        txn = self._in_units(to_transaction(trade, mkt))
         if _EXPIRED in row.get("notes", "").split(";"):
             txn = replace(txn, etype="expiry")
         if self.ledger is None:
@@ -246,6 +255,17 @@ class _Report:
         if known is None:
             return [txn]
         return [txn, late_fee(known, txn.cost, other_fee(trade, mkt))]
+
+    def _in_units(self, txn: Transaction) -> Transaction:
+        """Return a trade whose price is in the units that the ledger has.
+
+        What the API tells in cents, with a smaller multiplier, is in dollars here.
+        """
+        known = self._multipliers.get(txn.bs_mktid, txn.multiplier)
+        if known == txn.multiplier:
+            return txn
+        price = txn.price * txn.multiplier / known
+        return replace(txn, price=price, multiplier=known)
 
     def _drop_cancelled(self) -> None:
         """Leave out what was cancelled; undo it, where it is booked."""
@@ -280,7 +300,7 @@ class _Report:
             )
         contract = _contract_of(row, kind, int(con_id))
         fqme = to_fqme(contract)
-        name = self._names.get(con_id, str(fqme))
+        name = self._name_of(contract, row)
         is_pair = kind in {"CASH", "CRYPTO"}
         quote = Asset(name=contract.currency.lower(), atype="fiat") if is_pair else None
         base = fqme.pair[: -len(contract.currency)] if is_pair else fqme.pair
@@ -299,6 +319,27 @@ class _Report:
             settle="" if is_pair else contract.currency.lower(),
         )
         return mkt if mkt.fqme == name else _named(mkt, name)
+
+    def _name_of(self, contract: Contract, row: Row) -> str:
+        """Return a name that no other contract has: one of a class may need its word.
+
+        A share's number changes with what its company does; its name stays.
+        """
+        con_id = str(contract.conId)
+        if con_id not in self._names:
+            fqme = to_fqme(contract)
+            taken = set(self._names.values()) if fqme.expiry else ()
+            words = iter((_class_of(row), f"c{con_id}"))
+            while str(fqme) in taken:
+                fqme = to_fqme(contract, word=next(words))
+            self._names[con_id] = str(fqme)
+        return self._names[con_id]
+
+
+def _class_of(row: Row) -> str:
+    """Return the trading class in a symbol, ``SPXW  261218C05000000`` or ``SILZ6``."""
+    found = _CLASS.match(row.get("symbol", ""))
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _named(mkt: MktPair, name: str) -> MktPair:

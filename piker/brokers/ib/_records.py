@@ -7,6 +7,7 @@ https://www.ibkrguides.com/reportingreference/reportguide/tradesfq.htm
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
@@ -34,6 +35,8 @@ _ZONES: Final[dict[str, tzinfo]] = {
 #: Days and times as a Flex query may be set to write them, and a blank between.
 _DAYS: Final = ("%Y%m%d", "%Y-%m-%d", "%m/%d/%Y", "%d-%b-%y", "%d/%m/%Y")
 _TIMES: Final = ("%H%M%S", "%H:%M:%S")
+_SLASHED: Final = re.compile(r"^(\d\d)/(\d\d)/(\d{4})")
+_MONTHS: Final = 12
 _BETWEEN: Final = (";", ", ", ",", "T")
 _SELLS: Final = ("SELL", "SLD")
 _BUYS: Final = ("BUY", "BOT")
@@ -141,6 +144,26 @@ def parse_time(text: str) -> datetime:
                 continue
             return at.replace(tzinfo=zone)
     raise BadPayload(f"not what ib documents: a time {text[:40]!r}")
+
+
+def with_plain_days(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return a report's rows with days of one order, ``20261127``; BadPayload.
+
+    A query may write ``11/27/2026`` or ``27/11/2026``: the whole report says which.
+    """
+    told = [day for row in rows for one in row.values() if (day := _SLASHED.match(one))]
+    is_day_first = any(int(day[1]) > _MONTHS for day in told)
+    is_month_first = any(int(day[2]) > _MONTHS for day in told)
+    is_open = not (is_day_first or is_month_first)
+    if (is_day_first and is_month_first) or (
+        is_open and any(day[1] != day[2] for day in told)
+    ):
+        raise BadPayload(
+            "its days may be written in either order, e.g."
+            f" {told[0][0]}: have the query write them as yyyyMMdd"
+        )
+    plain = r"\3\2\1" if is_day_first else r"\3\1\2"
+    return [{key: _SLASHED.sub(plain, one) for key, one in row.items()} for row in rows]
 
 
 def _first(record: Mapping[str, Any], *names: str) -> Any:
