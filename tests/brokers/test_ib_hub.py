@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 import trio
 from msgspec.structs import replace
 
+from piker.brokers._live._secrets import Secret
+from piker.brokers._live._venue import NewOrder, OrderGone, OrderRejected
+from piker.brokers.ib._conf import IbConf
+from piker.brokers.ib._order_answers import ended
 from piker.brokers.ib._order_asks import next_id, open_orders
 from piker.brokers.ib._order_hub import OrderHub
-from piker.brokers.ib._order_rows import key_of
-from piker.brokers.ib._order_schemas import StatusTold
+from piker.brokers.ib._order_rows import Row, key_of, state_of
+from piker.brokers.ib._order_schemas import ErrorTold, StatusTold
+from piker.brokers.ib._orders import AccountNumber, IbSession
+from piker.errors import SymbolNotFound, VenueRefused
 from tests.brokers.test_ib_order_decode import NUMBER, TOLD
+from tests.brokers.test_ib_wire import market
 
 D = Decimal
 
 
 class Proxy:
-    """Answers as it is told to."""
+    """Answers as it is told to; a contract of no number is refused."""
 
     deadline_s = 1.0
 
@@ -26,6 +34,8 @@ class Proxy:
 
     async def call(self, method, *args, **kwargs):
         await trio.lowlevel.checkpoint()
+        if method not in self.answers:
+            raise VenueRefused("ib refuses: Error validating request (code 321)")
         return self.answers[method]
 
 
@@ -36,13 +46,23 @@ def status(told, status: str, filled="0", perm_id=None) -> StatusTold:
     )  # fmt: skip
 
 
-async def told_by(*words, account=NUMBER) -> tuple[OrderHub, list]:
+class Tasks:
+    """Notes what is begun."""
+
+    def __init__(self) -> None:
+        self.begun: list = []
+
+    def start_soon(self, act, *args) -> None:
+        self.begun.append((act.__name__, *args))
+
+
+async def told_by(*words, client_id=TOLD.client_id) -> tuple[OrderHub, list]:
     """Return a hub that was told all that, and what it tells of it."""
     states: list = []
-    hub = OrderHub(Proxy(), None)
-    hub.client_id, hub._is_up = TOLD.client_id, True
+    hub = OrderHub(Proxy(), Tasks())
+    hub.client_id, hub._is_up = client_id, True
     hub._up.set()
-    async with hub.sit(account, states.append):
+    async with hub.sit(NUMBER, states.append):
         states.clear()
         for word in words:
             await hub._take(word)
@@ -85,3 +105,53 @@ async def test_nothing_is_known_of_a_new_number():
     hub.proxy.answers[next_id] = TOLD.order_id
     assert await hub.new_id() == TOLD.order_id
     assert key_of(TOLD) not in hub.rows
+
+
+# -- what isn't ours -------------------------------------------------------------------
+
+BY_HAND = replace(TOLD, client_id=0, order_id=-3, ref="")
+
+
+async def test_what_was_made_inactive_in_tws_is_left_to_its_owner():
+    """As client 0 we may end it: an order that was set aside there, e.g. to be sent."""
+    for aside in (
+        replace(BY_HAND, status="Inactive"),
+        replace(BY_HAND, status="Inactive", order_id=0),
+    ):
+        hub, _ = await told_by(aside, client_id=0)
+        assert hub._tasks.begun == []
+    hub, _ = await told_by(replace(TOLD, status="Inactive"))
+    assert hub._tasks.begun == [("_end_inactive", TOLD.order_id)]
+
+
+@pytest.mark.parametrize("kind", ["TRAIL", "TRAIL LIMIT", "REL", "MIT"])
+async def test_an_order_of_a_kind_that_can_not_be_written_is_not_changed(kind):
+    """It would be sent as a plain stop, or as a limit order."""
+    hub, _ = await told_by(replace(BY_HAND, kind=kind), client_id=0)
+    session = IbSession("ib.main", AccountNumber(Secret(NUMBER)), hub, IbConf())
+    (row,) = hub.rows.values()
+    mkt = market("tsla", "stock")
+    to = NewOrder(mkt=mkt, cl_id="x", side="buy", price=D(1), size=D(1))
+    with pytest.raises(OrderRejected, match=f"a {kind} order"):
+        await session.amend(state_of(row, 1), to)
+
+
+async def test_a_combination_has_no_market():
+    hub, _ = await told_by()
+    session = IbSession("ib.main", AccountNumber(Secret(NUMBER)), hub, IbConf())
+    with pytest.raises(SymbolNotFound):
+        await session.mkt_of("0")
+
+
+# -- a cancel that is on its way -------------------------------------------------------
+
+
+async def test_a_cancel_that_is_on_its_way_is_waited_for():
+    """Asked for again it is refused, and the first goes on."""
+    text = "OrderId 7 that needs to be cancelled can not be cancelled, state: "
+    row = Row(TOLD, "PendingCancel")
+    again = ErrorTold(order_id=7, code=10148, text=f"{text}PendingCancel.")
+    assert await ended(again, row) is None
+    over = ErrorTold(order_id=7, code=10148, text=f"{text}Filled.")
+    with pytest.raises(OrderGone):
+        await ended(over, row)

@@ -26,6 +26,8 @@ from ._order_reasons import (
 from ._order_rows import INACTIVE, PENDING, Row
 from ._order_schemas import ErrorTold, ExecTold, OrderTold
 
+#: A cancel of what is being cancelled is refused with its state.
+_IS_ENDING: Final = "state: PendingCancel"
 #: A cancel is asked for again after so long, where it can't be done yet.
 _AGAIN_S: Final = 0.3
 
@@ -68,8 +70,8 @@ async def ended(word: Word, row: Row | None) -> Row | None:
         return row
     if not isinstance(word, ErrorTold) or is_notice(word.code):
         return None
-    if word.code == CANCELLED:
-        return None
+    if word.code == CANCELLED or _IS_ENDING in word.text:
+        return None  # it goes on
     if word.code == NOT_CANCELLABLE:
         await trio.sleep(_AGAIN_S)  # it may be on its way to the exchange
     raise error_of(word.code, word.text)

@@ -47,6 +47,8 @@ _SIDES: Final[dict[str, Side]] = {
 _LIMITED: Final = frozenset({"LMT", "LOC", "LIT", "STP LMT", "TRAIL LIMIT", "REL"})
 _WAITING: Final = frozenset({"STP", "STP LMT", "STP PRT", "MIT", "LIT"})
 _TRAILING: Final = frozenset({"TRAIL", "TRAIL LIMIT"})
+#: Kinds of orders that `to_order` writes.
+WRITTEN: Final = frozenset({"LMT", "MKT", "STP", "STP LMT"})
 
 _COMBINATION: Final = "BAG"
 

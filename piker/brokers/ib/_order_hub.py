@@ -237,8 +237,10 @@ class OrderHub:
         if row is None:  # a word of an order of which nothing is known
             self.look_again()
             return
-        if row.status == INACTIVE and told.client_id == self.client_id:
-            # nobody is to wake it once it was told to be over
+        is_sent = told.client_id == self.client_id and told.order_id > 0
+        if row.status == INACTIVE and is_sent and row.order.ref:
+            # nobody is to wake it once it was told to be over; of those placed in TWS,
+            # which are client 0's, too, their owner takes care
             self._tasks.start_soon(self._end_inactive, told.order_id)
         if row.order.perm_id:
             self._tell(row.order.account, state_of(row, time.time_ns()))

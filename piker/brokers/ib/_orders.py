@@ -69,7 +69,7 @@ from ._order_asks import (
     server_time_ns,
 )
 from ._order_cash import cash_of, held_of, rates_of
-from ._order_decode import newest_execs, to_order
+from ._order_decode import WRITTEN, newest_execs, to_order
 from ._order_hub import OrderHub, open_hub, states_of
 from ._order_reasons import READ_ONLY_CURE
 from ._order_rows import Row, rows_of, state_of
@@ -222,6 +222,11 @@ class IbSession:
     async def amend(self, old: OrderState, order: NewOrder) -> Replaced:
         """Change an order in its place: *order* is the whole of it."""
         row = await self._ours(old)
+        if row.order.kind not in WRITTEN:
+            raise OrderRejected(
+                f"a {row.order.kind} order is changed where it was placed, in TWS: here"
+                " it would become another kind of order"
+            )
         known = await self._known(order)
         sent = to_order(
             replace(order, cl_id=row.order.ref),
@@ -358,7 +363,7 @@ class IbSession:
 
     async def mkt_of(self, bs_mktid: str) -> MktPair:
         """Return a market by its ``conId``; SymbolNotFound, VenueError."""
-        if not bs_mktid.isdigit():
+        if not bs_mktid.isdigit() or not int(bs_mktid):  # of a combination, it's 0
             raise SymbolNotFound(f"ib has no contract {bs_mktid!r}")
         try:
             return (await cache_contract_id(self._proxy, int(bs_mktid))).mkt
