@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+import trio
 
+from piker.brokers._aio import open_proxy
+from piker.brokers.ib._client import Client, open_client
 from piker.brokers.ib._conf import IbConf, check_ids
 from piker.brokers.ib._farms import PATIENCE_S, Farms
-from piker.brokers.ib._gateway import Gateway
+from piker.brokers.ib._gateway import Gateway, LineDown, LineUp
+from piker.brokers.ib._order_asks import (
+    account_values,
+    completed_orders,
+    executions,
+    next_id,
+    open_orders,
+    positions,
+)
 from piker.brokers.ib._reasons import error_of, farm_of
 from piker.brokers.ib._shorts import EVERY_S, Shorts
 from piker.errors import (
@@ -18,9 +30,11 @@ from piker.errors import (
     MarketGone,
     NoData,
     RateLimited,
+    VenueError,
     VenueRefused,
     VenueUnreachable,
 )
+from tests._infected import run_infected
 
 NS = 10**9
 
@@ -131,3 +145,44 @@ def test_a_gateway_that_answers_somebody_else_is_there():
 
     assert asyncio.run(ask(answered=True))
     assert not asyncio.run(ask(answered=False))
+
+
+def test_a_connection_that_is_lost_is_down_at_once():
+    """Whoever asks before the gateway's own task has its turn is told so, too."""
+    gateway = Gateway(IbConf(), "brokerd")
+    told: list = []
+    gateway.listeners.add(told.append)
+    client = Client(gateway.conf, gateway)
+
+    async def ask(method, *args) -> None:
+        gateway._lost = asyncio.get_running_loop().create_future()
+        gateway._set_up(is_new=True)
+        gateway.ib.client.conn.disconnected.emit("by peer")
+        await method(client, *args)
+
+    for method, *args in (
+        (executions, "U1"), (open_orders,), (completed_orders,), (next_id,),
+        (account_values, "U1"), (positions,),
+    ):  # fmt: skip
+        with pytest.raises(VenueError, match="hung up: by peer"):
+            asyncio.run(ask(method, *args))
+        assert told == [LineUp(is_new=True), LineDown(gateway.reason)]
+        told.clear()
+
+
+def test_a_client_whose_connection_is_kept_by_nobody_is_gone(monkeypatch):
+    async def run(self) -> None:
+        await asyncio.sleep(0.1)
+        raise LookupError("odd")
+
+    monkeypatch.setattr(Gateway, "run", run)
+    run_infected(_ask_nobody, deadline_s=10)
+
+
+async def _ask_nobody() -> None:
+    opener = partial(open_client, IbConf(), "brokerd")
+    with trio.fail_after(3):
+        async with open_proxy(opener, venue="ib", deadline_s=10.0) as proxy:
+            with pytest.raises(VenueUnreachable, match="broken off"):
+                await proxy.call(Client.ready)
+            assert "odd" in await proxy.wait_closed()

@@ -358,11 +358,12 @@ async def open_client(conf: IbConf, role: Role) -> AsyncIterator[Client]:
     """Yield a client that is connected, or tries to be, until the block ends.
 
     It doesn't wait for the gateway: what is asked for does, while one is looked for.
+    If nobody keeps the connection any more, for a fault of ours, the block ends.
     """
     gateway = Gateway(conf, role)
-    task = asyncio.create_task(gateway.run())
-    try:
-        yield Client(conf, gateway)
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(gateway.run())
+        try:
+            yield Client(conf, gateway)
+        finally:
+            task.cancel()

@@ -176,10 +176,13 @@ class Gateway:
                     host, port, client_id,
                 )  # fmt: skip
                 continue
-            await self._check_login()
+            try:
+                await self._check_login()
+                if self.conf.market_data_type != 1:  # each begins with live data
+                    self.ib.client.reqMarketDataType(self.conf.market_data_type)
+            except ConnectionError:
+                raise VenueUnreachable("it hung up") from None
             self.place, self.client_id = (host, port), client_id
-            if self.conf.market_data_type != 1:  # each connection begins with live data
-                self.ib.client.reqMarketDataType(self.conf.market_data_type)
             log.info("connected to ib at %s:%d as client %d", host, port, client_id)
             return
         ids = self.conf.client_ids(self.role)
@@ -240,8 +243,7 @@ class Gateway:
         while True:
             await asyncio.wait({self._lost}, timeout=HEARTBEAT_S)
             if self._lost.done():
-                why = self._lost.result()
-                return f"ib's gateway hung up{': ' if why else ''}{one_line(why)}"
+                return _hung_up(self._lost.result())
             if self._received() == heard and not await self._is_there():
                 self._drop()
                 return f"ib's gateway said nothing for {HEARTBEAT_S:g} s and more"
@@ -274,6 +276,8 @@ class Gateway:
     def _on_lost(self, reason: str) -> None:
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(reason)
+        if self.state in {"up", "cut"}:  # nothing can be sent from now on
+            self._set_down(_hung_up(reason))
 
     # -- told -------------------------------------------------------------------------
 
@@ -335,3 +339,7 @@ class Gateway:
     def _tell(self, event: LineEvent) -> None:
         for listener in tuple(self.listeners):
             listener(event)
+
+
+def _hung_up(why: str) -> str:
+    return f"ib's gateway hung up{': ' if why else ''}{one_line(why)}"
