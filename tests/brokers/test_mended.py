@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
 
 from piker import config
-from piker.accounting import open_ledger, read_ledger
+from piker.accounting import Transaction, open_ledger, read_ledger
 from piker.accounting._audit import recount
 from piker.brokers._live._desk import LiveDesk
 from piker.brokers._live._mended import editions
@@ -201,3 +201,17 @@ def test_a_trade_of_after_the_end_is_none_of_it(booked):
     booked.book(delivery("120", at=1))
     booked.book(trade(2))
     assert booked.position.size == 2
+
+
+def test_a_contract_goes_on_in_the_units_that_it_was_booked_in(booked):
+    """A report was imported before, in dollars; the venue tells cents."""
+    before = Transaction(
+        tid="r", fqme=MKT.fqme, size=D(1), price=D("0.9"), time_ns=1,
+        multiplier=D(100), bs_mktid=MKT.bs_mktid,
+    )  # fmt: skip
+    booked.ledger.append(before)
+    booked.book(trade())
+    booked.book(trade(2, price="110"))
+    assert [txn.price for txn in booked.ledger.txns] == [D("0.9"), 1, 1, D("1.1")]
+    held = booked.position
+    assert (held.size, held.multiplier) == (3, 100)

@@ -61,7 +61,7 @@ from ._mended import (
 )
 from ._reconcile import fresh, oid_of
 from ._sync import Looker
-from ._trades import cost_of, other_fee, to_transaction
+from ._trades import cost_of, in_units, other_fee, to_transaction
 from ._venue import (
     START,
     Cursor,
@@ -607,8 +607,10 @@ class LiveDesk:
         if mkt is None:  # it isn't listed
             return []
         undone = undoing(trade, self.ledger)
+        held = self._positions.get(mkt.fqme)
+        txn = to_transaction(trade, mkt)
         txn = replace(
-            to_transaction(trade, mkt),
+            in_units(txn, held.multiplier) if held and held.trades else txn,
             cost=await self._cost_of(trade, mkt),
             oid="" if undone else oid_of(trade, self._by_cl_id, self._by_reqid),
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from piker.accounting import Transaction
 from piker.errors import BadPayload
 from piker.msgs import MktPair
@@ -32,6 +34,18 @@ def to_transaction(trade: VenueTrade, mkt: MktPair) -> Transaction:
         taker=trade.taker,
         **other_fee(trade, mkt),
     )
+
+
+def in_units(txn: Transaction, multiplier: Decimal) -> Transaction:
+    """Return a trade with the multiplier that its contract was booked with.
+
+    A venue may tell prices in cents and, in its reports, in dollars: what a price times
+    its multiplier comes to is the same.
+    """
+    if txn.multiplier == multiplier or txn.inverse:
+        return txn
+    price = txn.price * txn.multiplier / multiplier
+    return replace(txn, price=price, multiplier=multiplier)
 
 
 def cost_of(trade: VenueTrade, mkt: MktPair) -> Decimal | None:

@@ -39,7 +39,7 @@ from piker.brokers._live._mended import (
     undoing,
     undone,
 )
-from piker.brokers._live._trades import other_fee, to_transaction
+from piker.brokers._live._trades import in_units, other_fee, to_transaction
 from piker.brokers._live._venue import VenueTrade
 from piker.brokers._payload import one_line
 from piker.errors import BadFqme, BadPayload, UsageError
@@ -257,15 +257,8 @@ class _Report:
         return [txn, late_fee(known, txn.cost, other_fee(trade, mkt))]
 
     def _in_units(self, txn: Transaction) -> Transaction:
-        """Return a trade whose price is in the units that the ledger has.
-
-        What the API tells in cents, with a smaller multiplier, is in dollars here.
-        """
-        known = self._multipliers.get(txn.bs_mktid, txn.multiplier)
-        if known == txn.multiplier:
-            return txn
-        price = txn.price * txn.multiplier / known
-        return replace(txn, price=price, multiplier=known)
+        # what the API tells in cents, with a smaller multiplier, is in dollars here
+        return in_units(txn, self._multipliers.get(txn.bs_mktid, txn.multiplier))
 
     def _drop_cancelled(self) -> None:
         """Leave out what was cancelled; undo it, where it is booked."""
