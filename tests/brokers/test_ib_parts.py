@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import trio
+from ib_async import Contract
 
 from piker.brokers._aio import open_proxy
 from piker.brokers.ib._client import Client, open_client
 from piker.brokers.ib._conf import IbConf, check_ids
 from piker.brokers.ib._farms import PATIENCE_S, Farms
 from piker.brokers.ib._gateway import Gateway, LineDown, LineUp
+from piker.brokers.ib._line import Line
 from piker.brokers.ib._order_asks import (
     account_values,
     completed_orders,
@@ -186,3 +188,14 @@ async def _ask_nobody() -> None:
             with pytest.raises(VenueUnreachable, match="broken off"):
                 await proxy.call(Client.ready)
             assert "odd" in await proxy.wait_closed()
+
+
+def test_a_line_that_came_up_and_is_down_again_is_not_subscribed_to():
+    """What is told of the line waits for its turn; the next time up is told, too."""
+    gateway = Gateway(IbConf(), "datad")
+    told: list = []
+    line = Line(gateway, Contract(conId=1), "", told.append)
+    gateway.state = "down"
+    line._on_line(LineUp(is_new=True))
+    assert told == []
+    assert gateway.ib.wrapper.sinks == {}

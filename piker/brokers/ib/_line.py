@@ -163,7 +163,8 @@ class Line:
                 self.emit(FarmNote(event.name, event.is_up))
         elif event.is_new:
             self._forget()
-            self._subscribe()
+            if self.gateway.state == "up":  # it may be lost again, which is told next
+                self._subscribe()
         else:
             self.emit(Subscribed(is_new=False))
 
