@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from piker.brokers._live._secrets import Secret
 from piker.brokers._live._venue import NewOrder, OrderGone, OrderRejected
+from piker.brokers.ib._client import Client
 from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._order_answers import ended
 from piker.brokers.ib._order_asks import next_id, open_orders
@@ -17,7 +18,13 @@ from piker.brokers.ib._order_hub import OrderHub
 from piker.brokers.ib._order_rows import Row, key_of, state_of
 from piker.brokers.ib._order_schemas import ErrorTold, StatusTold
 from piker.brokers.ib._orders import AccountNumber, IbSession
-from piker.errors import SymbolNotFound, VenueRefused
+from piker.errors import (
+    BadFqme,
+    BadPayload,
+    SymbolNotFound,
+    VenueRefused,
+    VenueUnreachable,
+)
 from tests.brokers.test_ib_order_decode import NUMBER, TOLD
 from tests.brokers.test_ib_wire import market
 
@@ -36,7 +43,10 @@ class Proxy:
         await trio.lowlevel.checkpoint()
         if method not in self.answers:
             raise VenueRefused("ib refuses: Error validating request (code 321)")
-        return self.answers[method]
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def status(told, status: str, filled="0", perm_id=None) -> StatusTold:
@@ -136,11 +146,19 @@ async def test_an_order_of_a_kind_that_can_not_be_written_is_not_changed(kind):
         await session.amend(state_of(row, 1), to)
 
 
-async def test_a_combination_has_no_market():
+@pytest.mark.parametrize("fault", [VenueRefused, BadPayload, BadFqme])
+async def test_a_market_that_can_not_be_had_is_none(fault):
+    """Whoever wants it waits for whatever may pass, and all else behind it."""
     hub, _ = await told_by()
     session = IbSession("ib.main", AccountNumber(Secret(NUMBER)), hub, IbConf())
     with pytest.raises(SymbolNotFound):
-        await session.mkt_of("0")
+        await session.mkt_of("0")  # a combination's
+    hub.proxy.answers[Client.market_of] = fault("odd")
+    with pytest.raises(SymbolNotFound, match="odd"):
+        await session.mkt_of("7")
+    hub.proxy.answers[Client.market_of] = VenueUnreachable("away")
+    with pytest.raises(VenueUnreachable):
+        await session.mkt_of("8")
 
 
 # -- a cancel that is on its way -------------------------------------------------------

@@ -467,3 +467,7 @@ def test_no_number_of_an_account_is_told(heard):
     (told,) = heard.feed([*ERROR[:4], words, *ERROR[5:]])
     assert told.text == "Invalid account code '***' of ***, ***: ESZ26 0000e0d5.5f"
     assert heard.hints[-1][2] == told.text
+    # nor where a message is damaged
+    (odd,) = heard.feed([NUMBER if one == "187.5" else one for one in EXECUTION])
+    assert isinstance(odd, Unread)
+    assert NUMBER not in odd.what

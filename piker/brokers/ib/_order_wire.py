@@ -166,9 +166,10 @@ class Wire:
 
     def _note_unread(self, what: str) -> None:
         """Note that a message can't be read: a list may lack it."""
+        words = without_accounts(one_line(what))
         for asked in (*self.lists.values(), *self.execs.values()):
-            asked.fail(BadPayload(f"a list of ib's can't be read: {one_line(what)}"))
-        self.tell(Unread(what=one_line(what)))
+            asked.fail(BadPayload(f"a list of ib's can't be read: {words}"))
+        self.tell(Unread(what=words))
 
     def _on_line(self, event: LineEvent) -> None:
         if isinstance(event, LineDown):

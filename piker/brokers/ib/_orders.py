@@ -45,6 +45,7 @@ from piker.config import is_for_looks
 from piker.errors import (
     AccountNotFound,
     BadFqme,
+    BadPayload,
     PikerError,
     SymbolNotFound,
     VenueError,
@@ -367,7 +368,8 @@ class IbSession:
             raise SymbolNotFound(f"ib has no contract {bs_mktid!r}")
         try:
             return (await cache_contract_id(self._proxy, int(bs_mktid))).mkt
-        except BadFqme as err:  # there is one, and it can't be named
+        except (BadFqme, BadPayload, VenueRefused) as err:
+            # there is one, and it can't be named or read: asked for again it's the same
             raise SymbolNotFound(str(err)) from None
 
     async def price_of(self, asset: str, quote: str) -> Decimal:
