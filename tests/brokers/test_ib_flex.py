@@ -460,3 +460,12 @@ def test_days_are_read_as_the_whole_report_writes_them(tmp_path):
     for rows in ((first,), (first, later, other)):
         with pytest.raises(UsageError, match="yyyyMMdd"):
             read(tmp_path, report(*rows))
+
+
+def test_another_trade_of_an_id_is_not_left_out_in_silence(tmp_path):
+    other = {**STOCK, "quantity": "7", "tradeID": "777"}
+    found = read(tmp_path, report(STOCK, STOCK, other))
+    assert [txn.size for txn in found.txns] == [40]
+    (note,) = [one for one in found.notes if "left out: " in one]
+    assert STOCK["ibExecID"] in note
+    assert "7 at 187.5" in note

@@ -175,7 +175,13 @@ class _Report:
             self.cancels.append(row)
             return
         tid, mkt = _tid_of(row), self._mkt_of(row)
-        self.rows.setdefault(tid, (row, read_record(tid, row, mkt), mkt))
+        told = read_record(tid, row, mkt)
+        _, known, _ = self.rows.setdefault(tid, (row, told, mkt))
+        if (known.side, known.size, known.price) != (told.side, told.size, told.price):
+            self.notes.append(
+                f"left out: another trade of the id {one_line(tid)}, {told.side}"
+                f" {told.size} at {told.price}: look into it"
+            )
 
     def _take_other(self, tag: str, row: Row) -> None:
         split = _SPLIT.search(row.get("description", ""))

@@ -55,7 +55,7 @@ _HANDLED: Final = {
 }  # fmt: skip
 _ERROR, _POSITION = 4, 61
 #: The end of a list that nobody waits for any more comes so much later at most.
-_OWED_S: Final = 60.0
+_OWED_S: Final = 30.0
 
 Event = Told | LineEvent
 Tell = Callable[[Event], None]
