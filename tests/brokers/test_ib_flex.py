@@ -290,12 +290,54 @@ def action(**more) -> str:
 
 
 def test_a_split_is_booked(tmp_path):
-    found = read(tmp_path, report(STOCK, more=action()))
+    found = read(tmp_path, report(STOCK, more=action() + action()))
     held = positions_of(found.txns)["tsla.nasdaq.ib"]
     assert (held.size, held.ppu) == (120, D("62.5"))
     reverse = action(type="RS", quantity="-36", description="TSLA SPLIT 1 FOR 10 (X)")
     held = positions_of(read(tmp_path, report(STOCK, more=reverse)).txns)
     assert held["tsla.nasdaq.ib"].size == 4
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("is_new_first", [True, False])
+def test_a_reverse_split_is_told_in_two_rows(tmp_path, is_new_first, sign):
+    """The old shares go, and new ones come, of another number; it is one action."""
+    words = {"type": "RS", "description": "TSLA(US1) SPLIT 1 FOR 10 (TSLA, X, US2)"}
+    rows = [
+        action(**words, conid="999", quantity=str(4 * sign)),
+        action(**words, symbol="TSLA.OLD", quantity=str(-40 * sign)),
+    ]
+    side = "BUY" if sign > 0 else "SELL"
+    held = {**STOCK, "quantity": str(40 * sign), "buySell": side}
+    later = {
+        **held, "conid": "999", "ibExecID": "a.b.01.01", "quantity": str(sign),
+        "dateTime": "20261130;150405",
+    }  # fmt: skip
+    more = "".join(rows if is_new_first else rows[::-1])
+    found = read(tmp_path, report(held, later, more=more))
+    assert [txn.etype for txn in found.txns] == ["clear", "split", "clear"]
+    view = booked(*found.txns)
+    (position,) = view.positions().values()
+    assert (position.fqme, position.size) == ("tsla.nasdaq.ib", 5 * sign)
+    # and where the shares were bought before the report, under a name of their own
+    view = read_ledger("ib", "main")
+    again = read(tmp_path, report(later, more=more), view)
+    assert {txn.tid for txn in again.txns} <= {txn.tid for txn in view.txns}
+
+
+def test_a_split_is_booked_under_the_name_that_the_shares_have(tmp_path):
+    words = {"type": "RS", "description": "TSLA(US1) SPLIT 1 FOR 10 (TSLA, X, US2)"}
+    more = action(**words, conid="999", quantity="4") + action(
+        **words, symbol="TSLA.OLD", quantity="-40"
+    )
+    (old,) = read(tmp_path, report(STOCK)).txns
+    view = booked(replace(old, fqme="tsla.nasdaq.usd.ib"))
+    found = read(tmp_path, report(more=more), view)
+    held = import_into(view, found.txns)
+    assert {name: one.size for name, one in held.items()} == {"tsla.nasdaq.usd.ib": 4}
+    # of shares that nothing is known of
+    (txn,) = read(tmp_path, report(more=more)).txns
+    assert txn.fqme == "tsla.nasdaq.ib"
 
 
 def test_what_is_not_booked_is_told(tmp_path):

@@ -142,6 +142,7 @@ class _Report:
     rows: dict[str, tuple[Row, VenueTrade, MktPair]] = field(default_factory=dict)
     cancels: list[Row] = field(default_factory=list)
     others: list[Transaction] = field(default_factory=list)
+    splits: dict[tuple[str, str, str], list[Row]] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     _names: dict[str, str] = field(default_factory=dict)
@@ -187,7 +188,10 @@ class _Report:
         split = _SPLIT.search(row.get("description", ""))
         is_split = tag == "CorporateAction" and row.get("type", "") in _SPLITS
         if is_split and split is not None and row.get("conid"):
-            self.others.append(self._split_of(row, f"{split[1]}:{split[2]}"))
+            number_of = row.get("actionID") or row.get("transactionID") or row["conid"]
+            rows = self.splits.setdefault((number_of, split[1], split[2]), [])
+            if row not in rows:
+                rows.append(row)
             return
         told = row.get("actionDescription") or row.get("description") or row.get("type")
         self.notes.append(
@@ -195,18 +199,26 @@ class _Report:
             f" {one_line(row.get('dateTime') or row.get('date') or '')}".rstrip()
         )
 
-    def _split_of(self, row: Row, ratio: str) -> Transaction:
-        mkt = self._mkt_of(row)
-        number_of = row.get("actionID") or row.get("transactionID") or row["conid"]
-        quantity = number(row.get("quantity", "").replace(",", ""))
+    def _split_of(
+        self, number_of: str, to: str, of: str, rows: list[Row]
+    ) -> Transaction:
+        """Return a split; one with a new number is two rows: shares go, others come."""
+        by_size = sorted(rows, key=lambda row: abs(_quantity(row)))
+        few, many = by_size[0], by_size[-1]
+        old, new = (many, few) if int(to) < int(of) else (few, many)
+        mkt = self._mkt_of(new)
+        # under the name that the shares have, whatever the old ones are called now
+        if name := self._names.get(old["conid"]):
+            mkt = _named(mkt, name)
+        self._names[new["conid"]] = mkt.fqme
         split = Transaction(
             tid=f"flex-split-{number_of}",
             fqme=mkt.fqme,
-            size=quantity,
+            size=sum(map(_quantity, rows), Decimal(0)),
             price=Decimal(0),
-            time_ns=time_ns_of(row),
+            time_ns=time_ns_of(new),
             etype="split",
-            ratio=ratio,
+            ratio=f"{to}:{of}",
             bs_mktid=mkt.bs_mktid,
             multiplier=mkt.multiplier,
         )
@@ -225,6 +237,7 @@ class _Report:
     def trades(self) -> ImportedTrades:
         """Return all that is to be booked, and what is in the ledger already."""
         self._drop_cancelled()
+        self.others += [self._split_of(*key, rows) for key, rows in self.splits.items()]
         told = [trade for _, trade, _ in self.rows.values()]
         txns = list(self.others)
         for trade in newest(told, self.ledger or _Empty()):
@@ -339,6 +352,10 @@ def _class_of(row: Row) -> str:
     """Return the trading class in a symbol, ``SPXW  261218C05000000`` or ``SILZ6``."""
     found = _CLASS.match(row.get("symbol", ""))
     return (found[1] or found[2]).lower() if found else ""
+
+
+def _quantity(row: Row) -> Decimal:
+    return number(row.get("quantity", "").replace(",", ""))
 
 
 def _named(mkt: MktPair, name: str) -> MktPair:
