@@ -240,6 +240,15 @@ def test_a_cancel_takes_no_other_trade_for_its_own(tmp_path):
     assert [txn.fqme for txn in found.txns] == ["mnq.cme.20261218.ib"]
 
 
+def test_a_cancel_by_a_later_report_of_what_has_no_execution(tmp_path):
+    """As of an option that was exercised: it is known by its number."""
+    (old,) = read(tmp_path, report({**STOCK, "ibExecID": ""})).txns
+    assert old.tid == "flex-501"
+    view = booked(old)
+    found = read(tmp_path, report({**CANCEL, "ibExecID": ""}), view)
+    assert import_into(view, found.txns)["tsla.nasdaq.ib"].is_flat
+
+
 def test_a_cancel_undoes_the_fee_that_came_late_too(tmp_path):
     (old,) = read(tmp_path, report({**STOCK, "ibCommission": "0"})).txns
     view = booked(old)

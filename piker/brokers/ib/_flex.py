@@ -289,7 +289,7 @@ class _Report:
                     for key, (one, _, _) in self.rows.items()
                     if one.get("tradeID") == number_of
                 )
-                tid = next(found, tid)
+                tid = next(found, tid or f"flex-{number_of}")
             cancelled = self.rows.pop(tid, None)
             if self.ledger is not None and self.ledger.seq_of(tid):
                 by = row.get("tradeID") or "a cancel"
