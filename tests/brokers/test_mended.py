@@ -14,7 +14,7 @@ from piker import config
 from piker.accounting import Transaction, open_ledger, read_ledger
 from piker.accounting._audit import recount
 from piker.brokers._live._desk import LiveDesk
-from piker.brokers._live._mended import editions
+from piker.brokers._live._mended import editions, undone
 from piker.brokers._live._venue import VenueTrade
 from piker.brokers.kraken._listing import make_mkt
 from piker.msgs import BrokerdFill, BrokerdPosition
@@ -215,3 +215,12 @@ def test_a_contract_goes_on_in_the_units_that_it_was_booked_in(booked):
     assert [txn.price for txn in booked.ledger.txns] == [D("0.9"), 1, 1, D("1.1")]
     held = booked.position
     assert (held.size, held.multiplier) == (3, 100)
+
+
+def test_the_fee_of_what_was_cancelled_is_not_booked_any_more(booked):
+    booked.book(trade())
+    (gone,) = undone(trade().tid, "502", 2, booked.ledger)
+    booked.ledger.append(gone)
+    booked.book(trade(1, fee="5"))
+    assert (booked.position.size, booked.position.fees) == (0, 0)
+    assert undone(trade().tid, "503", 2, booked.ledger) == []

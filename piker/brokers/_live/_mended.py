@@ -111,7 +111,7 @@ def lacks_fee(trade: VenueTrade, ledger: LedgerView) -> Transaction | None:
     known = _booked(trade.tid, ledger)
     if known is None or known.cost or known.fee or _booked(trade.tid + _FEE, ledger):
         return None
-    return known
+    return None if _is_undone(trade.tid, ledger) else known
 
 
 def late_fee(known: Transaction, cost: Decimal, paid: dict[str, Any]) -> Transaction:
