@@ -102,6 +102,15 @@ async def test_a_number_that_is_given_again_is_another_order():
     assert await hub.row_of(str(TOLD.perm_id)) is None
 
 
+async def test_a_number_for_good_may_be_told_by_a_status_first():
+    new = replace(TOLD, perm_id=0, status="PendingSubmit")
+    hub, states = await told_by(new, status(TOLD, "Submitted"))
+    assert [one.reqid for one in states] == [str(TOLD.perm_id)]
+    assert (await hub.row_of(str(TOLD.perm_id))).order == replace(
+        TOLD, status="PendingSubmit"
+    )
+
+
 async def test_a_status_of_another_order_of_that_number_changes_nothing():
     hub, states = await told_by(
         TOLD, status(TOLD, "Filled", filled="5", perm_id=TOLD.perm_id + 1)

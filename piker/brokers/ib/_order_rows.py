@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from msgspec.structs import replace
+
 from piker.brokers._live._venue import OrderState, State
 from piker.errors import BadPayload
 
@@ -72,7 +74,10 @@ def with_status(row: Row, told: StatusTold) -> Row:
     """Return what is known of an order after a word on how far it is."""
     filled = max(row.filled, told.filled)
     status = row.status if row.is_over else told.status
-    return Row(row.order, status, filled, row.reason)
+    order = row.order
+    if told.perm_id and not order.perm_id:  # given since
+        order = replace(order, perm_id=told.perm_id)
+    return Row(order, status, filled, row.reason)
 
 
 def state_of(row: Row, time_ns: int) -> OrderState:
