@@ -86,6 +86,22 @@ def test_the_price_tick_is_the_finest_step_of_the_rule():
     rules = [PriceIncrement(0.0, 0.05), PriceIncrement(5.0, 0.25)]
     mkt = make_mkt(details("FUT", **FUTURE), rules)
     assert mkt.price_tick == Decimal("0.05")
+    assert mkt.step_at(Decimal("4.9")) == Decimal("0.05")
+    assert mkt.step_at(Decimal(5)) == Decimal("0.25")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [(0.0, 0.05), (5.0, 0.02)], [(0.0, 0.05), (5.0, 0.12)],
+        [(0.0, 0.05), (5.1, 0.25)], [(0.0, 0.05), (5.0, 0.0)],
+    ],
+)  # fmt: skip
+def test_a_rule_whose_steps_do_not_grow_has_one_here(rules):
+    """What it says is checked as an order is sent: see the next one."""
+    mkt = make_mkt(details("FUT", **FUTURE), [PriceIncrement(*rule) for rule in rules])
+    assert mkt.price_steps == ()
+    assert mkt.price_tick == Decimal(str(min(step for _, step in rules if step)))
 
 
 def test_the_step_at_a_price():

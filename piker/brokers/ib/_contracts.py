@@ -16,7 +16,7 @@ from ib_async import Contract, ContractDetails, PriceIncrement
 from msgspec.structs import replace
 
 from piker.errors import BadFqme, BadPayload, SymbolNotFound
-from piker.msgs import Asset, Fqme, MktPair
+from piker.msgs import Asset, Fqme, MktPair, PriceStep
 
 from ._conf import BROKER
 from ._names import KINDS, qualifier, to_fqme
@@ -28,19 +28,20 @@ _SHOWN: Final = 3
 
 def make_mkt(
     details: ContractDetails,
-    rules: Iterable[PriceIncrement] = (),
+    rules: Sequence[PriceIncrement] = (),
     *,
     word: str = "",
 ) -> MktPair:
     """Return the market of a contract.
 
-    Its price tick is the finest step that its rule has anywhere: some markets have
-    coarser ones above some price, see `price_step`. What a price is of the currency is
-    in the multiplier: pence are hundredths of a pound where ``priceMagnifier`` is 100.
+    Its price tick is the finest step that its rule has anywhere; coarser ones, which
+    some markets have from some price on, are its `MktPair.price_steps`. What a price is
+    of the currency is in the multiplier: pence are hundredths of a pound where
+    ``priceMagnifier`` is 100.
 
     Args:
       details: of the contract, whose kind is in `NAMED`.
-      rules: steps of prices at its exchange, if they are known.
+      rules: steps of prices at its exchange, none if they aren't known.
       word: which of several of that name it is, see `to_fqme`.
 
     Raises:
@@ -71,6 +72,7 @@ def make_mkt(
             multiplier=_multiplier(details),
             atype=kind,
             size_min=_step(details.minSize, "minSize"),
+            price_steps=_price_steps(rules),
         )
     except ValueError as err:
         raise BadPayload(f"a contract of ib that can't be traded: {err}") from err
@@ -82,7 +84,7 @@ def _contract(details: ContractDetails) -> Contract:
     return details.contract
 
 
-def _price_tick(details: ContractDetails, rules: Iterable[PriceIncrement]) -> Decimal:
+def _price_tick(details: ContractDetails, rules: Sequence[PriceIncrement]) -> Decimal:
     steps = [_step(each.increment, "increment") for each in rules]
     steps = [step for step in steps if step > 0]
     least = _step(details.minTick, "minTick")
@@ -90,6 +92,24 @@ def _price_tick(details: ContractDetails, rules: Iterable[PriceIncrement]) -> De
     if tick <= 0:
         raise BadPayload(f"a contract of ib has a step of prices of {tick}")
     return tick
+
+
+def _price_steps(rules: Sequence[PriceIncrement]) -> tuple[PriceStep, ...]:
+    """Return the coarser steps of a rule; none of one whose steps don't grow.
+
+    By such a one `price_step` tells what is right, as the order is sent.
+    """
+    found: list[PriceStep] = []
+    finer = Decimal(0)
+    for rule in sorted(rules, key=lambda rule: rule.lowEdge):
+        at_least = _as_decimal(rule.lowEdge, "lowEdge")
+        tick = _step(rule.increment, "increment")
+        if not tick or (finer and tick % finer) or at_least % tick:
+            return ()
+        finer = tick
+        if at_least > 0:
+            found.append(PriceStep(at_least=at_least, tick=tick))
+    return tuple(found)
 
 
 def price_step(rules: Sequence[PriceIncrement], price: Decimal) -> Decimal | None:
