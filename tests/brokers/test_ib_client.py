@@ -17,7 +17,7 @@ from piker.brokers.ib import _gateway
 from piker.brokers.ib._client import Client, open_client
 from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._gateway import LineDown, LineUp
-from piker.brokers.ib._line import RawTick, Subscribed, key_of
+from piker.brokers.ib._line import FarmNote, RawTick, Subscribed, key_of
 from piker.errors import (
     MarketGone,
     NoData,
@@ -460,6 +460,51 @@ async def test_a_line_that_is_left_is_taken_back():
                     break
         await trio.sleep(0.1)
         assert (await at.venue.stats())["subscribed_now"] == {}
+
+
+async def _of_line(at, kind, n: int) -> list:
+    """Return the first *n* items of a kind that a new line of TSLA tells."""
+    known = await at.proxy.call(Client.market, TSLA)
+    found = []
+    with trio.move_on_after(5):
+        async with at.proxy.stream(
+            Client.ticks, known.contract, "233,375", key=key_of
+        ) as batches:
+            async for batch in batches:
+                found += [one for one in batch if isinstance(one, kind)]
+                if len(found) >= n:
+                    break
+    return found
+
+
+@infected
+async def test_a_line_is_told_of_servers_that_were_lost_before_it():
+    async with gateway() as at:
+        await at.proxy.call(Client.market, TSLA)
+        await at.venue.fault("farm", name="usfarm")
+        await at.venue.fault("farm", name="ushmds")
+        await trio.sleep(0.2)
+        told = await _of_line(at, FarmNote, 1)
+        assert told == [FarmNote("usfarm", is_up=False)]
+
+
+@infected
+async def test_servers_that_stay_lost_over_a_cut_are_told_of_again():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        told = []
+        with trio.move_on_after(4):
+            async with at.proxy.stream(
+                Client.ticks, known.contract, "233,375", key=key_of
+            ) as batches:
+                await at.venue.fault("farm", name="usfarm")
+                await at.venue.fault("connectivity", seconds=0.3)
+                async for batch in batches:
+                    told += [i for i in batch if isinstance(i, Subscribed | FarmNote)]
+                    if len(told) == 4:
+                        break
+        lost = FarmNote("usfarm", is_up=False)
+        assert told == [Subscribed(), lost, Subscribed(is_new=False), lost]
 
 
 @infected

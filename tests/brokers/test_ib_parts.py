@@ -25,6 +25,7 @@ from piker.brokers.ib._order_asks import (
     open_orders,
     positions,
 )
+from piker.brokers.ib._farms import GRACE_S, PATIENCE_S, Farms
 from piker.brokers.ib._reasons import error_of, farm_of
 from piker.brokers.ib._shorts import EVERY_S, Shorts
 from piker.errors import (
@@ -65,37 +66,71 @@ def test_what_may_be_done_about_an_error(code, text, kind):
     assert str(err).isprintable()
 
 
-def test_servers_by_name():
-    assert farm_of("Market data farm connection is broken:usfarm") == "usfarm"
-    assert farm_of("connectivity is lost") == ""
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Market data farm connection is broken:usfarm", "usfarm"),
+        ("Market data farm connection is OK:usfarm.nj", "usfarm.nj"),
+        (
+            "Market data farm connection is inactive but should be available upon"
+            " demand.usfarm.nj",
+            "usfarm.nj",
+        ),
+        ("connectivity is lost", ""),
+        ("broken: ", ""),
+    ],
+)
+def test_servers_by_name(text, name):
+    assert farm_of(text) == name
+
+
+def _fallen_silent() -> Farms:
+    farms = Farms()
+    farms.note_down("usfarm", 100.0)
+    farms.look(10, 100.0 + GRACE_S)
+    farms.look(10, 100.0 + GRACE_S + PATIENCE_S)
+    return farms
 
 
 def test_servers_that_a_market_ticks_without_are_not_its_own():
     farms = Farms()
-    farms.note_down("usfuture", 10, 100.0)
+    farms.note_down("usfuture", 100.0)
+    assert not farms.look(11, 100.0 + GRACE_S)
+    assert not farms.look(12, 100.5 + GRACE_S)
+    farms.note_down("usfuture", 200.0)
+    for now in (202.0, 300.0):
+        assert not farms.look(12, now)
+        assert not farms.lost, "it was found out before"
+
+
+def test_ticks_on_their_way_when_servers_are_lost_say_nothing():
+    """For good: the market would be frozen, and nobody told, each time after."""
+    farms = Farms()
+    farms.note_down("usfarm", 100.0)
     assert not farms.look(11, 100.5)
-    assert not farms.lost
-    farms.note_down("usfuture", 11, 200.0)
-    assert not farms.look(11, 300.0)
-    assert not farms.lost, "it was found out before"
+    assert not farms.look(12, 100.0 + GRACE_S)
+    assert not farms.look(12, 100.0 + GRACE_S + PATIENCE_S)
+    assert farms.lost == "usfarm"
 
 
 def test_a_market_that_falls_silent_is_down_until_they_are_back():
-    farms = Farms()
-    farms.note_down("usfarm", 10, 100.0)
-    farms.look(10, 100.0 + PATIENCE_S - 0.1)
-    assert not farms.lost
-    farms.look(10, 100.0 + PATIENCE_S)
+    farms = _fallen_silent()
     assert farms.lost == "usfarm"
     assert not farms.note_up("cashfarm")
     assert farms.note_up("usfarm")
     assert not farms.lost
 
 
-def test_a_tick_brings_it_back_too():
+def test_a_market_is_not_down_before_it_was_silent_for_a_while():
     farms = Farms()
-    farms.note_down("usfarm", 10, 100.0)
-    farms.look(10, 110.0)
+    farms.note_down("usfarm", 100.0)
+    farms.look(10, 100.0 + GRACE_S)
+    farms.look(10, 100.0 + GRACE_S + PATIENCE_S - 0.1)
+    assert not farms.lost
+
+
+def test_a_tick_brings_it_back_too():
+    farms = _fallen_silent()
     assert farms.look(11, 111.0)
     assert not farms.lost
 

@@ -151,6 +151,29 @@ async def test_a_market_of_other_servers_is_not_cut_off(open_test_pikerd):
         assert await check_live_bars(feed, MNQ, venue, SIM[1]) > 3
 
 
+async def test_a_market_that_is_opened_while_its_servers_are_lost(open_test_pikerd):
+    """Nothing is told of it: it isn't taken for quiet, and no trade lacks after."""
+    async with (
+        open_emulator("ib.tws", sim=SIM) as venue,
+        open_test_pikerd(conf=venue.conf + SOON),
+        open_feed([MNQ]) as other,
+        watched(other) as (others,),
+    ):
+        with trio.fail_after(60):
+            await others.until(Quote)
+            await venue.fault("farm", name="usfarm")
+            async with open_feed([TSLA]) as feed, watched(feed) as (watcher,):
+                lost = await watcher.until(Disconnected)
+                assert "'usfarm'" in lost.reason
+                await trio.sleep(3)
+                await venue.clear()
+                at = watcher.said.index(lost)
+                await watcher.until(Reconnected, at)
+                await watcher.until(Quote, at)
+                await trio.sleep(1)
+                assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+
+
 async def test_a_chain_of_a_hundred_options(open_test_pikerd):
     """All are subscribed at once; their pasts are asked for no faster than IB wants."""
     async with (

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-#: A market that ticks within so long after servers were lost isn't one of theirs.
+#: Ticks may be on their way for so long after servers were lost: they say nothing.
+GRACE_S: Final = 1.0
+#: A market that ticks from then on, within so long after that, isn't one of theirs.
 PATIENCE_S: Final = 2.0
 
 
@@ -22,7 +24,7 @@ class Farms:
     """
 
     lost: str = ""
-    _down: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _down: dict[str, tuple[int | None, float]] = field(default_factory=dict)
     _alien: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
@@ -30,16 +32,15 @@ class Farms:
         self._down.clear()
         self.lost = ""
 
-    def note_down(self, name: str, heard: int, now: float) -> None:
+    def note_down(self, name: str, now: float) -> None:
         """Take note that servers are lost.
 
         Args:
           name: of them.
-          heard: ticks of the market so far.
           now: seconds of a clock that never jumps.
         """
         if name not in self._alien:
-            self._down[name] = heard, now
+            self._down[name] = None, now + GRACE_S
 
     def note_up(self, name: str) -> bool:
         """Take note that servers are back; tell whether the market is, by that."""
@@ -47,9 +48,17 @@ class Farms:
         return self._came_back(name)
 
     def look(self, heard: int, now: float) -> bool:
-        """Judge what is lost by the ticks since; tell whether the market is back."""
+        """Judge what is lost by the ticks since; tell whether the market is back.
+
+        Args:
+          heard: ticks of the market so far.
+          now: as of `note_down`.
+        """
         for name, (before, since) in list(self._down.items()):
-            if heard > before:
+            if before is None:
+                if now >= since:
+                    self._down[name] = heard, now
+            elif heard > before:
                 del self._down[name]
                 if self._came_back(name):
                     return True

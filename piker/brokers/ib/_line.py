@@ -166,13 +166,20 @@ class Line:
             if self.gateway.state == "up":  # it may be lost again, which is told next
                 self._subscribe()
         else:
-            self.emit(Subscribed(is_new=False))
+            self._tell(Subscribed(is_new=False))
+
+    def _tell(self, began: Subscribed) -> None:
+        """Tell that ticks follow, and which servers are lost: IB says so once only."""
+        self.emit(began)
+        for farm in self.gateway.farms.values():
+            if farm.serves == "data":
+                self.emit(FarmNote(farm.name, farm.is_up))
 
     def _subscribe(self) -> None:
         client = self.gateway.ib.client
         self._req_id = client.getReqId()
         self.gateway.ib.wrapper.sinks[self._req_id] = self
-        self.emit(Subscribed())
+        self._tell(Subscribed())
         client.reqMktData(self._req_id, self.contract, self.generic, False, False, [])
 
     def _forget(self) -> None:

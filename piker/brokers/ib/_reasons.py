@@ -87,7 +87,7 @@ LINE: Final[dict[int, Literal["lost", "back", "kept"]]] = {
     1102: "kept",
     2110: "lost",
 }
-#: What a code says of a farm, a part of IB's servers: its name follows a colon.
+#: What a code says of a farm, a part of IB's servers: its name is the end of the text.
 FARM: Final[dict[int, tuple[Literal["data", "history", "contracts"], bool]]] = {
     2103: ("data", False),
     2104: ("data", True),
@@ -98,12 +98,14 @@ FARM: Final[dict[int, tuple[Literal["data", "history", "contracts"], bool]]] = {
     2157: ("contracts", False),
     2158: ("contracts", True),
 }
+_FARM_NAME: Final = re.compile(r"(?:.*:|upon demand\.)\s*(\S.*?)\s*$", re.DOTALL)
 
 
 def farm_of(text: str) -> str:
     """Return the farm that a notice is about, empty if it names none.
 
-    ``Market data farm connection is broken:usfarm`` is about ``usfarm``.
+    ``Market data farm connection is broken:usfarm`` is about ``usfarm``, and so is one
+    that ``is inactive but should be available upon demand.usfarm``.
     """
-    name = text.rpartition(":")[2].strip() if ":" in text else ""
-    return one_line(name)
+    found = _FARM_NAME.search(text)
+    return one_line(found[1]) if found else ""

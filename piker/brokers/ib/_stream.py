@@ -201,7 +201,7 @@ class MarketStream:
             await self._warn(item.text)
         elif isinstance(item, FarmNote):
             if not item.is_up:
-                self._farms.note_down(item.name, self._heard, _now())
+                self._farms.note_down(item.name, _now())
             elif self._farms.note_up(item.name):
                 self._come_back()
 
@@ -398,6 +398,7 @@ class MarketStream:
 
     def _come_back(self) -> None:
         self._heard_at_ns = self.now_ns()
+        self._is_kept = True  # when the last trade was is what it said before
         self._start_mend()
 
 

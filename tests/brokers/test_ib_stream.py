@@ -1,0 +1,68 @@
+"""One market's stream of IB, without a gateway."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import trio
+
+from piker.brokers.ib._line import FarmNote, RawTick, Subscribed
+from piker.brokers.ib._schemas import LAST_TIME, RT_TRADE_VOLUME
+from piker.brokers.ib._stream import MarketStream
+from piker.errors import NoData
+
+NS = 10**9
+BEGAN_S = 1_000_000
+
+
+class Proxy:
+    """Knows no past trades; notes from when on they are asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def call(self, _method, _contract, begin_s):
+        self.asked.append(begin_s)
+        raise NoData("no trades")
+
+
+def _trade(second: int, total: int) -> RawTick:
+    text = f"10.0;1;{second * 1000 + 5};{total};10.0;true"
+    return RawTick(RT_TRADE_VOLUME, float("nan"), float("nan"), text, total)
+
+
+async def test_what_servers_missed_is_asked_for_whatever_the_last_trade_was(
+    autojump_clock,
+):
+    """When it was, IB says as a line begins, and may not say again."""
+    proxy = Proxy()
+    send, receive = trio.open_memory_channel(1000)
+    known = SimpleNamespace(
+        is_by_middle=False,
+        is_index=False,
+        contract=SimpleNamespace(conId=1),
+        mkt=SimpleNamespace(fqme="tsla.nasdaq.ib"),
+    )
+    stream = MarketStream(
+        known, proxy, send, lambda: None, BEGAN_S * NS,
+        now_ns=lambda: int((BEGAN_S + trio.current_time() - began) * NS),
+    )  # fmt: skip
+    began = trio.current_time()
+    stream.begin()
+    async with trio.open_nursery() as stream._tasks:
+        stream._tasks.start_soon(stream._watch)
+        stamp = RawTick(LAST_TIME, float("nan"), float("nan"), str(BEGAN_S), -1)
+        await stream._on_batch([Subscribed(), stamp, _trade(BEGAN_S, 0)])
+        await trio.sleep(10)
+        await stream._on_batch([_trade(BEGAN_S + 9, 1)])
+        await stream._on_batch([FarmNote("usfarm", is_up=False)])
+        await trio.sleep(10)
+        asked = len(proxy.asked)
+        await stream._on_batch([FarmNote("usfarm", is_up=True)])
+        await trio.sleep(10)
+        stream._tasks.cancel_scope.cancel()
+    told = []
+    while receive.statistics().current_buffer_used:
+        told.append(type(receive.receive_nowait()).__name__)
+    assert told.count("Disconnected") == told.count("Reconnected") == 1
+    assert proxy.asked[asked:] == [BEGAN_S + 9]
