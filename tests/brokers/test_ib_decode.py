@@ -231,6 +231,37 @@ def test_delayed_ticks_are_ticks():
     assert found == [Tick("trade", 10.0, 20, second * NS, trade_id(second, 0))]
 
 
+def test_delayed_ticks_that_become_live_are_counted_once():
+    """An account may get its data while it is logged in: the next line is live."""
+    tape = Tape()
+    played([price(68, 10.0, 1), size(74, 100), size(74, 120)], tape)
+    tape.begin()
+    raws = [
+        size(8, 120),
+        volume(77, 10.5, 5, START_S * 1000, 125),
+        volume(48, 10.5, 5, START_S * 1000, 125),
+        size(8, 125),
+    ]
+    assert [(t.price, t.size) for t in trades(played(raws, tape))] == [(10.5, 5)]
+
+
+@pytest.mark.parametrize("none", [0.0, -1.0])
+def test_an_option_that_never_traded_has_no_last_and_no_close(none):
+    tape = Tape()
+    assert played([price(4, none), price(68, none), price(9, none)], tape) == []
+    assert isnan(tape.last)
+    assert isnan(tape.close)
+
+
+def test_what_trades_below_nothing_has_a_last():
+    tape = Tape()
+    assert played([price(4, 0.0, 2), price(4, -1.0, 3), price(9, -37.63)], tape) == [
+        Tick("last", 0.0, 2.0),
+        Tick("last", -1.0, 3.0),
+    ]
+    assert tape.close == -37.63
+
+
 def test_money_trades_at_the_middle():
     tape = Tape(by_middle=True)
     raws = [price(1, 1.0, 9), price(2, 3.0, 9), size(0, 4), price(2, 4.0, 9)]

@@ -58,6 +58,8 @@ _NO_77: Final = 20
 _KNOWN_MAX: Final = 4096
 #: A trade that is told twice by one kind is told again within so many.
 _RECENT_MAX: Final = 32
+#: Prices that, without a size, say that there is none: a last, a close.
+_NONE: Final = (-1.0, 0.0)
 #: The day's volume may be told in steps as coarse as this.
 _SHORT: Final = 1e-6
 
@@ -120,7 +122,6 @@ class Tape:
     _only_48: int = 0
     _total: dict[int, float] = field(default_factory=dict)
     _recent: dict[int, deque[RtVolume]] = field(default_factory=dict)
-    _is_delayed: bool = False
 
     def begin(self) -> None:
         """Forget what a new subscription tells anew, or what came in between."""
@@ -139,14 +140,14 @@ class Tape:
           now_ns: when, ns since the epoch; of what IB gives no time of.
         """
         kind = DELAYED.get(raw.kind, raw.kind)
-        self._is_delayed |= kind != raw.kind
         if kind in {BID, ASK, BID_SIZE, ASK_SIZE}:
             return self._on_side(kind, raw, now_ns)
         if kind == LAST:
             return self._on_last(raw, now_ns)
         if kind == VOLUME:
-            return self._on_volume(raw.size, now_ns)
-        if kind == CLOSE and _is_price(raw.price):
+            # a live one counts trades that are told, too
+            return self._on_volume(raw.size, now_ns) if kind != raw.kind else []
+        if kind == CLOSE and _is_price(raw.price) and raw.price not in _NONE:
             self.close = raw.price
         try:
             return self._on_text(kind, raw.text)
@@ -195,7 +196,7 @@ class Tape:
 
     def _on_last(self, raw: RawTick, now_ns: int) -> list[Tick]:
         size = raw.size if isfinite(raw.size) else 0.0
-        if not _is_price(raw.price) or (raw.price == -1 and size <= 0):
+        if not _is_price(raw.price) or (raw.price in _NONE and size <= 0):
             return []
         before, self.last = self.last, raw.price
         if self.is_index and raw.price != before:
@@ -204,7 +205,7 @@ class Tape:
 
     def _on_volume(self, total: float, now_ns: int) -> list[Tick]:
         """Return the trade that a day's volume shows, where trades aren't told."""
-        if not self._is_delayed or not isfinite(total):
+        if not isfinite(total):
             return []
         before = self._total.get(VOLUME)
         self._total[VOLUME] = total
