@@ -85,8 +85,10 @@ class Missed:
                 log.info("%s: trades can't be fetched: %s", self.known.mkt.fqme, err)
                 return at_s
             await send(ticks)
-            if not is_full or newest_s >= cut_s or newest_s < at_s:
+            if not is_full or newest_s >= cut_s:
                 return 0
+            if newest_s < at_s:
+                return at_s  # it began before, and was full before it got there
             at_s = newest_s + 1
         return at_s
 
