@@ -17,7 +17,7 @@ from piker.brokers.ib import _gateway
 from piker.brokers.ib._client import Client, open_client
 from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._gateway import LineDown, LineUp
-from piker.brokers.ib._line import FarmNote, RawTick, Subscribed, key_of
+from piker.brokers.ib._line import FarmNote, Note, RawTick, Subscribed, key_of
 from piker.errors import (
     MarketGone,
     NoData,
@@ -459,6 +459,33 @@ async def test_a_line_that_is_left_is_taken_back():
                 async for _ in batches:
                     break
         await trio.sleep(0.1)
+        assert (await at.venue.stats())["subscribed_now"] == {}
+
+
+@infected
+async def test_a_line_that_lacks_a_part_goes_on():
+    """An option's greeks, e.g., if its stock isn't subscribed: it is a note."""
+    async with gateway() as at:
+        for code in (10090, 10091):
+            await at.venue.control(f"permit?symbol=TSLA&code={code}", {})
+            told = await _of_line(at, Note | RawTick, 20)
+            assert isinstance(told[0], Note)
+            assert "Part of requested" in told[0].text
+            assert len([one for one in told if isinstance(one, RawTick)]) >= 10
+
+
+@infected
+async def test_a_line_that_ib_ends_is_taken_back():
+    """Those of a user who is logged in elsewhere count on, and would be told again."""
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        for _ in range(3):
+            with pytest.raises(VenueUnreachable) as caught:
+                async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
+                    async for _batch in batches:
+                        await at.venue.control("permit?symbol=TSLA&code=10197", {})
+            assert "10197" in str(caught.value)
+            await at.venue.control("permit?symbol=TSLA&code=0", {})
         assert (await at.venue.stats())["subscribed_now"] == {}
 
 

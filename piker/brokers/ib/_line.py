@@ -152,7 +152,7 @@ class Line:
         if code in NOTES or 2100 <= code < 2200:
             self.emit(Note(one_line(text)))
         else:
-            self._forget()  # it is no more
+            self._leave()  # once it may be told again it would be, to nobody
             self._events.put_nowait((code, text))
 
     def _on_line(self, event: LineEvent) -> None:

@@ -24,6 +24,7 @@ NOTES: Final = frozenset({
     165,  # of the historical data service
     399, 404,  # of an order, which goes on
     2106, 2107, 2108, 2109,
+    10090, 10091,  # a part isn't subscribed to: all else is told
     10167,  # delayed data is shown in place of live data
     10349,  # an order's time in force was set
 })  # fmt: skip

@@ -44,12 +44,16 @@ _GENERIC: Final = frozenset(
 DENIED: Final = {
     354: "Requested market data is not subscribed.Delayed market data is available.",
     10089: "Requested market data requires additional subscription for API.",
-    10090: "Part of requested market data is not subscribed.",
+    10090: "Part of requested market data is not subscribed. Subscription-independent"
+    " ticks are still active.",
+    10091: "Part of requested market data requires additional subscription for API.",
     10167: "Requested market data is not subscribed. Displaying delayed market data.",
     10168: "Requested market data is not subscribed. Delayed market data is not"
     " enabled.",
     10197: "No market data during competing live session",
 }
+#: Said of a line that is told for all that.
+_PARTS: Final = frozenset({10090, 10091})
 _FARMS: Final = {
     "STK": "usfarm", "OPT": "usopt", "FUT": "usfuture", "CASH": "cashfarm",
     "CRYPTO": "cryptofarm",
@@ -140,6 +144,9 @@ class MarketData:
         """Say what keeps a line from being told; raises Wrong if nothing is told."""
         code = self.denied.get(sub.listed, 0)
         if not code:
+            return
+        if code in _PARTS:
+            sub.session.error(sub.req_id, code, DENIED[code])
             return
         wants_delayed = sub.session.market_type in (3, 4) and not sub.kind
         if code != 10167 or not wants_delayed:
@@ -238,7 +245,7 @@ class MarketData:
 
     def _is_told(self, sub: Sub) -> bool:
         code = self.denied.get(sub.listed, 0)
-        if code and not sub.is_delayed:
+        if code and code not in _PARTS and not sub.is_delayed:
             return False
         return self.venue.system.is_up(farm_of(sub.listed))
 
