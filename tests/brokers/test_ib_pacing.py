@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from hypothesis import given, settings, strategies as st
 
+from piker.brokers.ib import _pacing
+from piker.brokers.ib._client import Client
+from piker.brokers.ib._conf import IbConf
+from piker.brokers.ib._gateway import Gateway
 from piker.brokers.ib._pacing import (
     BURST_MAX,
     BURST_S,
@@ -88,3 +95,49 @@ def test_a_pause_holds_everything():
     pace.pause(10.0, 100.0)
     assert pace.wait_s(ask(is_small=False), 104.0) == 6.0
     assert pace.wait_s(ask(), 111.0) == 0.0
+
+
+def test_what_waits_on_its_way_is_sent_by_the_rules(monkeypatch):
+    """Slow answers keep all from being sent; once they are there, all could go."""
+    monkeypatch.setattr(_pacing, "BURST_S", 0.2)
+    sent: list[float] = []
+
+    async def ask_all() -> None:
+        conf = IbConf(messages=100_000)
+        client = Client(conf, Gateway(conf, "datad"))
+
+        async def request(is_small, _what, _cancel) -> str:
+            if is_small:
+                sent.append(time.monotonic())
+            else:
+                await asyncio.sleep(0.5)
+            return "bars"
+
+        monkeypatch.setattr(client, "request", request)
+
+        async def ask(nth: int, *, is_small: bool) -> str:
+            one = Ask(1, "SMART", "TRADES", (str(nth),), is_small)
+            return await client._past(one, is_small, "bars")
+
+        async with asyncio.TaskGroup() as tasks:
+            for nth in range(20):
+                tasks.create_task(ask(nth, is_small=False))
+            await asyncio.sleep(0.05)
+            for nth in range(20, 32):
+                tasks.create_task(ask(nth, is_small=True))
+
+    asyncio.run(ask_all())
+    assert len(sent) == 12
+    starts = zip(sent, sent[BURST_MAX:], strict=False)
+    assert min(after - before for before, after in starts) > 0.19
+
+
+def test_what_is_like_another_is_not_like_itself():
+    pace, ask = HistoryPace(1), Ask(1, "SMART", "TRADES", ("1",))
+    pace.note(ask, 0.0)
+    assert pace.renote(ask, 0.0, 1.0)
+    assert pace.wait_s(ask, 1.0) == WINDOW_S
+    assert pace.wait_s(ask, WINDOW_S + 0.5) == 0.5
+    pace.pause(5, WINDOW_S)
+    assert not pace.renote(ask, 1.0, WINDOW_S + 2)
+    assert pace.wait_s(ask, WINDOW_S + 5) == 0

@@ -305,18 +305,31 @@ class Client:
         """Ask for the past at IB's pace; once more after a while if it was too much."""
         patience_s = _PATIENCE_S
         for pause_s in _PAUSES_S:
-            await self._turn(ask, what, patience_s)
-            try:
-                async with self._open:
-                    await self._let_others_by()
+            async with self._slot(ask, what, patience_s):
+                try:
                     return await self.request(send, what, cancel)
-            except RateLimited:
-                self._pace.pause(pause_s, time.monotonic())
-                patience_s = pause_s + _PATIENCE_S
-        await self._turn(ask, what, patience_s)
-        async with self._open:
-            await self._let_others_by()
+                except RateLimited:
+                    self._pace.pause(pause_s, time.monotonic())
+                    patience_s = pause_s + _PATIENCE_S
+        async with self._slot(ask, what, patience_s):
             return await self.request(send, what, cancel)
+
+    @asynccontextmanager
+    async def _slot(
+        self, ask: Ask, what: str, patience_s: float
+    ) -> AsyncIterator[None]:
+        """Be one of those that ask at one time, once it is its turn.
+
+        That is looked at again right before it is sent: what waited for others to be
+        answered goes together with what waited for its turn meanwhile.
+        """
+        while True:
+            noted_at = await self._turn(ask, what, patience_s)
+            async with self._open:
+                await self._let_others_by()
+                if self._pace.renote(ask, noted_at, time.monotonic()):
+                    yield
+                    return
 
     async def _let_others_by(self) -> None:
         """Leave most of what may be sent in a second to what isn't of the past."""
@@ -325,7 +338,8 @@ class Client:
         self._past_at = at + _PAST_SHARE / self.conf.messages
         await asyncio.sleep(at - now)
 
-    async def _turn(self, ask: Ask, what: str, patience_s: float) -> None:
+    async def _turn(self, ask: Ask, what: str, patience_s: float) -> float:
+        """Wait until *ask* may be sent; return when it was noted."""
         give_up_at = time.monotonic() + patience_s
         while (wait_s := self._pace.wait_s(ask, now := time.monotonic())) > 0:
             if now + wait_s > give_up_at:
@@ -335,6 +349,7 @@ class Client:
                 )
             await asyncio.sleep(wait_s)
         self._pace.note(ask, now)
+        return now
 
     # -- now --------------------------------------------------------------------------
 

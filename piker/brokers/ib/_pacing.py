@@ -78,6 +78,18 @@ class HistoryPace:
         if ask.is_small:
             self._asked.append((now, ask))
 
+    def renote(self, ask: Ask, noted_at: float, now: float) -> bool:
+        """Count *ask* as sent now, not when it was noted; tell whether it may be.
+
+        If not it isn't counted at all.
+        """
+        if (noted_at, ask) in self._asked:
+            self._asked.remove((noted_at, ask))
+        if self.wait_s(ask, now) > 0:
+            return False
+        self.note(ask, now)
+        return True
+
     def pause(self, seconds: float, now: float) -> None:
         """Let nothing through for so long: IB says that it was too much."""
         self._paused_until = max(self._paused_until, now + seconds)
