@@ -75,7 +75,8 @@ def _span_end(calendar: Calendar, now_s: int) -> int | None:
     """Return where the next second that isn't open follows one that is, if ever."""
     spans = calendar.weekly
     opens_s = calendar.next_open(now_s)
-    into_s = (opens_s - _MONDAY_S) % _WEEK_S
+    ahead_s = calendar.ahead_s(opens_s)
+    into_s = (opens_s + ahead_s - _MONDAY_S) % _WEEK_S
     running = (i for i, (start, end) in enumerate(spans) if start <= into_s < end)
     at = next(running, 0)
     ends_s = opens_s - into_s + (spans[at][1] if spans else 0)
@@ -83,6 +84,7 @@ def _span_end(calendar: Calendar, now_s: int) -> int | None:
         # what follows without a pause is the same session, over a week's end too
         start, end = spans[(i + 1) % len(spans)]
         if (start - spans[i % len(spans)][1]) % _WEEK_S:
-            return ends_s
+            # by the clocks of then: they may have changed on the way
+            return ends_s + ahead_s - calendar.ahead_s(ends_s)
         ends_s += end - start
     return None

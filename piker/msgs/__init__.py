@@ -25,7 +25,7 @@ from ._batches import (
     each_of as each_of,
     in_batches as in_batches,
 )
-from ._calendar import Calendar as Calendar
+from ._calendar import Calendar as Calendar, zone_shifts as zone_shifts
 from ._clock import (
     NS as NS,
     Clock as Clock,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piker.msgs import Calendar
+from piker.msgs import Calendar, zone_shifts
 
 from ._dtypes import OHLCV
 from ._steps import Ints
@@ -35,12 +35,17 @@ def open_mask(
     """
     if calendar is None or not calendar.weekly:
         return np.ones(len(time_s), np.bool_)
+    changes, ahead = map(np.array, zone_shifts(calendar.zone))
+    ahead_s = ahead[np.searchsorted(changes, time_s, side="right") - 1]
     starts, ends = np.array(calendar.weekly, np.int64).T
     starts = np.append(starts, starts[0] + WEEK_S)  # the week after begins alike
-    into: Ints = (time_s - _MONDAY_S) % WEEK_S
+    into: Ints = (time_s + ahead_s - _MONDAY_S) % WEEK_S
     coming = np.searchsorted(starts, into, side="right")
     inside = (coming > 0) & (into < ends[coming - 1])
-    return inside | (starts[coming] - into < period_s)
+    wait_s = starts[coming] - into
+    # by the clocks of then: they may change until it opens
+    wait_s += ahead_s - ahead[np.searchsorted(changes, time_s + wait_s, "right") - 1]
+    return inside | (wait_s < period_s)
 
 
 def find_gaps(

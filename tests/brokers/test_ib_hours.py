@@ -31,9 +31,6 @@ def at(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
-NOW_S = at("2026-07-20T12:00")
-
-
 def test_sessions_are_spans_of_time():
     told = sessions(STOCK, NEW_YORK)
     assert told[0] == (at("2026-07-20T13:30"), at("2026-07-20T20:00"))
@@ -54,7 +51,7 @@ def test_the_older_form_names_a_day_once():
 
 
 def test_a_stock_is_closed_at_night_and_on_weekends():
-    calendar = weekly(STOCK, NEW_YORK, NOW_S)
+    calendar = weekly(STOCK, NEW_YORK)
     assert calendar.is_open(at("2026-07-22T13:30"))
     assert not calendar.is_open(at("2026-07-22T13:29"))
     assert not calendar.is_open(at("2026-07-22T20:00"))
@@ -63,24 +60,37 @@ def test_a_stock_is_closed_at_night_and_on_weekends():
 
 
 def test_a_future_opens_on_sunday_evening():
-    calendar = weekly(FUTURE, CHICAGO, NOW_S)
+    calendar = weekly(FUTURE, CHICAGO)
     assert calendar.next_open(at("2026-07-25T12:00")) == at("2026-07-26T22:00")
     assert not calendar.is_open(at("2026-07-21T21:30")), "an hour each day"
     assert calendar.is_open(at("2026-07-21T22:00"))
     assert not calendar.is_open(at("2026-07-24T21:00"))
 
 
-def test_a_week_goes_by_the_clocks_of_now():
-    winter_s = at("2026-01-20T12:00")
-    calendar = weekly(STOCK, NEW_YORK, winter_s)
-    assert calendar.next_open(at("2026-01-21T00:00")) == at("2026-01-21T14:30")
+def test_a_week_goes_by_the_clocks_there():
+    """Whenever it was told: who watches a market for months is told once."""
+    calendar = weekly(STOCK, NEW_YORK)
+    for day, opens, closes in (
+        ("2026-01-21", "14:30", "21:00"),
+        ("2026-03-06", "14:30", "21:00"),
+        ("2026-03-09", "13:30", "20:00"),
+        ("2026-07-21", "13:30", "20:00"),
+        ("2026-10-30", "13:30", "20:00"),
+        ("2026-11-02", "14:30", "21:00"),
+    ):
+        midnight_s = at(day)
+        assert calendar.next_open(midnight_s) == at(f"{day}T{opens}")
+        assert calendar.prev_open(midnight_s + 86_400) == at(f"{day}T{closes}") - 1
+    future = weekly(FUTURE, CHICAGO)
+    assert future.next_open(at("2026-03-07T12:00")) == at("2026-03-08T22:00")
+    assert future.next_open(at("2026-10-31T12:00")) == at("2026-11-01T23:00")
 
 
 def test_a_holiday_is_a_day_like_the_others_in_other_weeks():
     holiday = STOCK.replace("20260722:0930-20260722:1600", "20260722:CLOSED")
-    assert weekly(holiday, NEW_YORK, NOW_S) == weekly(STOCK, NEW_YORK, NOW_S)
+    assert weekly(holiday, NEW_YORK) == weekly(STOCK, NEW_YORK)
     short = STOCK.replace("0930-20260724:1600", "0930-20260724:1300")
-    assert weekly(short, NEW_YORK, NOW_S) == weekly(STOCK, NEW_YORK, NOW_S)
+    assert weekly(short, NEW_YORK) == weekly(STOCK, NEW_YORK)
     assert len(sessions(holiday, NEW_YORK)) == 4, "it is closed all the same"
 
 
@@ -88,7 +98,7 @@ def test_where_friday_is_a_day_of_rest_it_stays_one():
     hours = ";".join(
         f"202607{day}:1000-202607{day}:1500" for day in ("19", "20", "21", "22", "23")
     )
-    calendar = weekly(f"{hours};20260724:CLOSED;20260725:CLOSED", "Asia/Riyadh", NOW_S)
+    calendar = weekly(f"{hours};20260724:CLOSED;20260725:CLOSED", "Asia/Riyadh")
     assert calendar.is_open(at("2026-07-19T08:00"))
     assert not calendar.is_open(at("2026-07-24T08:00"))
 
@@ -98,13 +108,13 @@ def test_open_around_the_clock():
         f"202607{day}:0000-202607{int(day) + 1}:0000"
         for day in ("19", "20", "21", "22", "23", "24", "25")
     )
-    calendar = weekly(days, "UTC", NOW_S)
+    calendar = weekly(days, "UTC")
     assert calendar.weekly == ((0, 7 * 86_400),)
 
 
 def test_no_hours_is_always_open():
-    assert weekly("", NEW_YORK, NOW_S).weekly == ()
-    assert weekly("20260725:CLOSED", NEW_YORK, NOW_S).weekly == ()
+    assert weekly("", NEW_YORK).weekly == ()
+    assert weekly("20260725:CLOSED", NEW_YORK).weekly == ()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +130,7 @@ def test_no_hours_is_always_open():
 )
 def test_hours_that_ib_does_not_document(hours, zone):
     with pytest.raises(BadPayload) as caught:
-        weekly(hours, zone, NOW_S)
+        weekly(hours, zone)
     assert "\n" not in str(caught.value)
 
 
@@ -139,7 +149,7 @@ def test_a_week_repeats_what_is_told(spans, zone):
             f"{day}:{start // 60:02}{start % 60:02}-{day}:{end // 60:02}{end % 60:02}"
         )
     hours = ";".join(parts)
-    calendar = weekly(hours, zone, NOW_S)
+    calendar = weekly(hours, zone)
     for start_s, end_s in sessions(hours, zone):
         assert calendar.open_seconds(start_s, end_s) == end_s - start_s
     assert all(a[1] < b[0] for a, b in pairwise(sessions(hours, zone)))

@@ -24,6 +24,17 @@ FUTURES = Calendar(
         (6 * DAY + 23 * HOUR, WEEK),
     )
 )
+#: The same by the clocks there.
+CHICAGO = Calendar(
+    weekly=(
+        (0, 16 * HOUR),
+        *((i * DAY - 7 * HOUR, i * DAY + 16 * HOUR) for i in range(1, 5)),
+        (6 * DAY + 17 * HOUR, WEEK),
+    ),
+    zone="America/Chicago",
+)
+#: Open over the night in which clocks change.
+NIGHT = Calendar(weekly=((5 * DAY, 6 * DAY + 12 * HOUR),), zone="America/Chicago")
 WHOLE = Calendar(weekly=((0, DAY), (DAY, WEEK)))
 
 
@@ -51,6 +62,12 @@ def ns(text):
         (FUTURES, "2026-03-09T01:00:00", "2026-03-09T22:00:00"),
         (FUTURES, "2026-03-09T22:10:00", "2026-03-10T22:00:00"),
         (FUTURES, "2026-03-06T22:10:00", "2026-03-09T22:00:00"),
+        # in winter, over the change to summer time, and in summer
+        (CHICAGO, "2026-03-02T01:00:00", "2026-03-02T22:00:00"),
+        (CHICAGO, "2026-03-06T22:10:00", "2026-03-09T21:00:00"),
+        (CHICAGO, "2026-03-09T21:10:00", "2026-03-10T21:00:00"),
+        (NIGHT, "2026-03-07T12:00:00", "2026-03-08T17:00:00"),
+        (NIGHT, "2026-11-01T00:00:00", "2026-11-01T18:00:00"),
     ],
 )
 def test_a_day_ends_with_its_session(calendar, now, ends):

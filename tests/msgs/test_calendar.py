@@ -1,12 +1,14 @@
 """Trading hours, against a naive reading of the same spans."""
 
 import time
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from piker.msgs import Calendar
+from piker.msgs import Calendar, zone_shifts
 from piker.msgs._calendar import WEEK_S
 
 _MONDAY = 4 * 86_400
@@ -119,3 +121,75 @@ def test_wrong_spans_are_refused(weekly):
 def test_survives_the_wire():
     assert CME.is_open(_MONDAY)  # what is cached stays at home
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(CME), type=Calendar) == CME
+
+
+# -- by the clocks of a place ----------------------------------------------------------
+
+NEW_YORK = Calendar(
+    weekly=tuple(((d * 24 + 9) * HOUR + 1800, (d * 24 + 16) * HOUR) for d in range(5)),
+    zone="America/New_York",
+)
+_ZONES = ["America/New_York", "Europe/London", "Australia/Sydney", "Asia/Tokyo"]
+
+
+def _by_clocks(calendar, time_s):
+    there = datetime.fromtimestamp(time_s, ZoneInfo(calendar.zone))
+    into = there.weekday() * 86_400 + there.hour * HOUR
+    into += there.minute * 60 + there.second
+    return any(start <= into < end for start, end in calendar.weekly)
+
+
+def _at(text):
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("day", "opens"),
+    [("2026-03-06", "14:30"), ("2026-03-09", "13:30"), ("2026-10-30", "13:30"),
+     ("2026-11-02", "14:30"), ("1999-07-01", "13:30"), ("2099-01-08", "14:30")],
+)  # fmt: skip
+def test_an_exchange_opens_by_its_own_clocks(day, opens):
+    opens_s = _at(f"{day}T{opens}")
+    assert NEW_YORK.next_open(_at(day)) == opens_s
+    assert NEW_YORK.prev_open(opens_s + 20 * HOUR) == opens_s + 23_400 - 1
+    assert NEW_YORK.open_seconds(_at(day), opens_s + HOUR) == HOUR
+
+
+def test_a_week_in_which_clocks_change_is_as_long_as_others():
+    for monday in ("2026-03-02", "2026-03-09", "2026-10-26", "2026-07-20"):
+        begins_s = _at(monday)
+        assert NEW_YORK.open_seconds(begins_s, begins_s + WEEK_S) == 5 * 23_400
+
+
+@st.composite
+def _near_a_change(draw):
+    """A calendar with edges in the night of a change, and times around it."""
+    zone = draw(st.sampled_from(_ZONES))
+    edges = draw(st.lists(st.integers(0, 48 * 4), unique=True, max_size=8).map(sorted))
+    spans = [
+        (5 * 86_400 + 900 * a, 5 * 86_400 + 900 * b)
+        for a, b in zip(edges[::2], edges[1::2], strict=False)
+    ]
+    changes = [at for at in zone_shifts(zone)[0] if at > 0] or [_at("2026-03-08")]
+    change = draw(st.sampled_from(changes[-120:]))
+    calendar = Calendar(weekly=tuple(spans) or ((0, HOUR),), zone=zone)
+    return calendar, change + 900 * draw(st.integers(-60, 60))
+
+
+@given(_near_a_change(), st.integers(0, 120))
+def test_around_a_change_of_clocks_like_the_naive_walk(made, length):
+    calendar, start_s = made
+    steps = [start_s + 900 * nth for nth in range(length)]
+    naive = [_by_clocks(calendar, at) for at in steps]
+    assert [calendar.is_open(at) for at in steps] == naive
+    assert calendar.open_seconds(start_s, start_s + 900 * length) == 900 * sum(naive)
+    if any(naive):
+        assert calendar.next_open(start_s) == steps[naive.index(True)]
+        last = steps[len(naive) - 1 - naive[::-1].index(True)]
+        assert calendar.prev_open(start_s + 900 * length - 1) == last + 899
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/Else", "../etc", "/etc/passwd"])
+def test_a_zone_that_is_none_is_refused(zone):
+    with pytest.raises(ValueError, match="no time zone is called"):
+        Calendar(zone=zone)

@@ -29,6 +29,10 @@ LOT = Decimal("0.001")
 WEEKDAYS = Calendar(
     weekly=tuple((d * DAY_S + 52_200, d * DAY_S + 75_600) for d in range(5))
 )
+LONDON = Calendar(
+    weekly=tuple((d * DAY_S + 28_800, d * DAY_S + 59_400) for d in range(7)),
+    zone="Europe/London",
+)
 ROUND_THE_CLOCK = Calendar(  # Sunday evening to Friday, an hour's break a day
     weekly=(
         (0, 79_200),
@@ -94,6 +98,14 @@ def test_volumes_beyond_64_bits_of_lots_add_up():
     assert longer["volume"].tolist() == [2e12, 3.0]
 
 
+@given(st.sampled_from([1, 60, 3600, DAY_S]))
+def test_mask_agrees_where_clocks_change(period_s):
+    for change_s in (1_774_746_000, 1_792_890_000):  # 2026-03-29, 2026-10-25
+        times = change_s + 900 * np.arange(-300, 300)
+        wanted = [LONDON.next_open(t) < t + period_s for t in times.tolist()]
+        assert open_mask(LONDON, times, period_s).tolist() == wanted
+
+
 def test_wrong_input_is_refused():
     rows = columns([(2 * NS, 1, 1), (1 * NS, 1, 1)])
     with pytest.raises(ValueError, match="order of time"):
@@ -116,7 +128,7 @@ def test_steps_come_back_from_floats(steps, tick):
 
 
 @given(st.integers(0, 10**10), st.sampled_from([1, 60, 3600, DAY_S]))
-@pytest.mark.parametrize("calendar", [Calendar(), WEEKDAYS, ROUND_THE_CLOCK])
+@pytest.mark.parametrize("calendar", [Calendar(), WEEKDAYS, ROUND_THE_CLOCK, LONDON])
 def test_mask_agrees_with_the_calendar(calendar, time_s, period_s):
     got = open_mask(calendar, np.array([time_s]), period_s)[0]
     assert got == (calendar.next_open(time_s) < time_s + period_s)

@@ -1,12 +1,11 @@
 """Trading hours as IB tells them, as spans of time and as a weekly calendar; pure.
 
 ``20260720:0400-20260720:2000;20260721:CLOSED`` --sessions()--> [(start_s, end_s), ...]
-                                                --weekly()--> Calendar, UTC
+                                                --weekly()--> Calendar
 
 Hours are local to an exchange, of today and the next few days: `Calendar` repeats a
-week, in UTC. A working day that is closed or short while the others are alike is taken
-for a holiday, so that bars of such days in other weeks aren't left out; a shift of the
-clocks to summer time or back is seen when the market is opened next.
+week, by the clocks there. A working day that is closed or short while the others are
+alike is taken for a holiday, so that bars of such days in other weeks aren't left out.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ _ZONES: Final = {
 }
 _MINUTES: Final = 24 * 60
 _WEEK_S: Final = 7 * 86_400
+_ALWAYS: Final = ((0, _WEEK_S),)
 _SATURDAY: Final = 5
 _SUNDAY: Final = 6
 _HOLIDAY_PROOF: Final = 3  # working days that must be alike for another to be odd
@@ -81,14 +81,13 @@ def sessions(hours: str, zone: str) -> list[tuple[int, int]]:
     return joined
 
 
-def weekly(hours: str, zone: str, now_s: float) -> Calendar:
-    """Return the weekly hours that the next days' hours show, by the clocks of now.
+def weekly(hours: str, zone: str) -> Calendar:
+    """Return the weekly hours that the next days' hours show, by the exchange's clocks.
 
     Always open if *hours* is empty, as it is of markets that IB knows no hours of.
 
     Args:
       hours, zone: as of `sessions`.
-      now_s: epoch s; whose offset from UTC counts.
 
     Raises:
       BadPayload: they are not what IB documents.
@@ -96,14 +95,15 @@ def weekly(hours: str, zone: str, now_s: float) -> Calendar:
     by_weekday = _usual(hours)
     if not any(by_weekday.values()):
         return Calendar()
-    offset = datetime.fromtimestamp(now_s, UTC).astimezone(zone_of(zone)).utcoffset()
-    shift_s = int((offset or timedelta()).total_seconds())
     spans = []
     for weekday, day_hours in by_weekday.items():
         for start, end in day_hours:
-            begin_s = (weekday * _MINUTES + start) * 60 - shift_s
+            begin_s = (weekday * _MINUTES + start) * 60
             spans += _within_week(begin_s, begin_s + (end - start) * 60)
-    return Calendar(weekly=_joined(spans))
+    week = _joined(spans)
+    if week == _ALWAYS:
+        return Calendar(weekly=week)
+    return Calendar(weekly=week, zone=zone_of(zone).key)
 
 
 def _days(hours: str) -> Iterator[tuple[date, Hours]]:

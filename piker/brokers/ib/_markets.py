@@ -6,7 +6,6 @@ name --to_contracts(), details, pick()--> ContractDetails --make_mkt()--> Known
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -147,7 +146,7 @@ def _hours(details: ContractDetails) -> tuple[Calendar, tuple[tuple[int, int], .
     if not hours or not zone:
         return Calendar(), ()
     try:
-        return weekly(hours, zone, time.time()), tuple(sessions(hours, zone))
+        return weekly(hours, zone), tuple(sessions(hours, zone))
     except BadPayload as err:
         log.warning("%s: its hours are left out: %s", details.longName, err)
         return Calendar(), ()
