@@ -94,6 +94,24 @@ def test_a_holiday_is_a_day_like_the_others_in_other_weeks():
     assert len(sessions(holiday, NEW_YORK)) == 4, "it is closed all the same"
 
 
+@pytest.mark.parametrize("closed", [("20", "21", "22"), ("20", "21", "22", "23")])
+def test_holidays_may_be_most_of_a_week(closed):
+    """The golden week of Tokyo: a feed that is opened in it lives on in the next."""
+    hours = STOCK
+    for day in closed:
+        hours = hours.replace(
+            f"202607{day}:0930-202607{day}:1600", f"202607{day}:CLOSED"
+        )
+    assert weekly(hours, NEW_YORK) == weekly(STOCK, NEW_YORK)
+    short = hours.replace("0930-20260724:1600", "0930-20260724:1300")
+    assert weekly(short, NEW_YORK).is_open(at("2026-07-28T14:00"))
+
+
+def test_hours_of_one_day_alone_are_those_of_working_days():
+    one = weekly("20260720:0930-20260720:1600", NEW_YORK)
+    assert one == weekly(STOCK, NEW_YORK)
+
+
 def test_where_friday_is_a_day_of_rest_it_stays_one():
     hours = ";".join(
         f"202607{day}:1000-202607{day}:1500" for day in ("19", "20", "21", "22", "23")

@@ -4,8 +4,8 @@
                                                 --weekly()--> Calendar
 
 Hours are local to an exchange, of today and the next few days: `Calendar` repeats a
-week, by the clocks there. A working day that is closed or short while the others are
-alike is taken for a holiday, so that bars of such days in other weeks aren't left out.
+week, by the clocks there. A working day that is closed or short is taken for a holiday
+if others aren't, so that such days of other weeks aren't closed.
 """
 
 from __future__ import annotations
@@ -174,12 +174,13 @@ def _usual(hours: str) -> dict[int, Hours]:
         weekday = day.weekday()
         if not told.get(weekday):  # the first that is open, of two in one list
             told[weekday] = spans
-    usual = _most_common(told)
+    usual = _usual_of_days(told)
     is_sunday_usual = usual is not None and told.get(_SUNDAY) == usual
     if usual is not None and not is_sunday_usual:
         for weekday in range(_SATURDAY):
-            if _length(told.get(weekday, ())) < _length(usual):
-                told[weekday] = usual
+            hours_of_day = told.get(weekday, ())
+            if _length(hours_of_day) < _length(usual):
+                told[weekday] = _joined([*usual, *hours_of_day])
         return told
     if usual is not None and _length(usual) == _MINUTES:
         for weekday in range(_SUNDAY + 1):
@@ -187,13 +188,16 @@ def _usual(hours: str) -> dict[int, Hours]:
     return told
 
 
-def _most_common(told: dict[int, Hours]) -> Hours | None:
-    """Return the hours that most working days share, None if they differ."""
+def _usual_of_days(told: dict[int, Hours]) -> Hours | None:
+    """Return the hours that most working days share, else the longest; None if none.
+
+    Holidays may leave one day or two of a week, or of what is told of it.
+    """
     counts = Counter(spans for day, spans in told.items() if day < _SATURDAY and spans)
     if not counts:
         return None
     spans, times = counts.most_common(1)[0]
-    return spans if times >= _HOLIDAY_PROOF else None
+    return spans if times >= _HOLIDAY_PROOF else max(counts, key=_length)
 
 
 def _length(spans: Hours) -> int:
