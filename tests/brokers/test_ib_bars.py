@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
+import trio
+from hypothesis import given, strategies as st
 from ib_async import BarData
 
 from piker.brokers.ib._bars import MAX_BARS, History, as_span, to_bars
@@ -20,6 +22,15 @@ DAY_S = 86_400
 STOCK = Calendar(
     weekly=tuple((day * DAY_S + 48_600, day * DAY_S + 72_000) for day in range(5))
 )
+#: From 22 h to 21 h UTC the day after, Sunday to Friday.
+FUTURE = Calendar(
+    weekly=(
+        (0, 21 * 3600),
+        *((day * DAY_S - 7200, day * DAY_S + 21 * 3600) for day in range(1, 5)),
+        (6 * DAY_S + 22 * 3600, 7 * DAY_S),
+    )
+)
+TOKYO = Calendar(weekly=tuple((day * DAY_S, day * DAY_S + 21_600) for day in range(5)))
 
 
 def bar(time_s: int, price: float = 10.0, volume: float = 5, count: int = 2) -> BarData:
@@ -56,6 +67,35 @@ class Venue:
         return [bar(at) for at in opens]
 
 
+class Sessions(Venue):
+    """Counts seconds in which it is open, and days in sessions, as IB does.
+
+    What is asked for as a day is the session that runs, or the last one.
+    """
+
+    def __init__(self, traded_s, calendar: Calendar) -> None:
+        super().__init__(traded_s)
+        self.calendar = calendar
+
+    async def ask(self, end_s: int, span: str, size: str) -> list[BarData]:
+        count, unit = span.split()
+        if unit in "MY":
+            return await super().ask(end_s, span, size)
+        start_s = end_s
+        if unit == "D":
+            for _ in range(int(count)):
+                start_s = self._session_start(start_s - 1)
+        while unit == "S" and self.calendar.open_seconds(start_s, end_s) < int(count):
+            start_s -= 600
+        return await super().ask(end_s, f"{end_s - start_s} S", size)
+
+    def _session_start(self, time_s: int) -> int:
+        open_s = self.calendar.prev_open(time_s)
+        while self.calendar.open_seconds(open_s - 1800, open_s):
+            open_s -= 1800
+        return open_s
+
+
 def history(traded_s, calendar=None) -> tuple[History, Venue]:
     venue = Venue(traded_s)
     return (
@@ -78,7 +118,7 @@ async def test_the_newest_are_a_frame():
     assert len(await past.bars(1, NOW_S, None)) == MAX_BARS
     assert venue.asked == [(NOW_S, "1440 S", "1 secs")]
     await past.bars(60, NOW_S, None)
-    assert venue.asked[1:] == [(NOW_S, "1 D", "1 min")]
+    assert venue.asked[1:] == [(NOW_S, "2 D", "1 min")]
 
 
 async def test_a_weekend_is_asked_over_at_once():
@@ -91,6 +131,33 @@ async def test_a_weekend_is_asked_over_at_once():
     with pytest.raises(NoData):
         await past.bars(1, monday_s, monday_s - 600)
     assert len(venue.asked) == 1, "closed: nobody need be asked"
+
+
+def open_at(calendar: Calendar, back_s: int) -> int:
+    """Return a time of a trade: about so long ago, while it is open."""
+    return calendar.prev_open(NOW_S - back_s)
+
+
+@given(
+    st.sampled_from([STOCK, FUTURE, TOKYO]),
+    st.integers(60, 25 * DAY_S),
+    st.sampled_from([1, 60]),
+)
+def test_a_trade_is_found_whenever_it_was(calendar, back_s, period_s):
+    """A session that runs, and has none yet, isn't the past."""
+    traded_s = open_at(calendar, back_s)
+    venue = Sessions([traded_s], calendar)
+    past = History("x.ib", venue.ask, calendar, now_s=lambda: NOW_S)
+
+    async def look():
+        found = await past.bars(period_s, NOW_S, None)
+        assert found["time"].tolist() == [traded_s - traded_s % period_s]
+        if NOW_S - traded_s < (MAX_BARS - 1) * period_s:
+            start_s = NOW_S - MAX_BARS * period_s
+            found = await past.bars(period_s, NOW_S, start_s)
+            assert found["time"].tolist() == [traded_s - traded_s % period_s]
+
+    trio.run(look)
 
 
 @pytest.mark.parametrize("period_s", [1, 60])
@@ -149,8 +216,8 @@ def test_spans_are_those_ib_takes():
     assert as_span(1, 5) == "30 S"
     assert as_span(1, 1440) == "1440 S"
     assert as_span(60, 3600) == "3600 S"
-    assert as_span(60, MAX_BARS * 60) == "1 D"
-    assert as_span(60, 28_860) == "1 D"
+    assert as_span(60, MAX_BARS * 60) == "2 D"
+    assert as_span(60, 28_860) == "2 D"
 
 
 def test_bars_keep_the_rules_of_ours():

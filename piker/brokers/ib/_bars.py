@@ -29,6 +29,7 @@ PERIODS_S: Final = (1, 60)
 _SIZES: Final = {1: "1 secs", 60: "1 min"}
 _DAY_S: Final = 86_400
 #: Spans in seconds go so far; beyond, in days. For bars of a second and of a minute.
+#: Both are of time in which it trades: a day is the session that runs, if just begun.
 _SECONDS_MAX: Final = {1: MAX_BARS, 60: 28_800}
 _LEAST_S: Final = {1: 30, 60: 120}
 #: IB keeps bars of 30 s and less for six months.
@@ -81,8 +82,10 @@ class History:
         try:
             return await self._frame(period_s, end_s, end_s - start_s, start_s)
         except NoData:
-            half_s = (end_s - start_s) // (2 * period_s) * period_s
-            if half_s < _LEAST_S[period_s]:
+            span_s = end_s - start_s
+            half_s = span_s // (2 * period_s) * period_s
+            is_same = as_span(period_s, half_s) == as_span(period_s, span_s)
+            if half_s < _LEAST_S[period_s] or is_same:
                 raise
         return await self._frame(period_s, end_s, half_s, end_s - half_s)
 
@@ -136,9 +139,12 @@ class History:
 
 
 def as_span(period_s: int, span_s: int) -> str:
-    """Return how IB is told a span of bars: ``1440 S`` or ``1 D``."""
+    """Return how IB is told a span of bars, so that its answer has it all.
+
+    ``1440 S``; ``2 D``, of which the newer day may have just begun.
+    """
     if span_s > _SECONDS_MAX[period_s]:
-        return f"{-(-span_s // _DAY_S)} D"
+        return f"{-(-span_s // _DAY_S) + 1} D"
     return f"{max(span_s, _LEAST_S[period_s])} S"
 
 
