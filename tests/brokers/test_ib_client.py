@@ -258,6 +258,28 @@ async def test_what_was_never_answered_is_asked_anew():
 
 
 @infected
+async def test_a_market_is_known_with_its_steps_of_prices():
+    """What one lost answer left out would stay so for hours, other than elsewhere."""
+    async with gateway(deadline_s=1.0) as at:
+        await at.proxy.call(Client.ready)
+        await at.venue.fault("answer", on="rule", how="never")
+        assert (await at.proxy.within(5).call(Client.market, TSLA)).rules
+
+
+@infected
+async def test_a_line_that_is_lost_leaves_no_market_half_known():
+    async with gateway() as at:
+        await at.proxy.call(Client.ready)
+        await at.venue.fault("answer", on="rule", how="never")
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(refused, VenueUnreachable, at.proxy, Client.market, TSLA)
+            await trio.sleep(0.5)
+            await at.venue.fault("disconnect", how="rst")
+        await trio.sleep(1)
+        assert (await at.proxy.call(Client.market, TSLA)).rules
+
+
+@infected
 async def test_answers_out_of_order_and_twice_find_who_asked():
     async with gateway() as at:
         known = await at.proxy.call(Client.market, TSLA)

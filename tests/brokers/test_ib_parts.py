@@ -13,6 +13,10 @@ from ib_async import Contract
 
 from piker.brokers._aio import open_proxy
 from piker.brokers.ib._client import Client, open_client
+from ib_async import Contract
+from ib_async.wrapper import RequestError
+
+from piker.brokers.ib._client import Client
 from piker.brokers.ib._conf import IbConf, check_ids
 from piker.brokers.ib._farms import PATIENCE_S, Farms
 from piker.brokers.ib._gateway import Gateway, LineDown, LineUp
@@ -26,8 +30,10 @@ from piker.brokers.ib._order_asks import (
     positions,
 )
 from piker.brokers.ib._farms import GRACE_S, PATIENCE_S, Farms
+from piker.brokers.ib._gateway import Gateway
 from piker.brokers.ib._reasons import error_of, farm_of
 from piker.brokers.ib._shorts import EVERY_S, Shorts
+from piker.brokers.ib._wrapper import Ib
 from piker.errors import (
     ConfigError,
     MarketGone,
@@ -234,3 +240,36 @@ def test_a_line_that_came_up_and_is_down_again_is_not_subscribed_to():
     line._on_line(LineUp(is_new=True))
     assert told == []
     assert gateway.ib.wrapper.sinks == {}
+def test_what_is_refused_leaves_nothing_behind():
+    """The library keeps what was collected until then, for good."""
+    told = []
+    wrapper = Ib(lambda *what: told.append(what)).wrapper
+
+    def refuse() -> None:
+        future = wrapper.startReq(5)
+        wrapper.error(5, 162, "HMDS query returned no data", "")
+        assert isinstance(future.exception(), RequestError)
+
+    asyncio.run(_on_loop(refuse))
+    assert told == [(5, 162, "HMDS query returned no data")]
+    assert not wrapper._results
+    assert not wrapper._futures
+
+
+def test_a_socket_that_was_lost_just_now_is_told_so():
+    """Before the gateway is known to be down."""
+    conf = IbConf()
+    client = Client(conf, Gateway(conf, "datad", state="up"))
+
+    async def ask() -> None:
+        with pytest.raises(VenueUnreachable):
+            await client.details(Contract(conId=1))
+        with pytest.raises(VenueUnreachable):
+            await client.rules(26)
+        assert not client.ib.wrapper._results
+
+    asyncio.run(ask())
+
+
+async def _on_loop(work) -> None:
+    work()

@@ -148,6 +148,8 @@ class Gateway:
             await self._changed.wait()
         if self.state != "up":
             raise VenueUnreachable(self.reason)
+        if not self.ib.client.isReady():  # just now: who holds it isn't there yet
+            raise VenueUnreachable("ib's gateway hung up")
 
     # -- found ------------------------------------------------------------------------
 

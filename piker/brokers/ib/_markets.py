@@ -35,6 +35,9 @@ log = get_logger(__name__)
 #: What IB has no trades of: its prices are those in the middle of bid and ask.
 _BY_MIDDLE: Final = frozenset({"CASH", "CMDTY"})
 
+#: So often a rule of prices is asked for that isn't answered.
+_RULE_TRIES: Final = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Known:
@@ -121,13 +124,7 @@ async def _known(client: Client, details: ContractDetails, word: str) -> Known:
     contract = details.contract
     if contract is None:
         raise BadPayload("ib told details of no contract")
-    rules: Sequence[PriceIncrement] = ()
-    number = rule_id(details)
-    if number is not None:
-        try:
-            rules = await client.rules(number)
-        except (VenueRefused, VenueUnreachable) as err:
-            log.info("%s: %s", contract.symbol, err)
+    rules = await _rules(client, details)
     mkt = make_mkt(details, rules, word=word)
     calendar, open_s = _hours(details)
     return Known(
@@ -138,6 +135,28 @@ async def _known(client: Client, details: ContractDetails, word: str) -> Known:
         calendar=calendar,
         open_s=open_s,
     )
+
+
+async def _rules(client: Client, details: ContractDetails) -> Sequence[PriceIncrement]:
+    """Return a market's steps of prices, none if IB doesn't tell them.
+
+    A market is kept for hours: one that lacks them is so only if they can't be had.
+    Raises: VenueUnreachable.
+    """
+    number = rule_id(details)
+    if number is None:
+        return ()
+    for _ in range(_RULE_TRIES):
+        try:
+            return await client.rules(number)
+        except VenueRefused as err:
+            log.info("%s: %s", details.longName, err)
+            break
+        except VenueUnreachable as err:
+            if client.gateway.state != "up" or not client.ib.client.isReady():
+                raise
+            log.warning("%s: %s", details.longName, err)
+    return ()
 
 
 def _hours(details: ContractDetails) -> tuple[Calendar, tuple[tuple[int, int], ...]]:

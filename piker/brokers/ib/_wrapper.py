@@ -73,6 +73,7 @@ class Wrapper(LibWrapper):
             # the library takes some of them for warnings, and who asked would wait
             fault = RequestError(req_id, code, text)
             self._endReq(req_id, fault, success=False)
+            self.forget(req_id)
         self.hear(req_id, code, text)
         super().error(req_id, code, text, advanced_reject_json)
 
