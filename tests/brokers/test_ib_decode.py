@@ -12,7 +12,7 @@ from piker.brokers.ib._decode import IDS_A_SECOND, Tape, trade_id
 from piker.brokers.ib._line import RawTick
 from piker.brokers.ib._schemas import parse_epoch_s, parse_rt_volume
 from piker.errors import BadPayload
-from piker.msgs import Tick
+from piker.msgs import Calendar, Tick
 
 NS = 10**9
 START_S = 1_795_974_468
@@ -221,6 +221,33 @@ def test_a_size_without_a_price_says_nothing():
     assert played([size(0, 5), size(3, 5), size(0, 0)]) == []
 
 
+@pytest.mark.parametrize("order", [(48, 77), (77, 48)])
+@pytest.mark.parametrize("together", [1, 3])
+def test_trades_that_are_reported_after_many_that_were_not_are_one(order, together):
+    """In the early morning of a dear share 20 odd lots on end are no wonder."""
+    tape = Tape()
+    ms = START_S * 1000
+    odd = [volume(48, 10.0, 7, ms + nth, 7 * nth + 7) for nth in range(30)]
+    before = len(trades(played(odd, tape)))
+    assert tape.is_alone
+    assert before
+    raws = []
+    for first in range(0, 12, together):
+        block = range(first, first + together)
+        raws += [
+            volume(kind, 11.0, 100, ms + 1000 + nth, (300 + nth) * 100)
+            for kind in order
+            for nth in block
+        ]
+    tape.short = 0
+    found = trades(played(raws, tape))
+    assert [(t.price, t.size) for t in found] == [(11.0, 100.0)] * 12
+    assert not tape.is_alone
+    assert tape.short, "odd lots were told for reported ones: the bars are asked for"
+    odd = [volume(48, 10.0, 7, ms + 2000 + nth, 7 * nth + 7) for nth in range(90)]
+    assert not trades(played(odd, tape)), "it is known now that it has reported ones"
+
+
 def test_delayed_ticks_are_ticks():
     tape = Tape()
     raws = [price(66, 9.9, 3), price(67, 10.0, 5), price(68, 10.0, 1), size(74, 100)]
@@ -273,6 +300,20 @@ def test_an_index_trades_as_its_last_changes():
     tape = Tape(is_index=True)
     raws = [price(4, 10.0), price(4, 10.0), price(4, 11.0)]
     assert [(t.price, t.size) for t in trades(played(raws, tape))] == [(10, 0), (11, 0)]
+
+
+def test_nothing_is_made_up_of_what_is_told_while_it_is_closed():
+    """A line begins with the last there was, at a weekend too: no bar is to have it."""
+    into_s = (START_S - 4 * 86_400) % (7 * 86_400)
+    closed = Calendar(weekly=((0, into_s), (into_s + 1, 7 * 86_400)))
+    index = Tape(is_index=True, calendar=closed)
+    assert played([price(4, 10.0)], index) == [Tick("last", 10.0, 0.0)]
+    money = Tape(by_middle=True, calendar=closed)
+    found = played([price(1, 1.0, 9), price(2, 3.0, 9)], money)
+    assert [tick.type for tick in found] == ["bid", "ask"]
+    assert money.last == 2.0
+    (again,) = trades(money.take(price(2, 4.0, 9), NOW_NS + NS))
+    assert (again.price, again.time_ns) == (2.5, NOW_NS + NS)
 
 
 def test_the_close_is_kept_and_not_told():

@@ -10,6 +10,7 @@ from piker.brokers.ib._line import FarmNote, RawTick, Subscribed
 from piker.brokers.ib._schemas import LAST_TIME, RT_TRADE_VOLUME
 from piker.brokers.ib._stream import MarketStream
 from piker.errors import NoData
+from piker.msgs import Calendar
 
 NS = 10**9
 BEGAN_S = 1_000_000
@@ -40,6 +41,7 @@ async def test_what_servers_missed_is_asked_for_whatever_the_last_trade_was(
     known = SimpleNamespace(
         is_by_middle=False,
         is_index=False,
+        calendar=Calendar(),
         contract=SimpleNamespace(conId=1),
         mkt=SimpleNamespace(fqme="tsla.nasdaq.ib"),
     )

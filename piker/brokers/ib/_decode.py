@@ -12,7 +12,7 @@ RawTicks, in order --Tape.take()--> Ticks: bids, asks, last, trades
 ========================= ==============================================================
 
 ``dark_trade`` is for venues that say that a trade was made off the exchanges: IB's
-ticks don't. Where 77 never comes, 48 is all there is, and its trades are ``trade``.
+ticks don't. Where 77 doesn't come, 48 is all there is, and its trades are ``trade``.
 
 What IB lists of past trades has whole seconds and no ids, so a trade that is told live
 is stamped so too: it is the same one wherever it is told. Its id is made here: the
@@ -28,7 +28,7 @@ from typing import Final
 
 from piker.brokers._parts import side_tick
 from piker.errors import BadPayload
-from piker.msgs import NS, Tick
+from piker.msgs import NS, Calendar, Tick
 
 from ._line import RawTick
 from ._schemas import (
@@ -93,6 +93,7 @@ class Tape:
       by_middle: whether its trades aren't told at all: the middle of bid and ask is
         its price, and each change of that a trade of no size.
       is_index: whether each ``last`` is one of no size.
+      calendar: its hours; nothing is made a trade of while it is closed.
       ids: of its trades; goes on over subscriptions.
       last: the newest price traded, or that IB calls the last; nan before the first.
       close: the last session's, nan if it isn't told.
@@ -106,6 +107,7 @@ class Tape:
 
     by_middle: bool = False
     is_index: bool = False
+    calendar: Calendar = field(default_factory=Calendar)
     ids: Ids = field(default_factory=Ids)
     last: float = nan
     close: float = nan
@@ -120,6 +122,10 @@ class Tape:
     _order: list[tuple[float, float, int]] = field(default_factory=list)
     _held: list[RtVolume] = field(default_factory=list)
     _only_48: int = 0
+    _has_77: bool = False
+    _alone_told: deque[tuple[float, float, int]] = field(
+        default_factory=lambda: deque(maxlen=_RECENT_MAX)
+    )
     _total: dict[int, float] = field(default_factory=dict)
     _recent: dict[int, deque[RtVolume]] = field(default_factory=dict)
 
@@ -190,6 +196,8 @@ class Tape:
         if middle == self._middle:
             return []
         self._middle = self.last = middle
+        if not self.calendar.is_open(now_ns // NS):
+            return []
         return [self._trade(middle, 0.0, now_ns // NS)]
 
     # -- trades -----------------------------------------------------------------------
@@ -199,7 +207,8 @@ class Tape:
         if not _is_price(raw.price) or (raw.price in _NONE and size <= 0):
             return []
         before, self.last = self.last, raw.price
-        if self.is_index and raw.price != before:
+        is_news = raw.price != before and self.calendar.is_open(now_ns // NS)
+        if self.is_index and is_news:
             return [self._trade(raw.price, 0.0, now_ns // NS)]
         return [Tick("last", raw.price, size)]
 
@@ -222,17 +231,28 @@ class Tape:
         if self._is_told_again(kind, told):
             return []
         self._count(kind, told)
-        if kind == RT_TRADE_VOLUME:
-            self._only_48 = 0
-            self._note_known(told)
-            freed = self._alone(told.time_ms)
-            self.last = told.price
-            return [*freed, self._trade(told.price, told.size, told.time_ms // 1000)]
+        is_reported = kind == RT_TRADE_VOLUME
+        return self._on_reported(told) if is_reported else self._on_any(told)
+
+    def _on_reported(self, told: RtVolume) -> list[Tick]:
+        """Return what a trade of 77 is, nothing if 48 alone told it before."""
+        key = told.price, told.size, told.time_ms
+        self._note_77()
+        self.last = told.price
+        if key in self._alone_told:
+            self._alone_told.remove(key)
+            return []
+        self._note_known(told)
+        freed = self._alone(told.time_ms)
+        return [*freed, self._trade(told.price, told.size, told.time_ms // 1000)]
+
+    def _on_any(self, told: RtVolume) -> list[Tick]:
+        """Return what a trade of 48 is, nothing if 77 told it or still may."""
         key = told.price, told.size, told.time_ms
         if self._known[key] > 0:
             self._known[key] -= 1
             return []
-        self._only_48 += 1
+        self._only_48 += not self._has_77
         if self.is_alone or self._only_48 > _NO_77:
             return self._all_alone(told)
         self._held.append(told)
@@ -266,12 +286,19 @@ class Tape:
             self.is_alone = True
             # those told for unreportable before were not
             self.short, self.was_short = self.short + 1, True
-        held, self._held = self._held, []
+        found = [*self._held, told]
+        self._held = []
         self.last = told.price
-        return [
-            self._trade(one.price, one.size, one.time_ms // 1000)
-            for one in (*held, told)
-        ]
+        self._alone_told.extend((t.price, t.size, t.time_ms) for t in found)
+        return [self._trade(t.price, t.size, t.time_ms // 1000) for t in found]
+
+    def _note_77(self) -> None:
+        """Take note that a market has trades of 77, though it had none for long."""
+        self._has_77, self._only_48 = True, 0
+        if self.is_alone:
+            self.is_alone = False
+            # those told for reported ones before were not, maybe
+            self.short, self.was_short = self.short + 1, True
 
     def flush(self, now_ms: int) -> list[Tick]:
         """Return the trades of 48 that nothing was told of for a while."""

@@ -111,7 +111,9 @@ class MarketStream:
 
     def __post_init__(self) -> None:
         self.tape = Tape(
-            by_middle=self.known.is_by_middle, is_index=self.known.is_index
+            by_middle=self.known.is_by_middle,
+            is_index=self.known.is_index,
+            calendar=self.known.calendar,
         )
         self._missed = Missed(self.known, self.proxy, self._warn)
 
