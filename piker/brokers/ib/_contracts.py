@@ -168,6 +168,11 @@ def _as_decimal(value: float | str | Decimal, what: str) -> Decimal:
 # -- which of several ------------------------------------------------------------------
 
 
+def named_so(fqme: Fqme, found: Iterable[ContractDetails]) -> list[ContractDetails]:
+    """Return those that a name may mean: IB lists what is elsewhere, too."""
+    return [each for each in found if _is_named(fqme, _contract(each))]
+
+
 def pick(fqme: Fqme, found: Sequence[ContractDetails]) -> ContractDetails:
     """Return which of the contracts found for a name is meant.
 
@@ -178,7 +183,7 @@ def pick(fqme: Fqme, found: Sequence[ContractDetails]) -> ContractDetails:
     Raises:
       SymbolNotFound: none is, or several; the text says how to name one.
     """
-    named = [each for each in found if _is_named(fqme, _contract(each))]
+    named = named_so(fqme, found)
     for is_likely in (_is_own_class, _is_in_dollars):
         likely = [each for each in named if is_likely(_contract(each))]
         named = likely or named
