@@ -538,6 +538,22 @@ async def test_a_line_is_told_of_servers_that_were_lost_before_it():
 
 
 @infected
+async def test_what_a_gateway_says_as_it_lets_us_in_counts():
+    """It may be told together with that, before we know that we are in."""
+    async with open_emulator("ib.tws", sim=SIM, past_s=600) as venue:
+        conf = IbConf(ports=(venue.port,), deadline_s=5.0)
+        await venue.fault("farm", name="usfarm")
+        async with connected(conf) as proxy:
+            told = await _of_line(At(venue, proxy, conf), FarmNote, 1)
+            assert told == [FarmNote("usfarm", is_up=False)]
+        await venue.fault("connectivity")
+        async with connected(conf) as proxy:
+            await trio.sleep(0.5)
+            said = await refused(VenueUnreachable, proxy, Client.ready)
+            assert "has lost ib" in said
+
+
+@infected
 async def test_servers_that_stay_lost_over_a_cut_are_told_of_again():
     async with gateway() as at:
         known = await at.proxy.call(Client.market, TSLA)

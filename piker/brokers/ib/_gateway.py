@@ -109,6 +109,8 @@ class Gateway:
     _accounts: frozenset[str] = frozenset()
     _lost: asyncio.Future[str] | None = None
     _in_use: bool = False
+    _cut: str = ""
+    _was_up: bool = False
 
     def __post_init__(self) -> None:
         hush()
@@ -132,7 +134,10 @@ class Gateway:
                     self._set_down(str(err))
                 else:
                     began = time.monotonic()
-                    self._set_up(is_new=True)
+                    if self._cut:
+                        self._set("cut", self._cut)
+                    else:
+                        self._set_up(is_new=True)
                     self._set_down(await self._hold())
                     held_s = time.monotonic() - began
                 await asyncio.sleep(backoff.next_s(held_s))
@@ -208,7 +213,9 @@ class Gateway:
 
     async def _connect(self, host: str, port: int, client_id: int) -> None:
         self._lost = asyncio.get_running_loop().create_future()
-        self._in_use = False
+        self._in_use = self._was_up = False
+        self._cut = ""
+        self.farms.clear()  # it tells of them anew, maybe together with letting us in
         self.ib.wrapper.clientId = client_id
         limit_s = min(self.conf.deadline_s, _KNOCK_S)
         task = asyncio.create_task(
@@ -296,9 +303,10 @@ class Gateway:
             log.info("ib says: %s (code %d)", one_line(text), code)
 
     def _on_line(self, said: Literal["lost", "back", "kept"], text: str) -> None:
+        self._cut = f"ib's gateway has lost ib: {one_line(text)}" * (said == "lost")
         if said == "lost":
             if self.state == "up":
-                self._set("cut", f"ib's gateway has lost ib: {one_line(text)}")
+                self._set("cut", self._cut)
                 self._tell(LineDown(self.reason))
         elif self.state in {"up", "cut"}:
             self._set_up(is_new=said == "back")
@@ -315,11 +323,10 @@ class Gateway:
         self._tell(farm)
 
     def _set_up(self, *, is_new: bool) -> None:
-        self.connected += is_new and self.state == "seeking"
-        if self.state == "seeking":
-            self.farms.clear()  # a new connection is told of them anew
+        is_first, self._was_up = not self._was_up, True
+        self.connected += is_first
         self._set("up")
-        self._tell(LineUp(is_new))
+        self._tell(LineUp(is_new or is_first))
 
     def _set_down(self, reason: str) -> None:
         was_up = self.state == "up"
