@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import trio
 
-from piker.brokers.ib._line import FarmNote, RawTick, Subscribed
+from piker.brokers.ib._gateway import LineUp
+from piker.brokers.ib._line import FarmNote, Line, RawTick, Subscribed
 from piker.brokers.ib._schemas import LAST_TIME, RT_TRADE_VOLUME
 from piker.brokers.ib._stream import MarketStream
 from piker.errors import NoData
@@ -68,3 +69,45 @@ async def test_what_servers_missed_is_asked_for_whatever_the_last_trade_was(
         told.append(type(receive.receive_nowait()).__name__)
     assert told.count("Disconnected") == told.count("Reconnected") == 1
     assert proxy.asked[asked:] == [BEGAN_S + 9]
+
+
+class _Lib:
+    """The library's client: counts ids anew on each connection."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.ended: list[int] = []
+        self.next_id = 7
+
+    def isReady(self) -> bool:  # noqa: N802
+        return True
+
+    def getReqId(self) -> int:  # noqa: N802
+        self.next_id += 1
+        return self.next_id - 1
+
+    def reqMktData(self, req_id, *_) -> None:  # noqa: N802
+        self.asked.append(req_id)
+
+    def cancelMktData(self, req_id) -> None:  # noqa: N802
+        self.ended.append(req_id)
+
+
+def test_who_leaves_after_a_reconnect_takes_no_others_line():
+    lib, wrapper = _Lib(), SimpleNamespace(sinks={})
+    gateway = SimpleNamespace(ib=SimpleNamespace(client=lib, wrapper=wrapper), farms={})
+    one, other = (
+        Line(gateway, SimpleNamespace(symbol=name), "", lambda _item: None)
+        for name in ("ONE", "OTHER")
+    )
+    one._subscribe()
+    other._subscribe()
+    lib.next_id, wrapper.sinks = 7, {}  # another connection
+    other._on_line(LineUp(is_new=True))
+    one._leave()
+    assert lib.asked == [7, 8, 7]
+    assert lib.ended == []
+    assert wrapper.sinks == {7: other}
+    other._leave()
+    assert lib.ended == [7]
+    assert wrapper.sinks == {}

@@ -182,12 +182,19 @@ class Line:
         self._tell(Subscribed())
         client.reqMktData(self._req_id, self.contract, self.generic, False, False, [])
 
-    def _forget(self) -> None:
-        self.gateway.ib.wrapper.sinks.pop(self._req_id, None)
-        self._req_id = -1
+    def _forget(self) -> int:
+        """Take no more; return the request's id, -1 if it is of a connection before.
+
+        Ids are counted anew on each: it may be another line's now.
+        """
+        req_id, self._req_id = self._req_id, -1
+        sinks = self.gateway.ib.wrapper.sinks
+        if sinks.get(req_id) is not self:
+            return -1
+        del sinks[req_id]
+        return req_id
 
     def _leave(self) -> None:
-        req_id = self._req_id
-        self._forget()
+        req_id = self._forget()
         if req_id >= 0 and self.gateway.ib.client.isReady():
             self.gateway.ib.client.cancelMktData(req_id)
