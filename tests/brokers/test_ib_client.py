@@ -332,6 +332,20 @@ async def test_errors_of_ib_reach_who_asked():
 
 
 @infected
+async def test_a_past_of_no_contract_is_one_that_can_not_be_had_now():
+    """IB says so of what there is, too, in the night when its servers are away."""
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        end_s = await now_s(at.venue)
+        await at.venue.fault("answer", on="bars", how="error", code=200)
+        said = await refused(
+            VenueUnreachable, at.proxy, Client.bars, known.contract, end_s, "60 S",
+            "1 secs", "TRADES",
+        )  # fmt: skip
+        assert "code 200" in said
+
+
+@infected
 async def test_who_is_cancelled_takes_the_request_back():
     async with gateway() as at:
         known = await at.proxy.call(Client.market, TSLA)

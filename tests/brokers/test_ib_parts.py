@@ -30,8 +30,8 @@ from piker.brokers.ib._order_asks import (
     positions,
 )
 from piker.brokers.ib._farms import GRACE_S, PATIENCE_S, Farms
-from piker.brokers.ib._gateway import Gateway
-from piker.brokers.ib._reasons import error_of, farm_of
+from piker.brokers.ib._gateway import Farm, Gateway
+from piker.brokers.ib._reasons import error_of, farm_of, farms_back
 from piker.brokers.ib._shorts import EVERY_S, Shorts
 from piker.brokers.ib._wrapper import Ib
 from piker.errors import (
@@ -55,6 +55,12 @@ NS = 10**9
         (162, "HMDS query returned no data: TSLA@SMART Trades", NoData),
         (162, "Historical data request pacing violation", RateLimited),
         (162, "No market data permissions for NYSE STK", VenueRefused),
+        (
+            162,
+            "Trading TWS session is connected from a different IP address",
+            VenueUnreachable,
+        ),
+        (162, "API historical data query cancelled: 28", VenueUnreachable),
         (322, "Only 50 simultaneous API historical data requests", RateLimited),
         (101, "Max number of tickers has been reached", RateLimited),
         (100, "Max rate of messages per second has been exceeded", RateLimited),
@@ -88,6 +94,40 @@ def test_what_may_be_done_about_an_error(code, text, kind):
 )
 def test_servers_by_name(text, name):
     assert farm_of(text) == name
+
+
+BACK = "Connectivity between IB and Trader Workstation has been restored - data"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (
+            f"{BACK} maintained. All data farms are connected: usfuture; usfarm.nj;"
+            " secdefeu.",
+            ["usfuture", "usfarm.nj", "secdefeu"],
+        ),
+        (
+            f"{BACK} lost. The following farms are connected: eufarm. The following"
+            " farms are not connected: usfarm.",
+            ["eufarm"],
+        ),
+        (f"{BACK} maintained.", []),
+        (f"{BACK} lost. The following farms are not connected: usfarm.", []),
+    ],
+)
+def test_servers_that_are_there_after_a_cut(text, names):
+    assert farms_back(text) == names
+    gateway = Gateway(IbConf(), "datad", state="up")
+    told = []
+    gateway.listeners.add(told.append)
+    gateway._hear(-1, 2103, "Market data farm connection is broken:usfarm.nj")
+    gateway._hear(-1, 1100, "lost")
+    gateway._hear(-1, 1102, text)
+    assert [one for one in told if isinstance(one, Farm)] == [
+        Farm("usfarm.nj", "data", is_up=False),
+        *([Farm("usfarm.nj", "data", is_up=True)] * ("usfarm.nj" in names)),
+    ]
 
 
 def _fallen_silent() -> Farms:

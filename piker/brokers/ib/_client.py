@@ -34,7 +34,7 @@ from ib_async import (
 from ib_async.util import dataclassAsTuple, formatIBDatetime
 from ib_async.wrapper import RequestError
 
-from piker.errors import RateLimited, VenueUnreachable
+from piker.errors import MarketGone, RateLimited, VenueUnreachable
 
 from ._answers import Answers
 from ._conf import IbConf, Role
@@ -307,12 +307,24 @@ class Client:
         for pause_s in _PAUSES_S:
             async with self._slot(ask, what, patience_s):
                 try:
-                    return await self.request(send, what, cancel)
+                    return await self._asked(send, what, cancel)
                 except RateLimited:
                     self._pace.pause(pause_s, time.monotonic())
                     patience_s = pause_s + _PATIENCE_S
         async with self._slot(ask, what, patience_s):
+            return await self._asked(send, what, cancel)
+
+    async def _asked(
+        self,
+        send: Callable[[int], None],
+        what: str,
+        cancel: Callable[[int], None] | None,
+    ) -> Any:
+        """Ask for the past of a contract that there is, whatever IB says of it."""
+        try:
             return await self.request(send, what, cancel)
+        except MarketGone as err:  # told in the night, when its servers are away
+            raise VenueUnreachable(str(err)) from None
 
     @asynccontextmanager
     async def _slot(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from piker.brokers._payload import one_line
@@ -21,7 +21,7 @@ from piker.errors import VenueUnreachable
 from piker.log import get_logger
 
 from ._conf import IbConf, Role
-from ._reasons import CLIENT_ID_IN_USE, FARM, LINE, farm_of
+from ._reasons import CLIENT_ID_IN_USE, FARM, LINE, farm_of, farms_back
 from ._wrapper import Ib, hush
 
 log = get_logger(__name__)
@@ -308,7 +308,11 @@ class Gateway:
             if self.state == "up":
                 self._set("cut", self._cut)
                 self._tell(LineDown(self.reason))
-        elif self.state in {"up", "cut"}:
+            return
+        for name in farms_back(text):
+            if known := self.farms.get(name):
+                self._on_farm(replace(known, is_up=True))
+        if self.state in {"up", "cut"}:
             self._set_up(is_new=said == "back")
 
     def _on_farm(self, farm: Farm) -> None:

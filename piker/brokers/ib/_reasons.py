@@ -46,6 +46,8 @@ _PASSING: Final = frozenset({
 #: Accounts are numbered ``U1234567``, ``DU1234567``, ``F12345``.
 _ACCOUNT: Final = re.compile(r"\b[A-Z]{1,3}\d{5,10}\b")
 _NO_DATA_WORDS: Final = ("no data", "hmds query returned no data", "no historical")
+#: Of its servers of the past: somebody is logged in elsewhere; it ended the query.
+_PASSING_WORDS: Final = ("different ip", "query cancelled")
 _LIMIT_WORDS: Final = ("pacing violation", "simultaneous", "max rate", "max number")
 
 
@@ -73,6 +75,8 @@ def _kind(code: int, words: str) -> type[VenueError]:
         return RateLimited
     if code == HISTORY and any(each in words for each in _NO_DATA_WORDS):
         return NoData
+    if code == HISTORY and any(each in words for each in _PASSING_WORDS):
+        return VenueUnreachable
     if code == NO_SECURITY:
         return MarketGone
     return VenueUnreachable if code in _PASSING else VenueRefused
@@ -99,6 +103,9 @@ FARM: Final[dict[int, tuple[Literal["data", "history", "contracts"], bool]]] = {
     2157: ("contracts", False),
     2158: ("contracts", True),
 }
+_FARMS_BACK: Final = re.compile(
+    r"farms are connected: ?(.*?)(?:\. The |\.?\s*$)", re.DOTALL
+)
 _FARM_NAME: Final = re.compile(r"(?:.*:|upon demand\.)\s*(\S.*?)\s*$", re.DOTALL)
 
 
@@ -110,3 +117,13 @@ def farm_of(text: str) -> str:
     """
     found = _FARM_NAME.search(text)
     return one_line(found[1]) if found else ""
+
+
+def farms_back(text: str) -> list[str]:
+    """Return the farms that are there, as IB says with 1101 and 1102, if it does.
+
+    ``... - data maintained. All data farms are connected: usfuture; usfarm.nj.``
+    """
+    found = _FARMS_BACK.search(text)
+    names = found[1].split(";") if found else []
+    return [one_line(name.strip()) for name in names if name.strip()]
