@@ -511,6 +511,19 @@ async def test_a_line_that_lacks_a_part_goes_on():
 
 
 @infected
+async def test_a_line_of_no_contract_is_one_that_can_not_be_had_now():
+    """Nobody opens a market again that is told to be gone: its feed would be over."""
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        await at.venue.fault("answer", on="market", how="error", code=200)
+        with pytest.raises(VenueUnreachable) as caught:
+            async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
+                async for _batch in batches:
+                    pass
+        assert "code 200" in str(caught.value)
+
+
+@infected
 async def test_a_line_that_ib_ends_is_taken_back():
     """Those of a user who is logged in elsewhere count on, and would be told again."""
     async with gateway() as at:

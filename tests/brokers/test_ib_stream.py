@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
+import pytest
 import trio
 
+from piker.brokers._backend import ResumePoint
+from piker.brokers.ib import _feed
 from piker.brokers.ib._gateway import LineUp
 from piker.brokers.ib._line import FarmNote, Line, RawTick, Subscribed
 from piker.brokers.ib._schemas import LAST_TIME, RT_TRADE_VOLUME
 from piker.brokers.ib._stream import MarketStream
-from piker.errors import NoData
+from piker.errors import NoData, SymbolNotFound, VenueUnreachable
 from piker.msgs import Calendar
 
 NS = 10**9
@@ -111,3 +115,32 @@ def test_who_leaves_after_a_reconnect_takes_no_others_line():
     other._leave()
     assert lib.ended == [7]
     assert wrapper.sinks == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_known", "fault"),
+    [
+        ("tsla.nasdaq.ib", True, VenueUnreachable),
+        ("tsla.nasdaq.ib", False, SymbolNotFound),
+        ("mnq.cme.20991218.ib", True, VenueUnreachable),
+        ("mnq.cme.20231215.ib", True, SymbolNotFound),
+    ],
+)
+async def test_a_market_that_was_there_is_looked_for_again(
+    monkeypatch, name, is_known, fault
+):
+    """In the night IB knows no contract; one that has expired is gone, though."""
+
+    @asynccontextmanager
+    async def open_link(_role):
+        yield None
+
+    async def cache_contract(_proxy, asked):
+        raise SymbolNotFound(f"no market {asked!r} at ib")
+
+    monkeypatch.setattr(_feed, "open_link", open_link)
+    monkeypatch.setattr(_feed, "cache_contract", cache_contract)
+    send, _receive = trio.open_memory_channel(1)
+    resume = {name: ResumePoint(BEGAN_S * NS, -1)} if is_known else {}
+    with pytest.raises(fault, match=name):
+        await _feed.stream_quotes(send, [name], trio.Event(), resume=resume)

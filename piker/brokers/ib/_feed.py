@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from math import isnan
 from typing import Final
@@ -26,7 +27,8 @@ from piker.brokers._backend import (
     ResumePoint,
     Started,
 )
-from piker.msgs import NS, FeedInit, MktPair, Quote, SessionClock, Tick, WallClock
+from piker.errors import SymbolNotFound, VenueUnreachable
+from piker.msgs import NS, FeedInit, Fqme, MktPair, Quote, SessionClock, Tick, WallClock
 from piker.service import collapse_eg
 
 from ._bars import MAX_BARS, PERIODS_S, History
@@ -107,7 +109,7 @@ async def stream_quotes(
             feed_is_live.set()
 
     async def stream_one(proxy: MethodProxy[Client], fqme: str) -> None:
-        known = await cache_contract(proxy, fqme)
+        known = await _found(proxy, fqme, was_there=fqme in resume)
         now_ns = await _clock_of(proxy)
         start_ns = start_from(now_ns())
         stream = MarketStream(
@@ -138,6 +140,20 @@ async def stream_quotes(
     ):
         for fqme in symbols:
             tasks.start_soon(stream_one, proxy, fqme)
+
+
+async def _found(proxy: MethodProxy[Client], fqme: str, *, was_there: bool) -> Known:
+    """Return a market; one that was there is not to be had now, unless it expired.
+
+    In the night, when its servers are away, IB says of any that there is none.
+    """
+    try:
+        return await cache_contract(proxy, fqme)
+    except SymbolNotFound as err:
+        day = Fqme.parse(fqme).expiry_date
+        if not was_there or (day and day < datetime.now(UTC).date()):
+            raise
+        raise VenueUnreachable(f"{err}, where it was a while ago") from None
 
 
 async def _clock_of(proxy: MethodProxy[Client]) -> Callable[[], int]:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from ib_async import Contract
 
 from piker.brokers._payload import one_line
+from piker.errors import MarketGone, VenueError, VenueUnreachable
 
 from ._gateway import Farm, Gateway, LineDown, LineEvent
 from ._reasons import NOTES, error_of
@@ -129,7 +130,7 @@ class Line:
             while True:
                 event = await self._events.get()
                 if isinstance(event, tuple):
-                    raise error_of(*event, f"market data of {self.contract.symbol}")
+                    raise self._fault(*event)
                 self._on_line(event)
         finally:
             self.gateway.listeners.discard(self._events.put_nowait)
@@ -154,6 +155,16 @@ class Line:
         else:
             self._leave()  # once it may be told again it would be, to nobody
             self._events.put_nowait((code, text))
+
+    def _fault(self, code: int, text: str) -> VenueError:
+        """Return what ended the line: not that there is no such contract, it is known.
+
+        IB says so, too, in the night, when its servers are away.
+        """
+        fault = error_of(code, text, f"market data of {self.contract.symbol}")
+        if isinstance(fault, MarketGone):
+            return VenueUnreachable(str(fault))
+        return fault
 
     def _on_line(self, event: LineEvent) -> None:
         if isinstance(event, LineDown):
