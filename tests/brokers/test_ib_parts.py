@@ -296,6 +296,19 @@ def test_what_is_refused_leaves_nothing_behind():
     assert not wrapper._futures
 
 
+@pytest.mark.parametrize("code", [165, 2106, 2129, 2174, 2188])
+def test_a_warning_is_no_answer(code):
+    """IB's are 2100 to 2199; the answer itself follows."""
+    wrapper = Ib(lambda *_: None).wrapper
+
+    def warn() -> None:
+        future = wrapper.startReq(5)
+        wrapper.error(5, code, "Warning: it may be otherwise", "")
+        assert not future.done()
+
+    asyncio.run(_on_loop(warn))
+
+
 def test_a_socket_that_was_lost_just_now_is_told_so():
     """Before the gateway is known to be down."""
     conf = IbConf()

@@ -17,7 +17,7 @@ from piker.brokers._payload import one_line
 from piker.errors import MarketGone, VenueError, VenueUnreachable
 
 from ._gateway import Farm, Gateway, LineDown, LineEvent
-from ._reasons import NOTES, error_of
+from ._reasons import error_of, is_note
 
 #: Ticks that say that something was traded: each is told, in order; of all others the
 #: newest will do.
@@ -150,7 +150,7 @@ class Line:
 
     def error(self, code: int, text: str) -> None:
         """Take what IB says of the line."""
-        if code in NOTES or 2100 <= code < 2200:
+        if is_note(code):
             self.emit(Note(one_line(text)))
         else:
             self._leave()  # once it may be told again it would be, to nobody

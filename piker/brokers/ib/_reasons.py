@@ -19,11 +19,10 @@ from piker.errors import (
     VenueUnreachable,
 )
 
-#: Codes that say something of a request, and don't end it.
-NOTES: Final = frozenset({
+#: Codes that say something of a request, and don't end it, beside IB's warnings.
+_NOTES: Final = frozenset({
     165,  # of the historical data service
     399, 404,  # of an order, which goes on
-    2106, 2107, 2108, 2109,
     10090, 10091,  # a part isn't subscribed to: all else is told
     10167,  # delayed data is shown in place of live data
     10349,  # an order's time in force was set
@@ -54,6 +53,11 @@ _LIMIT_WORDS: Final = ("pacing violation", "simultaneous", "max rate", "max numb
 def without_accounts(text: str) -> str:
     """Return IB's words without numbers of accounts, which nobody is shown."""
     return _ACCOUNT.sub("***", text)
+
+
+def is_note(code: int) -> bool:
+    """Whether a code says something of a request, and doesn't end it."""
+    return code in _NOTES or 2100 <= code < 2200
 
 
 def error_of(code: int, text: str, what: str = "") -> VenueError:

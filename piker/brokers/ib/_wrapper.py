@@ -20,7 +20,7 @@ from ib_async import IB
 from ib_async.client import Client as LibClient
 from ib_async.wrapper import RequestError, Wrapper as LibWrapper
 
-from ._reasons import NOTES, without_accounts
+from ._reasons import is_note, without_accounts
 
 
 class Sink(Protocol):
@@ -69,7 +69,7 @@ class Wrapper(LibWrapper):
         if sink is not None:
             sink.error(code, text)
             return
-        if req_id in self._futures and code not in NOTES:
+        if req_id in self._futures and not is_note(code):
             # the library takes some of them for warnings, and who asked would wait
             fault = RequestError(req_id, code, text)
             self._endReq(req_id, fault, success=False)
