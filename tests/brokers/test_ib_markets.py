@@ -54,3 +54,18 @@ def test_an_index_is_found_though_a_share_elsewhere_has_its_symbol(one):
 def test_what_is_listed_elsewhere_only_is_not_found():
     with pytest.raises(SymbolNotFound, match=r"spx\.nyse\.ib"):
         asyncio.run(find_by_name(Client(SPIRAX, INDEX), "spx.nyse.ib"))
+
+
+def test_a_future_is_called_after_its_own_exchange():
+    """IB lists it at its place for algorithms, too, under the same id."""
+    told = {
+        "symbol": "ES", "primaryExchange": "", "conId": 5, "tradingClass": "ES",
+        "lastTradeDateOrContractMonth": "20261218", "validExchanges": "CME,QBALGO",
+        "multiplier": "50", "minTick": 0.25, "sizeIncrement": 1.0,
+    }  # fmt: skip
+    algo = details("FUT", exchange="QBALGO", **told)
+    own = details("FUT", exchange="CME", **told)
+    for listed in ((algo, own), (own, algo)):
+        found = asyncio.run(find_by_id(Client(*listed), 5))
+        assert found.mkt.fqme == "es.cme.20261218.ib"
+        assert found.contract.exchange == "CME"

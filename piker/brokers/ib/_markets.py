@@ -101,10 +101,14 @@ async def find_by_id(client: Client, con_id: int) -> Known:
     return await _known(client, best, await _word(client, best))
 
 
-def _is_elsewhere(details: ContractDetails) -> bool:
-    """Whether it is told of another place than the one its market is named after."""
-    contract = details.contract
-    return contract is None or contract.exchange != SMART
+def _is_elsewhere(details: ContractDetails) -> tuple[bool, bool]:
+    """Whether it is told of another place than the one its market is named after.
+
+    That is the first at which it is valid, where it isn't routed by SMART.
+    """
+    exchange = details.contract.exchange if details.contract is not None else ""
+    own = details.validExchanges.partition(",")[0].strip()
+    return exchange != SMART, exchange != own
 
 
 async def _word(client: Client, details: ContractDetails) -> str:
