@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import partial, wraps
 from typing import NamedTuple
 
 import pytest
@@ -77,11 +77,10 @@ async def now_s(venue) -> int:
 def infected(test):
     """Run an async test in an actor with an asyncio loop."""
 
-    def run():
-        run_infected(test, deadline_s=60)
+    @wraps(test)
+    def run(**params):
+        run_infected(partial(test, **params), deadline_s=60)
 
-    run.__doc__ = test.__doc__
-    run.__name__ = test.__name__
     return run
 
 
@@ -562,6 +561,29 @@ async def test_a_line_is_told_of_servers_that_were_lost_before_it():
         await trio.sleep(0.2)
         told = await _of_line(at, FarmNote, 1)
         assert told == [FarmNote("usfarm", is_up=False)]
+
+
+@pytest.mark.parametrize(
+    ("farm", "seconds", "lines"),
+    [("usfarm", 2.5, 2), ("usfarm", 0.5, 2), ("usfuture", 2.5, 1)],
+)
+@infected
+async def test_a_line_whose_servers_were_lost_is_asked_for_anew(farm, seconds, lines):
+    """IB says that they are back, and may never tell a thing of what was asked for."""
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        told = []
+        with trio.move_on_after(seconds + 1.5):
+            async with at.proxy.stream(
+                Client.ticks, known.contract, "233,375", key=key_of
+            ) as batches:
+                await at.venue.fault("farm", name=farm, seconds=seconds)
+                async for batch in batches:
+                    told += [i for i in batch if isinstance(i, Subscribed | FarmNote)]
+        again = [Subscribed()] * (lines - 1)
+        notes = [FarmNote(farm, is_up=False), FarmNote(farm, is_up=True)]
+        assert told == [Subscribed(), *notes, *again]
+        assert (await at.venue.stats())["requests"]["reqMktData"] == lines
 
 
 @infected

@@ -7,8 +7,10 @@ connection lost, back --> emit(Lost), emit(Subscribed)     IB refuses --> raised
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, NamedTuple
 
 from ib_async import Contract
@@ -24,6 +26,10 @@ from ._reasons import error_of, is_note
 TRADES: Final = frozenset({4, 48, 68, 77})
 #: So many of those may wait to be taken, see `key_of`.
 TRADES_ROOM: Final = 8192
+
+
+#: Ticks may be on their way for so long after servers were lost.
+ON_WAY_S: Final = 1.0
 
 
 class RawTick(NamedTuple):
@@ -118,10 +124,13 @@ class Line:
     )
     _req_id: int = -1
     _serial: int = 0
+    _heard_at: float = -inf
+    _is_stale: bool = False
+    _lost_at: dict[str, float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Tell until cancelled; raises what IB refuses the line with."""
-        self.gateway.listeners.add(self._events.put_nowait)
+        self.gateway.listeners.add(self._hear)
         try:
             await self.gateway.ready()
             while not self._events.empty():
@@ -133,11 +142,12 @@ class Line:
                     raise self._fault(*event)
                 self._on_line(event)
         finally:
-            self.gateway.listeners.discard(self._events.put_nowait)
+            self.gateway.listeners.discard(self._hear)
             self._leave()
 
     def tick(self, kind: int, price: float, size: float, text: str) -> None:
         """Take a tick."""
+        self._heard_at = time.monotonic()
         serial = -1
         if kind in TRADES:
             serial = self._serial
@@ -171,7 +181,7 @@ class Line:
             self.emit(Lost(event.reason))
         elif isinstance(event, Farm):
             if event.serves == "data":
-                self.emit(FarmNote(event.name, event.is_up))
+                self._on_farm(event)
         elif event.is_new:
             self._forget()
             if self.gateway.state == "up":  # it may be lost again, which is told next
@@ -179,15 +189,37 @@ class Line:
         else:
             self._tell(Subscribed(is_new=False))
 
+    def _hear(self, event: LineEvent) -> None:
+        """Take an event, in its turn; ticks that come with it are later ones."""
+        if isinstance(event, Farm) and event.serves == "data":
+            now = time.monotonic()
+            if not event.is_up:
+                self._lost_at[event.name] = now
+            elif self._heard_at < self._lost_at.pop(event.name, -inf) + ON_WAY_S:
+                self._is_stale = True
+        self._events.put_nowait(event)
+
+    def _on_farm(self, farm: Farm) -> None:
+        """Tell of servers; ask anew once they are back, if it told nothing meanwhile.
+
+        What was asked for before is served again by some, and by some it never is.
+        """
+        self.emit(FarmNote(farm.name, farm.is_up))
+        if farm.is_up and self._is_stale:
+            self._leave()
+            self._subscribe()
+
     def _tell(self, began: Subscribed) -> None:
         """Tell that ticks follow, and which servers are lost: IB says so once only."""
         self.emit(began)
         for farm in self.gateway.farms.values():
             if farm.serves == "data":
+                self._lost_at.setdefault(farm.name, time.monotonic())
                 self.emit(FarmNote(farm.name, farm.is_up))
 
     def _subscribe(self) -> None:
         client = self.gateway.ib.client
+        self._is_stale = False
         self._req_id = client.getReqId()
         self.gateway.ib.wrapper.sinks[self._req_id] = self
         self._tell(Subscribed())
