@@ -31,7 +31,7 @@ from piker.brokers.ib._order_asks import (
 )
 from piker.brokers.ib._farms import GRACE_S, PATIENCE_S, Farms
 from piker.brokers.ib._gateway import Farm, Gateway
-from piker.brokers.ib._reasons import error_of, farm_of, farms_back
+from piker.brokers.ib._reasons import error_of, farm_of, farms_told
 from piker.brokers.ib._shorts import EVERY_S, Shorts
 from piker.brokers.ib._wrapper import Ib
 from piker.errors import (
@@ -100,34 +100,35 @@ BACK = "Connectivity between IB and Trader Workstation has been restored - data"
 
 
 @pytest.mark.parametrize(
-    ("text", "names"),
+    ("text", "names", "up"),
     [
         (
             f"{BACK} maintained. All data farms are connected: usfuture; usfarm.nj;"
             " secdefeu.",
-            ["usfuture", "usfarm.nj", "secdefeu"],
+            {"usfuture": True, "usfarm.nj": True, "secdefeu": True},
+            {"usfarm.nj": True},
         ),
         (
-            f"{BACK} lost. The following farms are connected: eufarm. The following"
-            " farms are not connected: usfarm.",
-            ["eufarm"],
+            f"{BACK} lost. The following farms are connected: eufarm; usfarm.nj. The"
+            " following farms are not connected: usfarm; ushmds.",
+            {"eufarm": True, "usfarm.nj": True, "usfarm": False, "ushmds": False},
+            {"usfarm.nj": True, "usfarm": False, "ushmds": False},
         ),
-        (f"{BACK} maintained.", []),
-        (f"{BACK} lost. The following farms are not connected: usfarm.", []),
+        (f"{BACK} maintained.", {}, {}),
     ],
 )
-def test_servers_that_are_there_after_a_cut(text, names):
-    assert farms_back(text) == names
+def test_servers_that_are_there_after_a_cut(text, names, up):
+    assert {name: is_up for name, _, is_up in farms_told(text)} == names
     gateway = Gateway(IbConf(), "datad", state="up")
     told = []
     gateway.listeners.add(told.append)
     gateway._hear(-1, 2103, "Market data farm connection is broken:usfarm.nj")
     gateway._hear(-1, 1100, "lost")
     gateway._hear(-1, 1102, text)
-    assert [one for one in told if isinstance(one, Farm)] == [
-        Farm("usfarm.nj", "data", is_up=False),
-        *([Farm("usfarm.nj", "data", is_up=True)] * ("usfarm.nj" in names)),
-    ]
+    farms = [one for one in told if isinstance(one, Farm)]
+    assert farms[0] == Farm("usfarm.nj", "data", is_up=False)
+    assert {one.name: one.is_up for one in farms[1:]} == up
+    assert all((one.serves == "history") == ("hmds" in one.name) for one in farms)
 
 
 def _fallen_silent() -> Farms:

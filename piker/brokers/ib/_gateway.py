@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from piker.brokers._payload import one_line
@@ -21,7 +21,7 @@ from piker.errors import VenueUnreachable
 from piker.log import get_logger
 
 from ._conf import IbConf, Role
-from ._reasons import CLIENT_ID_IN_USE, FARM, LINE, farm_of, farms_back
+from ._reasons import CLIENT_ID_IN_USE, FARM, LINE, farm_of, farms_told
 from ._wrapper import Ib, hush
 
 log = get_logger(__name__)
@@ -309,9 +309,8 @@ class Gateway:
                 self._set("cut", self._cut)
                 self._tell(LineDown(self.reason))
             return
-        for name in farms_back(text):
-            if known := self.farms.get(name):
-                self._on_farm(replace(known, is_up=True))
+        for farm in farms_told(text):
+            self._on_farm(Farm(*farm))
         if self.state in {"up", "cut"}:
             self._set_up(is_new=said == "back")
 

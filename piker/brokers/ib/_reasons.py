@@ -19,6 +19,9 @@ from piker.errors import (
     VenueUnreachable,
 )
 
+#: What a farm has.
+Served = Literal["data", "history", "contracts"]
+
 #: Codes that say something of a request, and don't end it, beside IB's warnings.
 _NOTES: Final = frozenset({
     165,  # of the historical data service
@@ -97,7 +100,7 @@ LINE: Final[dict[int, Literal["lost", "back", "kept"]]] = {
     2110: "lost",
 }
 #: What a code says of a farm, a part of IB's servers: its name is the end of the text.
-FARM: Final[dict[int, tuple[Literal["data", "history", "contracts"], bool]]] = {
+FARM: Final[dict[int, tuple[Served, bool]]] = {
     2103: ("data", False),
     2104: ("data", True),
     2105: ("history", False),
@@ -107,8 +110,8 @@ FARM: Final[dict[int, tuple[Literal["data", "history", "contracts"], bool]]] = {
     2157: ("contracts", False),
     2158: ("contracts", True),
 }
-_FARMS_BACK: Final = re.compile(
-    r"farms are connected: ?(.*?)(?:\. The |\.?\s*$)", re.DOTALL
+_FARMS_TOLD: Final = re.compile(
+    r"farms are( not)? connected: ?(.*?)(?=\. The |\.?\s*$)", re.DOTALL
 )
 _FARM_NAME: Final = re.compile(r"(?:.*:|upon demand\.)\s*(\S.*?)\s*$", re.DOTALL)
 
@@ -123,11 +126,21 @@ def farm_of(text: str) -> str:
     return one_line(found[1]) if found else ""
 
 
-def farms_back(text: str) -> list[str]:
-    """Return the farms that are there, as IB says with 1101 and 1102, if it does.
+def farms_told(text: str) -> list[tuple[str, Served, bool]]:
+    """Return farms, what they serve and whether they are there, as 1101 and 1102 say.
 
-    ``... - data maintained. All data farms are connected: usfuture; usfarm.nj.``
+    ``... - data maintained. The following farms are connected: cashfarm; usfarm.nj. The
+    following farms are not connected: cashhmds.`` They need not say it.
     """
-    found = _FARMS_BACK.search(text)
-    names = found[1].split(";") if found else []
-    return [one_line(name.strip()) for name in names if name.strip()]
+    return [
+        (one_line(name.strip()), _served_by(name), not is_lost)
+        for is_lost, names in _FARMS_TOLD.findall(text)
+        for name in names.split(";")
+        if name.strip()
+    ]
+
+
+def _served_by(farm: str) -> Served:
+    if "hmds" in farm:
+        return "history"
+    return "contracts" if "secdef" in farm else "data"
