@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, strategies as st
 from ib_async import AccountValue
+from msgspec.structs import replace
 
 from piker.brokers._live._venue import (
     NewOrder,
@@ -417,12 +418,18 @@ def test_cash_rates_and_holdings():
         Holding(account=account, con_id=con_id, kind=kind, size=D(size))
         for account, con_id, kind, size in (
             (NUMBER, 1, "STK", -5), (NUMBER, 2, "CASH", 9), (NUMBER, 3, "FUT", 2),
-            ("DU7654321", 1, "STK", 7),
+            ("DU7654321", 1, "STK", 7), (NUMBER, 4, "CRYPTO", "0.5"),
         )
     ]  # fmt: skip
-    assert held_of(held, NUMBER, {1: "tsla.nasdaq.ib"}) == {
-        "tsla.nasdaq.ib": -5, "contract 3": 2,
+    coin = replace(
+        MKT, dst=Asset(name="btc", atype="crypto"), venue="paxos", atype="crypto",
+        src=Asset(name="usd", atype="fiat"),
+    )  # fmt: skip
+    # a coin is told as trades of it add up: see `traded`
+    assert held_of(held, NUMBER, {1: MKT, 4: coin}) == {
+        "tsla.nasdaq.ib": -5, "contract 3": 2, "btc": D("0.5"),
     }  # fmt: skip
+    assert str(number("100000")) == str(number(100000.0)) == "100000"
     with pytest.raises(BadPayload):
         cash_of([AccountValue(NUMBER, "CashBalance", "much", "USD", "")], NUMBER)
 

@@ -177,7 +177,8 @@ class LiveDesk:
 
     def doing(self) -> str:
         """Return one sentence on what it is doing."""
-        words = [f"{len(self._orders)} orders"] if self._orders else []
+        many = len(self._orders)
+        words = [f"{many} order{'s' * (many != 1)}"] if many else []
         if odd := self.session.odd_messages:
             words.append(f"{odd} messages couldn't be read")
         if self.down:

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 from ib_async import AccountValue
 
+from piker.msgs import MktPair
+
 from ._order_decode import number
 from ._order_schemas import Holding
 
@@ -36,19 +38,26 @@ def rates_of(values: Iterable[AccountValue], account: str) -> dict[str, Decimal]
 
 
 def held_of(
-    holdings: Iterable[Holding], account: str, names: Mapping[int, str]
+    holdings: Iterable[Holding], account: str, mkts: Mapping[int, MktPair]
 ) -> dict[str, Decimal]:
-    """Return what an account holds of contracts, by name.
+    """Return what an account holds of contracts, by full name; of coins, by theirs.
 
     Pairs of currencies are left out: what they come to is in the cash.
 
     Args:
       holdings: of all accounts.
       account: number.
-      names: of contracts; one without is told by its number.
+      mkts: of contracts; one without is told by its number.
     """
     return {
-        names.get(one.con_id, f"contract {one.con_id}"): one.size
+        _name_of(one.con_id, mkts.get(one.con_id)): one.size
         for one in holdings
         if one.account == account and one.kind != "CASH" and one.size
     }
+
+
+def _name_of(con_id: int, mkt: MktPair | None) -> str:
+    """Return what a ledger's trades of a contract add up under, see `traded`."""
+    if mkt is None:
+        return f"contract {con_id}"
+    return mkt.fqme if mkt.src is None or mkt.expiry else mkt.dst.name

@@ -183,7 +183,8 @@ def number(value: Any) -> Decimal:
         or exponent < _LEAST_EXPONENT
     ):
         raise BadPayload(f"not what ib documents: a number {str(value)[:40]!r}")
-    return exact.normalize() if exact else ZERO
+    # without an exponent: in JSON and ledgers it stands as it is
+    return Decimal(f"{exact.normalize():f}") if exact else ZERO
 
 
 def _side(word: str, raw: object) -> Side:

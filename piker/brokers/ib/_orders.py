@@ -162,25 +162,25 @@ class IbSession:
             log.info("%s: contracts aren't known before they are needed: %s",
                      self.account, err)  # fmt: skip
             return False
-        await self._names_of(con_ids)
+        await self._mkts_of(con_ids)
         return True
 
-    async def _names_of(self, con_ids: Iterable[int]) -> dict[int, str]:
-        """Return the full names of contracts, those that have none left out."""
-        names: dict[int, str] = {}
+    async def _mkts_of(self, con_ids: Iterable[int]) -> dict[int, MktPair]:
+        """Return the markets of contracts, those that have no name left out."""
+        mkts: dict[int, MktPair] = {}
         limiter = trio.CapacityLimiter(_WARM_AT_ONCE)
 
         async def learn(con_id: int) -> None:
             async with limiter:
                 try:
-                    names[con_id] = (await self.mkt_of(str(con_id))).fqme
+                    mkts[con_id] = await self.mkt_of(str(con_id))
                 except PikerError as err:  # it may have no name here
                     log.info("%s: contract %d: %s", self.account, con_id, err)
 
         async with trio.open_nursery() as tasks:
             for con_id in con_ids:
                 tasks.start_soon(learn, con_id)
-        return names
+        return mkts
 
     # -- orders -------------------------------------------------------------------
 
@@ -268,6 +268,7 @@ class IbSession:
         one, which other clients' orders don't hear.
         """
         del bs_mktids  # all markets are in one list
+        await self._need_account()
         rows = [row for row in await self._hub.open_rows() if not row.is_over]
         mine = [row for row in rows if row.order.account == self._number]
         if not mine:
@@ -292,8 +293,28 @@ class IbSession:
 
     # -- looking ------------------------------------------------------------------
 
+    async def _need_account(self) -> None:
+        """Raise VenueRefused if the gateway's login hasn't the account (any more).
+
+        It lists no order of an account that it doesn't know: none is no answer then.
+        """
+        if why := await self._why_absent():
+            raise VenueRefused(why)
+
+    async def _why_absent(self) -> str:
+        """Return why the gateway can't know the account, empty if it does."""
+        numbers = await self._proxy.call(Client.accounts)
+        if self._number in numbers:
+            return ""
+        others = f"{len(numbers)} other account{'s' * (len(numbers) != 1)}"
+        return (
+            f"ib's gateway isn't logged in to {self.account}, but to {others}: mend its"
+            " number in brokers.toml, or log in to it"
+        )
+
     async def _open_rows(self) -> list[Row]:
-        """Return this account's orders that are open."""
+        """Return this account's orders that are open; VenueError."""
+        await self._need_account()
         rows = await self._hub.open_rows()
         return [
             row for row in rows if row.order.account == self._number and not row.is_over
@@ -381,11 +402,15 @@ class IbSession:
         return rates[asset] / rates[quote]
 
     async def balances(self) -> dict[str, Decimal]:
-        """Return cash by currency, and what is held by full name of its market."""
+        """Return cash by currency, coins, and contracts by full name of their market.
+
+        Raises: VenueError.
+        """
+        await self._need_account()
         values = await self._proxy.call(account_values, self._number)
         holdings = await self._holdings()
-        names = await self._names_of({one.con_id for one in holdings})
-        held = held_of(holdings, self._number, names)
+        mkts = await self._mkts_of({one.con_id for one in holdings})
+        held = held_of(holdings, self._number, mkts)
         return {**cash_of(values, self._number), **held}
 
     async def _holdings(self) -> list[Holding]:
@@ -397,12 +422,8 @@ class IbSession:
 
         Raises: AccountNotFound: its login has no such account.
         """
-        numbers = await self._proxy.call(Client.accounts)
-        if self._number not in numbers:
-            raise AccountNotFound(
-                f"ib's gateway is logged in to {len(numbers)} accounts, none of which "
-                f"{self.account} is: mend its number in brokers.toml, or log in to it"
-            )
+        if why := await self._why_absent():
+            raise AccountNotFound(why)
         await self._measure_time()
         try:
             await self._hub.open_rows()
