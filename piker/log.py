@@ -40,6 +40,12 @@ _LETTERS = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"}
 _MIN_LINE_CHARS = 16  # a shorter line of a key says little, and may be common text
 
 _secrets: set[str] = set()
+_actor = ""
+
+
+def own_name() -> str:
+    """Return what this process is called in its logs, empty before that is set up."""
+    return _actor
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -80,6 +86,7 @@ def setup_logging(
       UsageError: no such level.
       ConfigError: the file can't be opened; logs go where they went before.
     """
+    global _actor  # noqa: PLW0603 - one a process, as loggers are
     piker_level, tractor_level = _level(level), _level(runtime_level)
     handlers: list[logging.Handler] = [_Nowhere()]  # so that there is no last resort
     if console:
@@ -95,6 +102,7 @@ def setup_logging(
     root.setLevel(logging.WARNING)
     logging.getLogger("piker").setLevel(piker_level)
     _take_over_runtime(tractor_level)
+    _actor = actor_name
 
 
 def add_secret(value: str) -> None:

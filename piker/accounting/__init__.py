@@ -14,6 +14,7 @@ from ._foreign import ImportedTrades as ImportedTrades, read_trades as read_trad
 from ._ledger import (
     Ledger as Ledger,
     LedgerView as LedgerView,
+    booked_elsewhere as booked_elsewhere,
     open_ledger as open_ledger,
     read_ledger as read_ledger,
 )

@@ -14,7 +14,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -23,12 +23,13 @@ from typing import Final, Self
 
 from piker.errors import LedgerBusy, LedgerChanged, LedgerError, LedgerFull
 from piker.files import put_whole, sync_folder
-from piker.log import get_logger
+from piker.log import get_logger, own_name
+from piker.msgs import PAPER
 
 from ._cache import store
 from ._content import Content, market_fault, read_content
 from ._lines import table_text
-from ._places import AccountName, make_ledgers_dir
+from ._places import AccountName, list_accounts, make_ledgers_dir
 from ._position import Position, positions_of
 from ._transaction import Transaction, fault_of
 
@@ -315,6 +316,23 @@ def read_ledger(broker: str, account: str) -> LedgerView:
     return view
 
 
+def booked_elsewhere(
+    name: AccountName, tids: Collection[str]
+) -> tuple[AccountName, str] | None:
+    """Return another live account of the broker that has one of these trades, and it.
+
+    Raises: LedgerDamaged; LedgerError.
+    """
+    for other in list_accounts():
+        if other.broker != name.broker or other == name or other.label == PAPER:
+            continue
+        view = read_ledger(other.broker, other.label)
+        for tid in tids:
+            if view.seq_of(tid) is not None:
+                return other, tid
+    return None
+
+
 def _take_lock(name: AccountName) -> int:
     """Return a descriptor that holds the lock; raises LedgerBusy, OSError."""
     fd = os.open(name.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -324,14 +342,17 @@ def _take_lock(name: AccountName) -> int:
         holder = os.pread(fd, 200, 0).decode(errors="replace").strip()
         os.close(fd)
         raise LedgerBusy(
-            f"process {holder or '?'} writes the ledger of {name}: stop it first"
+            f"process {holder or '?'} writes the ledger of {name}: stop it first, a"
+            " daemon with `piker services stop NAME`"
         ) from None
     except BaseException:
         os.close(fd)
         raise
     with suppress(OSError):  # who holds it is told for people alone
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()} ({Path(sys.argv[0]).name})".encode(), 0)
+        # of a daemon the program is the same for all
+        what = own_name() or Path(sys.argv[0]).name
+        os.pwrite(fd, f"{os.getpid()} ({what})".encode(), 0)
     return fd
 
 

@@ -434,8 +434,29 @@ def _found_in(file: Path, name: AccountName, fqme: str) -> ImportedTrades:
         view = read_ledger(name.broker, name.label) if name.ledger.exists() else None
         report: ImportedTrades | None = read_report(file, name, view)
         if report is not None:
+            _refuse_others(file, name, report)
             return report
     return read_trades(file, name, fqme)
+
+
+def _refuse_others(file: Path, name: AccountName, report: ImportedTrades) -> None:
+    """Refuse a report of which trades are booked in another account of the broker.
+
+    A broker's ids of trades are each of one account, those of splits aren't. Whose a
+    report is can't be told by the account's number: brokers.toml is opened by order
+    daemons alone.
+    """
+    from piker.accounting import booked_elsewhere
+    from piker.errors import UsageError
+
+    trades = [txn.tid for txn in report.txns if txn.etype == "clear"]
+    met = booked_elsewhere(name, trades)
+    if met is not None:
+        other, tid = met
+        raise UsageError(
+            f"can't import {file}: wanted a report of {name}, and its trade {tid!r} is"
+            f" booked in {other}: import it there"
+        )
 
 
 def _book(

@@ -381,6 +381,10 @@ def test_an_option_that_expired_closes_without_an_execution(tmp_path):
         (report({**STOCK, "assetCategory": "BILL"}), "is of 'BILL' 'TSLA'"),
         (report({**STOCK, "assetCategory": "BOND"}), "no name for a market of ib's"),
         (report({**STOCK, "ibExecID": "", "tradeID": ""}), "has no id"),
+        (
+            report({key: STOCK[key] for key in STOCK if key != "ibExecID"}),
+            "has no field IB Execution ID",
+        ),
         (report({**STOCK, "tradePrice": "x"}), "a number 'x'"),
         (report({**STOCK, "dateTime": "x"}), "a time 'x'"),
         (report({**STOCK, "quantity": ""}), "it has no size"),

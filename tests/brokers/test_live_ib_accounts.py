@@ -97,8 +97,14 @@ async def test_what_is_wrong_with_an_account_is_told_without_its_number(
         by_name = {one["account"]: one for one in told.json}
         assert by_name["ib.main"]["may_trade"]
         assert D(by_name["ib.main"]["balances"]["usd"]) == 10_000_000
-        assert "none of which ib.odd is" in by_name["ib.odd"]["fault"]
+        fault = "isn't logged in to ib.odd, but to 1 other account: mend its number"
+        assert fault in by_name["ib.odd"]["fault"]
         assert not any(one in told.out + told.err for one in (wrong, live.key))
+        # its orders aren't none: nobody knows what is open in it
+        ended = await run(live, "brokers", "cancel-all", "ib.odd", "--yes")
+        assert ended.code == 1, ended
+        assert "isn't known" in ended.err
+        assert fault in ended.err
         write_secrets("[ib.accounts.main]\nkey = 'x'")
         (await run(live, "brokers", "check", "ib")).refused(1, "wanted number, got")
 
@@ -180,10 +186,15 @@ async def test_a_report_and_what_was_fetched_are_booked_once(
         report.write_text(await report_of(live))
         told = await ledger("import", IB.account, str(report))
         assert (told["booked"], told["known"]) == (0, 2)
+        # whose it is can be told by what is booked
+        odd = await _cli.run("ledger", "import", SECOND, str(report), env=live.tree.env)
+        odd.refused(2, f"is booked in {IB.account}: import it there")
         # by itself it comes to the same
+        one = read_ledger("ib", IB.account)
+        one.name.ledger.unlink()
         told = await ledger("import", SECOND, str(report))
         assert (told["booked"], told["known"]) == (2, 0)
-        one, other = (read_ledger("ib", name) for name in (IB.account, SECOND))
+        other = read_ledger("ib", SECOND)
         for key in ("size", "ppu", "fees", "realised", "bep", "bs_mktid"):
             assert getattr(other.positions()[IB.fqme], key) == getattr(
                 one.positions()[IB.fqme], key

@@ -402,11 +402,18 @@ class _Empty(LedgerView):
 def _tid_of(row: Row) -> str:
     """Return the id of a trade: IB's of the execution; one of its own, of no execution.
 
-    An option that expired or was exercised is booked by IB without any.
+    An option that expired or was exercised is booked by IB without any: its field is
+    empty. Where the field isn't there at all a trade can't be told from one that is
+    booked.
     """
     told = row.get("ibExecID") or row.get("execID")
     if told:
         return told
+    if "ibExecID" not in row and "execID" not in row:
+        raise ValueError(
+            f"the trade of {row.get('symbol')!r} has no field IB Execution ID"
+            " (ibExecID), by which what came live is known: let the query have it"
+        )
     number_of = row.get("tradeID") or row.get("transactionID")
     if number_of:
         return f"flex-{number_of}"
