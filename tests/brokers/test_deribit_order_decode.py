@@ -32,6 +32,7 @@ from piker.brokers.deribit._order_decode import (
     parse_balances,
     parse_changes,
     parse_currencies,
+    parse_held,
     parse_log,
     parse_message,
     parse_order,
@@ -140,6 +141,12 @@ def test_balances_of_the_documents():
     btc = next(row for row in rows if row["currency"] == "BTC")
     assert held["btc"] == D(str(btc["balance"])) + D(str(btc["session_rpl"]))
     assert parse_currencies(told) == {row["currency"] for row in rows}
+    rows = [
+        {"instrument_name": name, "direction": way, "size": size}
+        for name, way, size in (("A", "buy", 0.5), ("B", "sell", -2), ("C", "zero", 0))
+    ]
+    told = json.dumps({"result": rows}).encode()
+    assert parse_held(told) == {"A": D("0.5"), "B": -2}
     cross = parse_balances(sample("http_get_account_summaries_cross_margin.json"))
     assert cross["btc"] == D("0.00002288"), "a number with an exponent is exact"
 

@@ -23,7 +23,7 @@ from piker.brokers._live._venue import (
 from piker.brokers.deribit._orders import open_session
 from piker.brokers.deribit._sniff import make_mkt
 from piker.brokers.deribit._symbols import find_market
-from piker.errors import SymbolNotFound, VenueRefused
+from piker.errors import AccountNotFound, SymbolNotFound, VenueRefused
 from piker.testing import private_dirs
 from tests._infected import run_infected
 from tests.brokers._rpc_venue import Refused, open_rpc_venue
@@ -503,9 +503,26 @@ async def test_what_a_key_is_for(venue, session, told):
     venue.on["private/get_account_summaries"] = lambda _: {
         "summaries": [{"currency": "BTC", "balance": 1.5, "session_rpl": -0.25}]
     }
+    row = {"instrument_name": "BTC-25DEC26-50000-C", "direction": "sell", "size": -0.3}
+    asked = {"currency": "any", "kind": "option"}
+    venue.on["private/get_positions"] = lambda of: [row] if of == asked else []
     found = await session.permissions()
     assert (found.may_trade, found.may_withdraw, found.warnings) == (True, False, ())
-    assert await session.balances() == {"btc": D("1.25")}
+    venue.on["public/get_instruments"] = lambda _: [OPTION]
+    # options as their trades add up: see `traded`
+    assert await session.balances() == {
+        "btc": D("1.25"), "btc.20261225.50000c.deribit": D("-0.3")
+    }  # fmt: skip
+
+
+@in_session
+async def test_an_account_with_a_wrong_key_is_none(venue, session, told):
+    def wrong(_):
+        raise Refused({"code": 13004, "message": "invalid_credentials"})
+
+    venue.on["private/get_account_summaries"] = wrong
+    with pytest.raises(AccountNotFound, match="mend the account's key and secret"):
+        await session.permissions()
 
 
 @in_session

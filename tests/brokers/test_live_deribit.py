@@ -99,7 +99,7 @@ async def test_what_the_venue_refuses_is_told(open_test_pikerd):
         ioc = order(60_000, "60", "buy", tif="ioc", at=DERIBIT)
         await me.client.send(ioc)
         end = await me.until(resp="canceled", oid=ioc.oid)
-        assert end.filled == 50
+        assert (end.filled, end.reason) == (50, "nothing more was to be had")
         await live.check(me, [ioc.oid])
 
 

@@ -30,6 +30,7 @@ from ._order_schemas import (
     LogPage,
     OrderRow,
     Placed,
+    Position,
     Summaries,
     UserTrade,
     UserTrades,
@@ -42,6 +43,10 @@ _STATES: Final[dict[str, State]] = {
     "open": "open", "untriggered": "open", "triggered": "open", "filled": "closed",
     "cancelled": "canceled", "rejected": "canceled",
 }  # fmt: skip
+_ENDS: Final = {
+    "immediate_or_cancel": "nothing more was to be had",
+    "fill_or_kill": "it couldn't be filled at once",
+}
 #: By https://docs.deribit.com/articles/errors: there is nothing to change any more.
 _GONE: Final = frozenset({10004, 10010, 11008, 11044})
 #: It wasn't looked at: who asks, and when; how often, and not now.
@@ -64,6 +69,7 @@ _TRADES: Final = msgspec.json.Decoder(UserTrades)
 _BARE_TRADES: Final = msgspec.json.Decoder(list[UserTrade])
 _LOG: Final = msgspec.json.Decoder(LogPage)
 _SUMMARIES: Final = msgspec.json.Decoder(Summaries)
+_POSITIONS: Final = msgspec.json.Decoder(list[Position])
 _INDEX: Final = msgspec.json.Decoder(IndexPrice)
 _COUNT: Final = msgspec.json.Decoder(int)
 
@@ -123,11 +129,15 @@ def to_state(row: OrderRow, reqid: str) -> OrderState:
         filled=filled,
         state=state,
         time_ns=row.last_update_timestamp * _MS_NS,
-        reason=one_line(row.cancel_reason or row.order_state)
-        if state == "canceled"
-        else "",
+        reason=_why(row) if state == "canceled" else "",
         trigger=sane_of(row.trigger_price or Decimal(0), row),
     )
+
+
+def _why(row: OrderRow) -> str:
+    """Return why an order ended: the venue's reason, or what it was to do at once."""
+    told = row.cancel_reason or row.order_state
+    return _ENDS.get(row.time_in_force, "") or one_line(told)
 
 
 def _limit(row: OrderRow) -> Decimal:
@@ -228,6 +238,16 @@ def parse_balances(body: bytes) -> dict[str, Decimal]:
         for row in decode_result(_SUMMARIES, body).summaries
     }
     return {asset: amount for asset, amount in held.items() if amount}
+
+
+def parse_held(body: bytes) -> dict[str, Decimal]:
+    """Return what an account holds by instrument, < 0 of what it is short."""
+    held = {
+        row.instrument_name: sane_of(abs(row.size), body)
+        * (-1 if row.direction == "sell" else 1)
+        for row in decode_result(_POSITIONS, body)
+    }
+    return {name: size for name, size in held.items() if size}
 
 
 def parse_currencies(body: bytes) -> set[str]:

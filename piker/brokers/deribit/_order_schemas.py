@@ -67,6 +67,7 @@ class OrderRow(Struct, frozen=True):
     trigger_price: Decimal | None = None
     trigger_order_id: str | None = None
     cancel_reason: str | None = None
+    time_in_force: str = ""
     creation_timestamp: Millis = 0
 
 
@@ -189,6 +190,24 @@ class Summaries(Struct, frozen=True):
     """``{"summaries": [...], ...}``."""
 
     summaries: list[Summary]
+
+
+class Position(Struct, frozen=True):
+    """What an account holds of an instrument, an element of ``private/get_positions``.
+
+    ``{"instrument_name": "BTC-25DEC26-50000-C", "kind": "option", "direction": "sell",
+    "size": -0.3, "average_price": 0.0485, ...}``
+
+    https://docs.deribit.com/api-reference/account-management/private-get_positions
+
+    Attributes:
+      direction: ``buy``, ``sell``, or ``zero`` of none.
+      size: of futures in what they are quoted in, of options in coins.
+    """
+
+    instrument_name: Symbol
+    direction: str
+    size: Decimal
 
 
 class IndexPrice(Struct, frozen=True):

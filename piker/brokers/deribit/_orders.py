@@ -37,8 +37,10 @@ from piker.brokers._live._venue import (
 )
 from piker.brokers._web import RateBudget, VenueTime, open_shared, run_local
 from piker.errors import (
+    AccountNotFound,
     BadPayload,
     MarketGone,
+    SymbolNotFound,
     VenueError,
     VenueRefused,
     VenueUnreachable,
@@ -60,6 +62,7 @@ from ._order_decode import (
     parse_changes,
     parse_count,
     parse_currencies,
+    parse_held,
     parse_index,
     parse_message,
     parse_order,
@@ -71,6 +74,7 @@ from ._order_decode import (
     to_trade,
 )
 from ._order_schemas import OrderRow
+from ._reasons import WRONG_KEYS
 from ._schemas import Envelope
 from ._socket import RpcSocket, open_rpc_socket
 from ._symbols import find_by_symbol, find_market
@@ -449,13 +453,36 @@ class DeribitSession(LineSession):
         return parse_index(answer.body)
 
     async def balances(self) -> dict[str, Decimal]:
-        """Return what the account has of each asset, what orders hold included."""
-        return parse_balances(await self._look("private/get_account_summaries"))
+        """Return what the account has of each asset, what orders hold included.
+
+        Options are paid for as shares are, and told by full name; futures aren't.
+        """
+        money = parse_balances(await self._look("private/get_account_summaries"))
+        if "trade:" not in self._calls.scope:
+            return money  # such a key may not ask for more, and trades nothing
+        options = {"currency": "any", "kind": "option"}
+        held = parse_held(await self._look("private/get_positions", options))
+        return money | {
+            await self._name_of(symbol): size for symbol, size in held.items()
+        }
+
+    async def _name_of(self, symbol: str) -> str:
+        """Return a market's full name, the venue's own where it is none here."""
+        try:
+            return (await self.mkt_of(symbol)).fqme
+        except SymbolNotFound:
+            return symbol
 
     async def permissions(self) -> Permissions:
         """Return what the key is for, by the scope that it was granted."""
         await self._need_time()
-        await self._look("private/get_account_summaries")
+        try:
+            await self._look("private/get_account_summaries")
+        except VenueRefused as err:
+            if not str(err).endswith(WRONG_KEYS):
+                raise
+            # none of its orders would ever leave: a connection is of a key
+            raise AccountNotFound(str(err)) from None
         scope = self._calls.scope.split()
         may_withdraw = "wallet:read_write" in scope
         warnings = ("it may withdraw: make one that may not",) if may_withdraw else ()

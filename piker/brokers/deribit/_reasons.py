@@ -28,6 +28,12 @@ _REASONS: Final[dict[int, Reason]] = {
 }
 
 
+#: How an error ends that says that a key, or its secret, is none of the venue's.
+WRONG_KEYS: Final = "error 13004"
+#: What would work, by the same document.
+_CURES: Final = {13004: "mend the account's key and secret in brokers.toml"}
+
+
 def reason_of(error: Error) -> Reason:
     """Return what may be done about an error of the venue."""
     reason = _REASONS.get(error.code, "other")
@@ -40,6 +46,8 @@ def words_of(error: Error) -> str:
     """Return an error in one line: its message, its reason, its code."""
     why = error.data.get("reason") if isinstance(error.data, dict) else error.data
     text = error.message + (f" ({why})" if isinstance(why, str) and why else "")
+    if cure := _CURES.get(error.code):
+        text = f"{text}, {cure}"
     return one_line(f"{text}: error {error.code}")
 
 
