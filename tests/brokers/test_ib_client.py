@@ -160,6 +160,9 @@ async def test_a_client_id_that_is_in_use_is_passed_over():
                 assert "6116 to 6117 are all in use" in said
             async with connected(conf, "brokerd") as orders:
                 assert (await orders.call(Client.ready))[2] == conf.brokerd_id
+                async with connected(conf, "brokerd") as more:
+                    said = await refused(VenueUnreachable, more, Client.ready)
+                    assert "6136 is in use there: end who has it, or set" in said
 
 
 @infected

@@ -10,16 +10,13 @@ from types import SimpleNamespace
 import pytest
 import trio
 from ib_async import Contract
+from ib_async.wrapper import RequestError
 
 from piker.brokers._aio import open_proxy
 from piker.brokers.ib._client import Client, open_client
-from ib_async import Contract
-from ib_async.wrapper import RequestError
-
-from piker.brokers.ib._client import Client
 from piker.brokers.ib._conf import IbConf, check_ids
-from piker.brokers.ib._farms import PATIENCE_S, Farms
-from piker.brokers.ib._gateway import Gateway, LineDown, LineUp
+from piker.brokers.ib._farms import GRACE_S, PATIENCE_S, Farms
+from piker.brokers.ib._gateway import Farm, Gateway, LineDown, LineUp
 from piker.brokers.ib._line import Line
 from piker.brokers.ib._order_asks import (
     account_values,
@@ -29,8 +26,6 @@ from piker.brokers.ib._order_asks import (
     open_orders,
     positions,
 )
-from piker.brokers.ib._farms import GRACE_S, PATIENCE_S, Farms
-from piker.brokers.ib._gateway import Farm, Gateway
 from piker.brokers.ib._reasons import error_of, farm_of, farms_told
 from piker.brokers.ib._shorts import EVERY_S, Shorts
 from piker.brokers.ib._wrapper import Ib
@@ -281,6 +276,8 @@ def test_a_line_that_came_up_and_is_down_again_is_not_subscribed_to():
     line._on_line(LineUp(is_new=True))
     assert told == []
     assert gateway.ib.wrapper.sinks == {}
+
+
 def test_what_is_refused_leaves_nothing_behind():
     """The library keeps what was collected until then, for good."""
     told = []

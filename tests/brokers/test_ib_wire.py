@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +15,10 @@ from piker.accounting import Transaction
 from piker.brokers._live._balances import traded
 from piker.brokers._live._venue import NoLine
 from piker.brokers.ib import _order_wire
-from piker.brokers.ib._conf import IbConf
+from piker.brokers.ib._conf import IbConf, load_conf
 from piker.brokers.ib._gateway import LineDown
 from piker.brokers.ib._orders import _role
-from piker.errors import BadPayload, VenueRefused, VenueUnreachable
+from piker.errors import BadPayload, ConfigError, VenueRefused, VenueUnreachable
 from piker.msgs import Asset, MktPair
 from tests.brokers.test_ib_order_decode import (
     ERROR,
@@ -220,6 +222,28 @@ def test_each_kind_of_process_has_ids_of_its_own(tmp_path):
         assert _role() == "brokerd"
         config.mark_for_looks()
         assert _role() == "ledger"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            "ports = 7497",
+            "brokers.ib.ports: expected a list of ports, e.g. [7497, 4002]",
+        ),
+        ("ports = [99999]", "brokers.ib.ports: expected a list of ports"),
+        ("hosts = 'localhost'", "brokers.ib.hosts: expected a list of names of hosts"),
+        ("ids = 30", "brokers.ib.ids: expected an integer <= 20"),
+    ],
+)
+def test_what_is_wrong_about_its_settings_is_said(tmp_path, told, words):
+    dirs = config.Dirs.under(tmp_path)
+    with config.use_dirs(dirs):
+        folder = Path(dirs.config)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "conf.toml").write_text(f"[brokers.ib]\n{told}\n")
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            load_conf()
 
 
 # -- what trades come to ---------------------------------------------------------------

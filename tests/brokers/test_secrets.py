@@ -114,6 +114,7 @@ def test_a_secret_is_a_text_a_command_or_a_file(tmp_path):
         (f"[kraken.accounts.main]\nkey = '{HIDDEN}'\nsecret = ''", "1 to 8192"),
         (f"[kraken.accounts]\nmain = '{HIDDEN}'", "got no table"),
         (f"kraken = '{HIDDEN}'", "wanted tables"),
+        (f"[kraken.main]\nkey = '{HIDDEN}'", r"kraken.main: no such key; accounts are"),
         ("[kraken.accounts.a]\nkey = 'x'\nsecret = {cmd = ['false']}", "exit code 1"),
         (
             "[kraken.accounts.a]\nkey = 'x'\nsecret = {cmd = ['/no/such']}",

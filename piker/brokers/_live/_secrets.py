@@ -196,6 +196,12 @@ def parse_keys(text: str, broker: str, path: Path, kind: type[K]) -> dict[str, K
             f"{path}: is no TOML; check its quotes and brackets"
         ) from None
     table = tables.get(broker, {})
+    for key in table if isinstance(table, dict) else ():
+        if key != "accounts":
+            raise ConfigError(
+                f"{path}: {broker}.{key}: no such key; accounts are tables"
+                f" [{broker}.accounts.LABEL]"
+            )
     accounts = table.get("accounts", {}) if isinstance(table, dict) else None
     if not isinstance(accounts, dict):
         raise ConfigError(f"{path}: {broker}: wanted tables [{broker}.accounts.LABEL]")

@@ -51,10 +51,22 @@ class IbConf(Struct, frozen=True, kw_only=True):
         time: bars follow the trades, whatever clocks show.
     """
 
-    hosts: Annotated[tuple[Host, ...], Meta(min_length=1, max_length=16)] = (
-        "127.0.0.1",
-    )
-    ports: Annotated[tuple[Port, ...], Meta(min_length=1, max_length=16)] = (
+    hosts: Annotated[
+        tuple[Host, ...],
+        Meta(
+            min_length=1,
+            max_length=16,
+            description='a list of names of hosts, e.g. ["127.0.0.1"]',
+        ),
+    ] = ("127.0.0.1",)
+    ports: Annotated[
+        tuple[Port, ...],
+        Meta(
+            min_length=1,
+            max_length=16,
+            description="a list of ports, e.g. [7497, 4002]",
+        ),
+    ] = (
         7497,
         4002,
         7496,

@@ -173,6 +173,14 @@ def named_so(fqme: Fqme, found: Iterable[ContractDetails]) -> list[ContractDetai
     return [each for each in found if _is_named(fqme, _contract(each))]
 
 
+def not_found(name: str) -> SymbolNotFound:
+    """Return that there is no market of a name."""
+    symbol = name.partition(".")[0]
+    return SymbolNotFound(
+        f"no market {name!r} at ib; `piker search {symbol} -b ib` lists what is like it"
+    )
+
+
 def pick(fqme: Fqme, found: Sequence[ContractDetails]) -> ContractDetails:
     """Return which of the contracts found for a name is meant.
 
@@ -191,7 +199,7 @@ def pick(fqme: Fqme, found: Sequence[ContractDetails]) -> ContractDetails:
     if len(by_id) == 1:
         return next(iter(by_id.values()))
     if not by_id:
-        raise SymbolNotFound(f"no market {str(fqme)!r} at ib")
+        raise not_found(str(fqme))
     raise SymbolNotFound(
         f"{str(fqme)!r} may be several markets at ib: write one of "
         + ", ".join(sorted(_told_apart(by_id.values()))[:_SHOWN])

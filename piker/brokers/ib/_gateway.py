@@ -10,6 +10,7 @@ told why at once: IB's servers are away for minutes each night, and nobody is to
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -193,8 +194,14 @@ class Gateway:
             log.info("connected to ib at %s:%d as client %d", host, port, client_id)
             return
         ids = self.conf.client_ids(self.role)
+        first = f"{self.role}_id of [brokers.ib] in conf.toml"
+        if len(ids) == 1:
+            raise VenueUnreachable(
+                f"the client id {ids[0]} is in use there: end who has it, or set"
+                f" {first}"
+            )
         raise VenueUnreachable(
-            f"the client ids {ids[0]} to {ids[-1]} are all in use there"
+            f"the client ids {ids[0]} to {ids[-1]} are all in use there: set {first}"
         )
 
     async def _check_login(self) -> None:
@@ -238,9 +245,11 @@ class Gateway:
 
     def _why(self, failure: BaseException) -> str:
         if isinstance(failure, ConnectionRefusedError):
-            return "the connection was refused"
+            return "the connection was refused: is TWS or the Gateway up, its API on?"
         if isinstance(failure, TimeoutError):
             return "it doesn't answer"
+        if isinstance(failure, socket.gaierror):
+            return "its name can't be looked up"
         return one_line(failure) or type(failure).__name__
 
     # -- kept -------------------------------------------------------------------------

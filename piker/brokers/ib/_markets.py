@@ -23,7 +23,7 @@ from piker.errors import (
 from piker.log import get_logger
 from piker.msgs import Calendar, Fqme, MktPair
 
-from ._contracts import make_mkt, named_so, pick, rule_id
+from ._contracts import make_mkt, named_so, not_found, pick, rule_id
 from ._hours import sessions, weekly
 from ._names import SMART, qualifier, to_contracts
 
@@ -83,7 +83,7 @@ async def find_by_name(client: Client, name: str) -> Known:
             continue
         if named_so(fqme, found):
             return await _known(client, pick(fqme, found), qualifier(fqme))
-    raise SymbolNotFound(f"no market {name!r} at ib")
+    raise not_found(name)
 
 
 async def find_by_id(client: Client, con_id: int) -> Known:
