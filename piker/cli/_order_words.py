@@ -297,13 +297,16 @@ def orders_view(statuses: Iterable[Status], notes: Iterable[str]) -> RenderableT
     found = list(statuses)
     rows = [row_of(status) for status in found]
     columns = _columns(rows)
-    table = new_table("order", "market", "what", *columns, "state", right=_NUMBERS)
+    whose = ["account"] if _are_live(rows) else []
+    first = ("order", *whose, "market", "what")
+    table = new_table(*first, *columns, "state", right=_NUMBERS)
     table.padding = (0, 1, 0, 0)
-    for column in table.columns[1:3]:
+    for column in table.columns[len(first) - 2 : len(first)]:
         column.no_wrap, column.overflow = False, "ellipsis"  # the others aren't cut
     for row in rows:
         table.add_row(
             row["oid"],
+            *(row[name] or "-" for name in whose),
             row["market"] or "-",
             _what(row),
             *(_cell(row, name) for name in columns),
@@ -313,6 +316,11 @@ def orders_view(statuses: Iterable[Status], notes: Iterable[str]) -> RenderableT
         Text(f"{each.oid}: {each.reason}", style="dim") for each in found if each.reason
     ]
     return Group(table, *said, *(Text(note, style="bold yellow") for note in notes))
+
+
+def _are_live(rows: list[dict[str, Any]]) -> bool:
+    """Return whether any order is of another account than paper."""
+    return any(row["account"] not in (None, PAPER) for row in rows)
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:

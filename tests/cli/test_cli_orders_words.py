@@ -211,3 +211,9 @@ def test_a_table_cuts_no_id_no_price_and_no_state(width):
     plain.print(orders_view(told[:1], []))
     head = plain.export_text().splitlines()[1].split()
     assert head == ["order", "market", "what", "size", "filled", "price", "state"]
+    # whose an order is, where not all are paper's
+    live = msgspec.structs.replace(told[0].req, account="sim.main")
+    plain.print(orders_view([told[2], msgspec.structs.replace(told[0], req=live)], []))
+    lines = plain.export_text().splitlines()
+    assert lines[1].split()[:3] == ["order", "account", "market"]
+    assert [line.split()[1] for line in lines[3:5]] == ["paper", "sim.main"]
