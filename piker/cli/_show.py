@@ -77,6 +77,24 @@ def new_table(*columns: str, right: Sequence[str] = (), title: str = "") -> Tabl
     return table
 
 
+def _give_way(table: Table, name: str) -> None:
+    """Let a column be the one that is cut where there is too little room."""
+    for column in table.columns:
+        if column.header == name:
+            column.no_wrap, column.overflow = False, "ellipsis"
+
+
+def print_whole(table: Table) -> None:
+    """Print *table*; where it is too wide its lines wrap, and no number is cut."""
+    from rich.measure import Measurement
+
+    console = open_console()
+    endless = console.options.update(max_width=10_000)
+    need = Measurement.get(console, endless, table).maximum
+    console.width = max(need, console.width)
+    console.print(table, crop=False)
+
+
 def services_view(infos: Sequence[ServiceInfo]) -> RenderableType:
     """Return pikerd and its services as a table; below it faults, and what goes on."""
     from rich.console import Group
@@ -84,6 +102,7 @@ def services_view(infos: Sequence[ServiceInfo]) -> RenderableType:
 
     numbers = ("pid", "up", "restarts", "MiB", "cpu %")
     table = new_table("service", "state", *numbers, "address", right=numbers)
+    _give_way(table, "address")
     for at, info in enumerate(infos):
         last = at == len(infos) - 1
         stem = "" if not at else "└─ " if last else "├─ "

@@ -134,6 +134,7 @@ def _checks(found: list[AccountCheck]) -> Table:
     from ._show import new_table
 
     table = new_table("account", "may", "clock", "balances", right=("clock",))
+    table.columns[-1].no_wrap = False  # there may be dozens: they go on below
     for each in found:
         may = ["trade"] * each.may_trade + ["withdraw"] * each.may_withdraw
         clock = "-" if each.fault else f"{each.clock_off_s:+.1f} s"

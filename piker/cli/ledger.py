@@ -16,8 +16,6 @@ from ._run import options_of, say, settle, until_told
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from rich.table import Table
-
     from piker.accounting import (
         AccountName,
         Audit,
@@ -93,7 +91,7 @@ def show(
     mean entry price without fees, bep where closing it breaks even, both of what is
     held; realised is less all fees. Tables have 10 digits of these three, JSON has all.
     """
-    from ._show import new_table, put_json
+    from ._show import new_table, print_whole, put_json
 
     view = _read(account)
     rows = _rows(view, _market(view, fqme), last)
@@ -112,7 +110,7 @@ def show(
         cells = [row[key] for key, _ in words]
         cells += [_cell(row[key], is_ratio=key in RATIOS) for key in ROW_NUMBERS]
         table.add_row(str(row["seq"]), _at(row["dt"]), *cells)
-    _print_whole(table)
+    print_whole(table)
 
 
 @app.command(name="audit")
@@ -513,19 +511,6 @@ def _fresh(
             "trades in the order of the ledger"
         )
     return fresh
-
-
-def _print_whole(table: Table) -> None:
-    """Print *table*; where it is too wide its lines wrap, and no number is cut."""
-    from rich.measure import Measurement
-
-    from ._show import open_console
-
-    console = open_console()
-    endless = console.options.update(max_width=10_000)
-    need = Measurement.get(console, endless, table).maximum
-    console.width = max(need, console.width)
-    console.print(table, crop=False)
 
 
 def _cell(value: Decimal, *, is_ratio: bool) -> str:

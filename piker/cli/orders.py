@@ -216,13 +216,13 @@ def positions(ctx: typer.Context, as_json: AsJson = False) -> None:
     What they would earn is told too where a feed of the market is running.
     """
     from ._positions import held, held_view
-    from ._show import open_console, put_json
+    from ._show import print_whole, put_json
 
     rows, faults = run_async(options_of(ctx), held)
     if as_json:
         put_json(rows)
     elif rows:
-        open_console().print(held_view(rows))
+        print_whole(held_view(rows))
     elif not faults:
         say("no account holds anything")
     for fault in faults:

@@ -217,3 +217,36 @@ def test_a_table_cuts_no_id_no_price_and_no_state(width):
     lines = plain.export_text().splitlines()
     assert lines[1].split()[:3] == ["order", "account", "market"]
     assert [line.split()[1] for line in lines[3:5]] == ["paper", "sim.main"]
+
+
+def test_positions_are_whole_in_a_narrow_terminal(monkeypatch, capsys):
+    from piker.cli._positions import held_view
+    from piker.cli._show import print_whole
+
+    monkeypatch.setenv("COLUMNS", "80")
+    numbers = {"size": D(-1200), "ppu": D("78874.1234"), "bep": D("78965.5118"),
+               "last": D("78853.5"), "unrealised": D("-0.000002026"),
+               "realised": D("-12345.67")}  # fmt: skip
+    row = {"account": "deribit.main", "market": "btc.20261225.80000c.deribit"}
+    print_whole(held_view([row | numbers]))
+    text = capsys.readouterr().out
+    for word in (*row.values(), "-1,200", "78,874.1234", "-0.000002026", "-12,345.67"):
+        assert word in text
+    assert "…" not in text
+
+
+def test_services_in_a_narrow_terminal_keep_pids_and_states():
+    from rich.console import Console
+
+    from piker.cli._show import services_view
+    from piker.msgs import ServiceInfo
+
+    info = ServiceInfo(
+        name="brokerd.deribit", state="running", pid=1234567, uptime_s=3723.0,
+        restarts=12, rss_mb=120.0, cpu=99.0, address="127.0.0.1:36007", reason="",
+    )  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(services_view([info, info]))
+    text = console.export_text()
+    for word in ("running", "1234567", "brokerd.deribit", "restarts"):
+        assert word in text, text
