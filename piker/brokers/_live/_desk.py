@@ -182,7 +182,7 @@ class LiveDesk:
         if odd := self.session.odd_messages:
             words.append(f"{odd} messages couldn't be read")
         if self.down:
-            words.append(f"no line: {self.down}")
+            words.append(f"no line: {self._looker.trouble or self.down}")
         elif self._looker.trouble:
             words.append(f"not reconciled: {self._looker.trouble}")
         return f"{self.account}: {', '.join(words)}" if words else ""
@@ -250,15 +250,15 @@ class LiveDesk:
         """
         match request:
             case BrokerdOrder():
-                self._tasks.start_soon(self._do, request, self._do_order)
+                self._tasks.start_soon(self._do, request, self._do_order, tell)
             case BrokerdCancel():
-                self._tasks.start_soon(self._do, request, self._do_cancel)
+                self._tasks.start_soon(self._do, request, self._do_cancel, tell)
             case Reconcile():
                 self._asker = tell
                 self._tasks.start_soon(self._answer, request, tell)
 
     async def _do(
-        self, request: _Request, act: Callable[[Any], Awaitable[None]]
+        self, request: _Request, act: Callable[[Any], Awaitable[None]], tell: Tell
     ) -> None:
         """Do what is asked for once the account is reconciled, or say why not."""
         try:
@@ -269,6 +269,10 @@ class LiveDesk:
                 raise NotSent(f"{self.account} isn't reconciled yet: {why}")
             await act(request)
         except PikerError as err:
+            if self.tell is None and self._asker == tell:
+                # its Reconcile isn't answered yet, and may not be for long: without a
+                # word this order would be pending, and be sent by the next daemon
+                tell([refusal(request, str(err))])
             self._tell(refusal(request, str(err)))
 
     async def _do_order(self, asked: BrokerdOrder) -> None:
