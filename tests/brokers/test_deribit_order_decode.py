@@ -270,6 +270,7 @@ def test_a_settlement_books_funding_and_its_price():
     assert (booked.etype, booked.tid) == ("settlement", "log-btc-61311")
     assert (booked.size, booked.price, booked.fee) == (0, D("51807.07"), D("-1.243e-5"))
     txn = norm_trade("log-btc-61311", msgspec.json.decode(json.dumps(SETTLED)), PERP)
+    assert str(txn.size) == "0"  # of either side
     assert (txn.etype, txn.cost, txn.inverse) == ("settlement", D("-1.243e-5"), True)
 
 

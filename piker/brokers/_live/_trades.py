@@ -22,7 +22,7 @@ def to_transaction(trade: VenueTrade, mkt: MktPair) -> Transaction:
     return Transaction(
         tid=trade.tid,
         fqme=mkt.fqme,
-        size=trade.size if trade.side == "buy" else trade.size.copy_negate(),
+        size=_signed(trade),
         price=trade.price,
         time_ns=trade.time_ns,
         cost=cost_of(trade, mkt) or Decimal(0),
@@ -46,6 +46,12 @@ def in_units(txn: Transaction, multiplier: Decimal) -> Transaction:
         return txn
     price = txn.price * txn.multiplier / multiplier
     return replace(txn, price=price, multiplier=multiplier)
+
+
+def _signed(trade: VenueTrade) -> Decimal:
+    """Return the size, < 0 of a sale; of a settlement 0, which has no sign."""
+    is_bought = trade.side == "buy" or not trade.size
+    return trade.size if is_bought else trade.size.copy_negate()
 
 
 def cost_of(trade: VenueTrade, mkt: MktPair) -> Decimal | None:
