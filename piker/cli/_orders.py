@@ -31,8 +31,9 @@ from piker.service import Addr, maybe_open_pikerd
 from ._order_words import Typed, account_of, has_ended, order_of
 from ._run import say
 
-#: Until a broker has answered what is on its way to it.
-ANSWER_S: Final = 15.0
+#: Until a broker has answered what is on its way to it: longer than an order daemon
+#: waits for a line, or for its account, before it refuses.
+ANSWER_S: Final = 25.0
 
 
 @asynccontextmanager

@@ -250,3 +250,12 @@ def test_services_in_a_narrow_terminal_keep_pids_and_states():
     text = console.export_text()
     for word in ("running", "1234567", "brokerd.deribit", "restarts"):
         assert word in text, text
+
+
+def test_who_waits_for_an_answer_hears_that_there_is_no_line():
+    from piker.brokers._live import _desk, _line, _work
+    from piker.clearing._client import ANSWER_DEADLINE_S
+    from piker.cli._orders import ANSWER_S
+
+    refused_s = max(_desk._SETTLE_S, _work._LINE_S + _line._LINE_S)
+    assert refused_s + 3 < ANSWER_S < ANSWER_DEADLINE_S
