@@ -99,7 +99,9 @@ class _Lib:
 
 def test_who_leaves_after_a_reconnect_takes_no_others_line():
     lib, wrapper = _Lib(), SimpleNamespace(sinks={})
-    gateway = SimpleNamespace(ib=SimpleNamespace(client=lib, wrapper=wrapper), farms={})
+    gateway = SimpleNamespace(
+        ib=SimpleNamespace(client=lib, wrapper=wrapper), farms={}, state="up"
+    )
     one, other = (
         Line(gateway, SimpleNamespace(symbol=name), "", lambda _item: None)
         for name in ("ONE", "OTHER")

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import socket
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 from piker.cli import _checks
 from piker.cli._app import app
 from piker.data.validate import _eps
+from piker.service import _tree
 from piker.testing import free_port, private_dirs
 from tests.cli import _cli
 
@@ -47,12 +47,12 @@ def doctor(*args):
 
 
 @pytest.fixture
-def stale_shm():
-    """A shared-memory folder that nobody holds."""
-    folder = Path(f"/dev/shm/piker.{os.getuid()}.{secrets.token_hex(4)}")
+def stale_shm(tmp_path, monkeypatch):
+    """A shared-memory folder that nobody holds, where no other test's pikerd looks."""
+    monkeypatch.setattr(_tree, "SHM_ROOT", tmp_path)
+    folder = tmp_path / f"piker.{os.getuid()}.{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def test_a_fresh_machine_is_fine():

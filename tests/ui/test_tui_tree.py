@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 
 import pytest
 import trio
@@ -25,7 +26,8 @@ NO_EMSD = "emsd lost|can't be placed"
 
 def chart(tree, *fqmes):
     """Run the chart in a terminal, as a client of a tree."""
-    return open_terminal(_cli.argv("chart", "--tui", *fqmes), tree.env)
+    argv = [sys.executable, "-m", "piker", "chart", "--tui", *fqmes]
+    return open_terminal(argv, tree.env)
 
 
 def kill(tree, name):
