@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from piker import testing
+from piker.process import be_starting
 from piker.service import open_fork_server
 from piker.testing._commands import forked_commands
 from piker.testing.emulator import forked_emulators
@@ -29,6 +31,13 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
+    be_starting()
 
 
 def pytest_xdist_auto_num_workers() -> int:

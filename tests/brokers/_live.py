@@ -173,9 +173,9 @@ async def open_venue(at=BINANCE, **options):
     key, secret = secrets.token_hex(16), secrets.token_hex(32)
     if at.broker == "ib":
         key = f"DU{secrets.randbelow(9_000_000) + 1_000_000}"
-    async with open_emulator(
-        at.venue, sim=[at.sim], streams=0, **{**at.fast, **options}
-    ) as venue:
+    # hardly a past: to play an hour of it is most of what an emulator would do here
+    options = {"sim": [at.sim], "streams": 0, "past_s": 300, **at.fast, **options}
+    async with open_emulator(at.venue, **options) as venue:
         await venue.control("still")
         for side, price in (("sell", ASK), ("buy", BID)):
             told = str(at.price(price)), str(at.size(50))
