@@ -18,6 +18,7 @@ from piker.brokers.ib._client import Client, open_client
 from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._gateway import LineDown, LineUp
 from piker.brokers.ib._line import FarmNote, Note, RawTick, Subscribed, key_of
+from piker.brokers.ib._symbols import _listed
 from piker.errors import (
     MarketGone,
     NoData,
@@ -587,6 +588,21 @@ async def test_a_line_whose_servers_were_lost_is_asked_for_anew(farm, seconds, l
         notes = [FarmNote(farm, is_up=False), FarmNote(farm, is_up=True)]
         assert told == [Subscribed(), *notes, *again]
         assert (await at.venue.stats())["requests"]["reqMktData"] == lines
+
+
+@infected
+async def test_money_is_found_by_both_currencies():
+    """IB knows symbols only: that of EUR.USD is EUR."""
+    async with open_emulator("ib.tws", sim=["eurusd.idealpro.sim"]) as venue:
+        conf = IbConf(ports=(venue.port,), deadline_s=5.0)
+        async with connected(conf) as proxy:
+            for words in (["eur", "usd"], ["eurusd"], ["eurusd.idealpro.ib"]):
+                found = await _listed(proxy.within(10), words, "")
+                assert [one.fqme for one in found] == ["eurusd.idealpro.ib"]
+            asked = (await venue.stats())["requests"]["reqMatchingSymbols"]
+            assert await _listed(proxy.within(10), ["nosuch"], "") == []
+            stats = await venue.stats()
+            assert stats["requests"]["reqMatchingSymbols"] == asked + 1
 
 
 @infected

@@ -26,6 +26,11 @@ _CHAIN_MAX: Final = 2000
 #: A search has so long: chains are long.
 _SEARCH_S: Final = 30.0
 _SUFFIX: Final = f".{BROKER}"
+#: In which money and coins are quoted; their symbol at IB is what is before it.
+_MONEY: Final = frozenset(
+    ("aud", "cad", "chf", "cnh", "czk", "dkk", "eur", "gbp", "hkd", "huf", "ils", "jpy",
+     "mxn", "nok", "nzd", "pln", "sek", "sgd", "try", "usd", "zar")
+)  # fmt: skip
 
 
 async def cache_contract(proxy: MethodProxy[Client], name: str) -> Known:
@@ -97,10 +102,9 @@ async def _listed(
 ) -> list[Entry]:
     symbol = words[0].removesuffix(_SUFFIX).partition(".")[0]
     rest = [*words[0].removesuffix(_SUFFIX).split(".")[1:], *words[1:]]
-    try:
-        told = await proxy.call(Client.matching, symbol.upper())
-    except MarketGone:
-        return []
+    told = await _matching(proxy, symbol)
+    if not told and symbol[-3:] in _MONEY:
+        told = await _matching(proxy, symbol[:-3])
     entries = [one for each in told for one in _described(each)]
     for contract in _derivatives(told, symbol, rest, kind):
         try:
@@ -109,6 +113,15 @@ async def _listed(
             continue
         entries += _of_chain(found[:_CHAIN_MAX])
     return list({entry.fqme: entry for entry in entries}.values())
+
+
+async def _matching(
+    proxy: MethodProxy[Client], symbol: str
+) -> list[ContractDescription]:
+    try:
+        return await proxy.call(Client.matching, symbol.upper()) if symbol else []
+    except MarketGone:
+        return []
 
 
 def _described(told: ContractDescription) -> list[Entry]:
