@@ -191,6 +191,8 @@ CONF_TEMPLATE = """\
 # for past trades, within ten minutes; IB allows 60, of all programs together.
 # messages = 45
 # small_bars = 55
+# A market of which nothing is heard for so long is asked for anew, s; then less often.
+# quiet_s = 60
 # Orders for stocks count outside the regular hours, too.
 # outside_rth = false
 # 1: live, 2: frozen, 3: delayed, 4: delayed and frozen.

@@ -591,6 +591,22 @@ async def test_a_line_whose_servers_were_lost_is_asked_for_anew(farm, seconds, l
 
 
 @infected
+async def test_a_market_that_says_nothing_is_asked_for_less_and_less_often():
+    async with gateway(quiet_s=0.5) as at:
+        option = Contract(secType="OPT", symbol="TSLA", exchange="SMART")
+        (one, *_) = await at.proxy.call(Client.details, option)
+        told = []
+        with trio.move_on_after(5):
+            async with at.proxy.stream(
+                Client.ticks, one.contract, "233,375", key=key_of
+            ) as batches:
+                async for batch in batches:
+                    told += [i for i in batch if isinstance(i, Subscribed)]
+        # after half a second, one, two
+        assert told == [Subscribed(), *[Subscribed(is_doubt=True)] * 3]
+
+
+@infected
 async def test_money_is_found_by_both_currencies():
     """IB knows symbols only: that of EUR.USD is EUR."""
     async with open_emulator("ib.tws", sim=["eurusd.idealpro.sim"]) as venue:

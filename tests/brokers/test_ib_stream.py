@@ -10,6 +10,7 @@ import trio
 
 from piker.brokers._backend import ResumePoint
 from piker.brokers.ib import _feed
+from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._gateway import LineUp
 from piker.brokers.ib._line import FarmNote, Line, RawTick, Subscribed
 from piker.brokers.ib._schemas import LAST_TIME, RT_TRADE_VOLUME
@@ -100,7 +101,10 @@ class _Lib:
 def test_who_leaves_after_a_reconnect_takes_no_others_line():
     lib, wrapper = _Lib(), SimpleNamespace(sinks={})
     gateway = SimpleNamespace(
-        ib=SimpleNamespace(client=lib, wrapper=wrapper), farms={}, state="up"
+        ib=SimpleNamespace(client=lib, wrapper=wrapper),
+        farms={},
+        state="up",
+        conf=IbConf(),
     )
     one, other = (
         Line(gateway, SimpleNamespace(symbol=name), "", lambda _item: None)

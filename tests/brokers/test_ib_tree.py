@@ -8,7 +8,7 @@ import signal
 import pytest
 import trio
 
-from piker.data import Disconnected, Quote, Reconnected, open_feed
+from piker.data import Disconnected, Quote, Reconnected, Warned, open_feed
 from piker.testing.emulator import open_emulator
 from tests.brokers._venues import check_live_bars
 from tests.data._live import watched
@@ -127,6 +127,28 @@ async def test_a_datad_that_is_killed_goes_on_where_it_was(open_test_pikerd):
         assert (service.pid != pid, service.restarts) == (True, 1)
         assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
         assert (await venue.stats())["websockets_now"] == 1
+
+
+async def test_a_market_that_ib_tells_nothing_of_any_more_is_asked_for_anew(
+    open_test_pikerd,
+):
+    """No word of it comes, as of a market in which nobody trades."""
+    async with (
+        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_test_pikerd(conf=venue.conf + SOON + "quiet_s = 2\n"),
+        open_feed([TSLA]) as feed,
+        watched(feed) as (watcher,),
+    ):
+        with trio.fail_after(40):
+            await watcher.until(Quote)
+            await trio.sleep(3)
+            await venue.fault("mute")
+            warned = await watcher.until(Warned)
+            assert "told nothing of tsla.nasdaq.ib for a while" in warned.reason
+            await watcher.until(Quote, watcher.said.index(warned))
+        await trio.sleep(3)
+        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 6
+        assert not [e for e in watcher.said if isinstance(e, Disconnected)]
 
 
 async def test_a_market_of_other_servers_is_not_cut_off(open_test_pikerd):

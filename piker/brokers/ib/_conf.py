@@ -45,6 +45,9 @@ class IbConf(Struct, frozen=True, kw_only=True):
         shuts out who goes on sending more.
       small_bars: requests for bars of 30 s or less, and for past trades, within ten
         minutes; IB allows 60.
+      quiet_s: a market that tells nothing for so long is asked for anew, then after
+        twice as long, up to ten times: IB doesn't say of each that it is served no
+        more.
       outside_rth: orders for stocks count outside the regular hours, too.
       market_data_type: 1 live, 2 frozen, 3 delayed, 4 delayed and frozen.
       clock: ``wall``, the time of day; ``data`` for a gateway that replays another
@@ -80,6 +83,7 @@ class IbConf(Struct, frozen=True, kw_only=True):
     reconnect_max_s: Annotated[float, Meta(ge=0.05, le=3600)] = 30.0
     messages: Annotated[int, Meta(ge=1, le=100_000)] = 45
     small_bars: Annotated[int, Meta(ge=1, le=100_000)] = 55
+    quiet_s: Annotated[float, Meta(ge=0.5, le=86_400)] = 60.0
     outside_rth: bool = False
     market_data_type: Literal[1, 2, 3, 4] = 1
     clock: Literal["wall", "data"] = "wall"

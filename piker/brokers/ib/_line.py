@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, NamedTuple
@@ -30,6 +31,11 @@ TRADES_ROOM: Final = 8192
 
 #: Ticks may be on their way for so long after servers were lost.
 ON_WAY_S: Final = 1.0
+#: A line that goes on telling nothing is asked for anew after twice as long each time,
+#: so many times as long at most.
+_QUIET_MOST: Final = 10
+#: What a line tells as it begins comes within so long.
+_BEGINS_S: Final = 5.0
 
 
 class RawTick(NamedTuple):
@@ -55,9 +61,11 @@ class Subscribed(NamedTuple):
 
     Attributes:
       is_new: IB tells bids and asks anew; else they are what they were.
+      is_doubt: the line told nothing for long, which may have been right.
     """
 
     is_new: bool = True
+    is_doubt: bool = False
 
 
 class Begun(NamedTuple):
@@ -108,6 +116,9 @@ def key_of(item: LineItem) -> tuple[str, int] | None:
 class Line:
     """A subscription to one contract's market data; a `Sink`.
 
+    IB tells of a line that it serves no more, mostly; one that says nothing is asked
+    for anew now and then, for all that could be told of it by anybody is its silence.
+
     Attributes:
       gateway: where.
       contract: whose, with its ``conId`` and exchange.
@@ -125,6 +136,8 @@ class Line:
     _req_id: int = -1
     _serial: int = 0
     _heard_at: float = -inf
+    _asked_at: float = -inf
+    _quiet: int = 1
     _is_stale: bool = False
     _lost_at: dict[str, float] = field(default_factory=dict)
 
@@ -137,7 +150,7 @@ class Line:
                 self._events.get_nowait()  # how it came to be up is no news
             self._subscribe()
             while True:
-                event = await self._events.get()
+                event = await self._next_event()
                 if isinstance(event, tuple):
                     raise self._fault(*event)
                 self._on_line(event)
@@ -145,9 +158,34 @@ class Line:
             self.gateway.listeners.discard(self._hear)
             self._leave()
 
+    async def _next_event(self) -> LineEvent | tuple[int, str]:
+        """Return what happens next; while nothing does, look after the line."""
+        while self._events.empty():
+            now = time.monotonic()
+            patience_s = self._quiet * self.gateway.conf.quiet_s
+            wait_s = max(self._heard_at, self._asked_at) + patience_s - now
+            if wait_s <= 0:
+                self._doubt(now)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    return await self._events.get()
+        return self._events.get_nowait()
+
+    def _doubt(self, now: float) -> None:
+        """Ask for the line anew: it has told nothing for long."""
+        self._asked_at = now
+        self._quiet = min(2 * self._quiet, _QUIET_MOST)
+        is_cut = any(farm.serves == "data" for farm in self.gateway.farms.values())
+        if self.gateway.state == "up" and not is_cut:
+            self._leave()
+            self._subscribe(is_doubt=True)
+
     def tick(self, kind: int, price: float, size: float, text: str) -> None:
         """Take a tick."""
         self._heard_at = time.monotonic()
+        if self._heard_at > self._asked_at + _BEGINS_S:
+            self._quiet = 1
         serial = -1
         if kind in TRADES:
             serial = self._serial
@@ -217,12 +255,12 @@ class Line:
                 self._lost_at.setdefault(farm.name, time.monotonic())
                 self.emit(FarmNote(farm.name, farm.is_up))
 
-    def _subscribe(self) -> None:
+    def _subscribe(self, *, is_doubt: bool = False) -> None:
         client = self.gateway.ib.client
-        self._is_stale = False
+        self._is_stale, self._asked_at = False, time.monotonic()
         self._req_id = client.getReqId()
         self.gateway.ib.wrapper.sinks[self._req_id] = self
-        self._tell(Subscribed())
+        self._tell(Subscribed(is_doubt=is_doubt))
         client.reqMktData(self._req_id, self.contract, self.generic, False, False, [])
 
     def _forget(self) -> int:

@@ -99,6 +99,7 @@ class MarketStream:
     _last_told: trio.Event = field(default_factory=trio.Event)
     _unsure_s: int = 0
     _is_kept: bool = False
+    _is_doubt: bool = False
     _next_serial: int = 0
     _last_s: int = 0
     _gap_from_ns: int = 0
@@ -193,7 +194,7 @@ class MarketStream:
             self._farms.begin()
             self._first_heard, self._last_told = trio.Event(), trio.Event()
             self.tape.last_trade_s = 0
-            self._is_kept = not item.is_new
+            self._is_kept, self._is_doubt = not item.is_new, item.is_doubt
             self._start_mend()
         elif isinstance(item, Begun):
             self._note_begun(self.now_ns())
@@ -344,7 +345,14 @@ class MarketStream:
             await self._last_told.wait()
         last_s = self.tape.last_trade_s
         self._unsure_s = 0 if last_s else since_s
-        return last_s >= since_s
+        if not self._is_doubt:
+            return last_s >= since_s
+        if last_s > since_s:
+            await self._warn(
+                f"ib told nothing of {self.fqme} for a while, though it traded: it was"
+                " asked for anew"
+            )
+        return last_s > since_s  # what it told before is all of it
 
     async def _cut_s(self) -> int:
         """Return the last second that is to be fetched, once it is over.

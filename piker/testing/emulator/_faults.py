@@ -21,7 +21,7 @@ from msgspec import Meta
 from piker.errors import UsageError
 
 from ._fault_base import Count, Fault as _Fault, Seconds
-from ._tws_faults import Answer, Connectivity, Farm, Limbo, Notice, Reset
+from ._tws_faults import Answer, Connectivity, Farm, Limbo, Mute, Notice, Reset
 
 
 class Disconnect(_Fault, frozen=True):
@@ -231,7 +231,7 @@ class Token(_Fault, frozen=True):
 AnyFault = (
     Disconnect | Silence | Garbage | Flood | Truncate | Duplicate | Reorder | Http
     | Bars | Upgrade | Slow | Refuse | Skew | Latency | Asked | Told
-    | Answer | Limbo | Farm | Connectivity | Reset | Notice
+    | Answer | Limbo | Farm | Connectivity | Reset | Notice | Mute
     | Token
 )  # fmt: skip
 #: Those that strike at frames.
@@ -326,7 +326,10 @@ class Faults:
                 self._privates.append(fault)
             case Token():
                 self._tokens.append(fault)
-            case Refuse() | Flood() | Reset() | Farm() | Connectivity() | Notice():
+            case (
+                Refuse() | Flood() | Reset() | Farm() | Connectivity() | Notice()
+                | Mute()
+            ):  # fmt: skip
                 pass  # the server's, or the venue's
             case _ if fault.at:
                 for number in fault.at:

@@ -75,4 +75,8 @@ class Notice(Fault, frozen=True):
     text: str = ""
 
 
-OwnFault = Farm | Connectivity | Notice
+class Mute(Fault, frozen=True):
+    """Forget all lines of market data, and say nothing of it."""
+
+
+OwnFault = Farm | Connectivity | Notice | Mute

@@ -173,6 +173,11 @@ class MarketData:
         if _stream(sub) not in others:
             self.venue.core.unsubscribe(sub.session.conn, _stream(sub))
 
+    def forget(self) -> None:
+        """End all subscriptions, and say nothing of it."""
+        for session in self.venue.sessions.values():
+            self.leave(session)
+
     def leave(self, session: Session) -> None:
         """End all subscriptions of a client."""
         for sub in list(session.subs.values()):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from ._tws_faults import Connectivity, Farm, Notice, OwnFault
+from ._tws_faults import Connectivity, Farm, Mute, Notice, OwnFault
 
 if TYPE_CHECKING:
     from ._tws import Tws
@@ -84,6 +84,8 @@ class System:
         match fault:
             case Notice():
                 self._tell(fault.code, fault.text or _CODES.get(fault.code, ""))
+            case Mute():
+                self.venue.market_data.forget()
             case Farm():
                 self.down.add(fault.name)
                 self._tell(*_said(fault.name, is_up=False))
