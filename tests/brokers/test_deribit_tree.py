@@ -13,7 +13,7 @@ import trio
 from piker.data import Disconnected, Quote, Reconnected, open_feed
 from piker.testing.emulator import open_emulator
 from tests.brokers._damage import damaged
-from tests.brokers._venues import WHOLE_S, venue_s
+from tests.brokers._venues import WHOLE_S, bars_are, venue_s
 from tests.brokers.test_decode_fuzz import DERIBIT
 from tests.brokers.test_web_fuzz import flood
 from tests.data._naive import Print, naive_bars
@@ -75,11 +75,8 @@ async def check_bars(feed, fqme, venue) -> int:
     )
     kept = [one for one in prints if one.time_ns >= start_ns]
     expected = [row for row in naive_bars(kept, 1) if row[0] <= whole_s]
-    got = [
-        row for row in rows(flume.rt_shm) if expected[0][0] <= row[0] <= expected[-1][0]
-    ]
-    assert got == expected
-    return len(got)
+    await bars_are(flume, expected)
+    return len(expected)
 
 
 async def wait_s(venue, seconds: float) -> None:
