@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 import trio
 
-from piker.brokers._backend import ResumePoint
+from piker.brokers._backend import Lost, ResumePoint
 from piker.brokers.ib import _feed
 from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._gateway import LineUp
-from piker.brokers.ib._line import FarmNote, Line, RawTick, Subscribed
+from piker.brokers.ib._line import Begun, FarmNote, Line, RawTick, Subscribed
 from piker.brokers.ib._schemas import LAST_TIME, RT_TRADE_VOLUME
 from piker.brokers.ib._stream import MarketStream
 from piker.errors import NoData, SymbolNotFound, VenueUnreachable
@@ -38,11 +38,10 @@ def _trade(second: int, total: int) -> RawTick:
     return RawTick(RT_TRADE_VOLUME, float("nan"), float("nan"), text, total)
 
 
-async def test_what_servers_missed_is_asked_for_whatever_the_last_trade_was(
-    autojump_clock,
-):
-    """When it was, IB says as a line begins, and may not say again."""
-    proxy = Proxy()
+@asynccontextmanager
+async def opened():
+    """Yield a stream that has begun, what it asks, and what it tells."""
+    proxy, began = Proxy(), trio.current_time()
     send, receive = trio.open_memory_channel(1000)
     known = SimpleNamespace(
         is_by_middle=False,
@@ -55,12 +54,30 @@ async def test_what_servers_missed_is_asked_for_whatever_the_last_trade_was(
         known, proxy, send, lambda: None, BEGAN_S * NS,
         now_ns=lambda: int((BEGAN_S + trio.current_time() - began) * NS),
     )  # fmt: skip
-    began = trio.current_time()
     stream.begin()
     async with trio.open_nursery() as stream._tasks:
         stream._tasks.start_soon(stream._watch)
-        stamp = RawTick(LAST_TIME, float("nan"), float("nan"), str(BEGAN_S), -1)
-        await stream._on_batch([Subscribed(), stamp, _trade(BEGAN_S, 0)])
+        yield stream, proxy, receive
+        stream._tasks.cancel_scope.cancel()
+
+
+def _told(receive) -> list:
+    told = []
+    while receive.statistics().current_buffer_used:
+        told.append(receive.receive_nowait())
+    return told
+
+
+def _stamp(second: int) -> RawTick:
+    return RawTick(LAST_TIME, float("nan"), float("nan"), str(second), -1)
+
+
+async def test_what_servers_missed_is_asked_for_whatever_the_last_trade_was(
+    autojump_clock,
+):
+    """When it was, IB says as a line begins, and may not say again."""
+    async with opened() as (stream, proxy, receive):
+        await stream._on_batch([Subscribed(), _stamp(BEGAN_S), _trade(BEGAN_S, 0)])
         await trio.sleep(10)
         await stream._on_batch([_trade(BEGAN_S + 9, 1)])
         await stream._on_batch([FarmNote("usfarm", is_up=False)])
@@ -68,12 +85,27 @@ async def test_what_servers_missed_is_asked_for_whatever_the_last_trade_was(
         asked = len(proxy.asked)
         await stream._on_batch([FarmNote("usfarm", is_up=True)])
         await trio.sleep(10)
-        stream._tasks.cancel_scope.cancel()
-    told = []
-    while receive.statistics().current_buffer_used:
-        told.append(type(receive.receive_nowait()).__name__)
+    told = [type(one).__name__ for one in _told(receive)]
     assert told.count("Disconnected") == told.count("Reconnected") == 1
     assert proxy.asked[asked:] == [BEGAN_S + 9]
+
+
+async def test_a_last_trade_that_is_told_late_hides_none_before_it(autojump_clock):
+    """A busy moment parts what a line begins with; trades go on meanwhile."""
+    async with opened() as (stream, proxy, receive):
+        await stream._on_batch([Subscribed(), Begun()])
+        await trio.sleep(2)  # nobody said when the last one was
+        await stream._on_batch([_trade(BEGAN_S + 2, 0), _stamp(BEGAN_S + 2)])
+        await trio.sleep(1)
+        lost = [one for one in _told(receive) if isinstance(one, Lost)]
+        assert [(o.start_ns // NS, o.end_ns // NS) for o in lost] == [
+            (BEGAN_S, BEGAN_S + 2)
+        ]
+        assert proxy.asked == []
+        # the next line begins as late: that it trades is known by now
+        await stream._on_batch([Subscribed(), Begun()])
+        await trio.sleep(5)
+        assert proxy.asked == [BEGAN_S + 2]
 
 
 class _Lib:

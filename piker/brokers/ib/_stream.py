@@ -165,10 +165,13 @@ class MarketStream:
             await self._note_last()
 
     async def _note_last(self) -> None:
-        """Take note of a last trade that IB told later than it should have."""
+        """Take note of a last trade that IB told later than it should have.
+
+        It may be one that was heard: then those before it may still be missing.
+        """
         since_s, self._unsure_s = self._unsure_s, 0
         last_s = self.tape.last_trade_s
-        if since_s and since_s <= last_s and self.tape.ids.second < last_s:
+        if since_s and since_s <= last_s:
             await self._lose(since_s * NS, last_s * NS)
 
     def _note_heard(self, item: RawTick, now_ns: int) -> None:
@@ -344,6 +347,8 @@ class MarketStream:
         with trio.move_on_after(_LAST_S):
             await self._last_told.wait()
         last_s = self.tape.last_trade_s
+        if not last_s and self._last_s:
+            return True  # it traded, so when is only late to be told
         self._unsure_s = 0 if last_s else since_s
         if not self._is_doubt:
             return last_s >= since_s
