@@ -96,7 +96,7 @@ async def test_trades_of_requests_are_those_of_the_stream():
         assert all(row["amount"] % 10 == 0 for row in heard)
         page = await talk.ask(
             "public/get_last_trades_by_instrument_and_time", instrument_name=PERP,
-            start_timestamp=heard[0]["timestamp"] - 60_000,
+            start_timestamp=heard[0]["timestamp"] - 15_000,
             end_timestamp=heard[0]["timestamp"], count=1000, sorting="asc",
         )  # fmt: skip
         minute = heard[0]["timestamp"] // 60_000 * 60_000 - 60_000

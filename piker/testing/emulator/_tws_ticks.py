@@ -196,9 +196,14 @@ def of_print(
         yield _size(sub, 5, size)
         yield _string(sub, _STAMP, str(item.time_ms // 1000))
         yield _size(sub, 8, state.lots / LOTS)
-    for generic, kind in ((233, _RT_VOLUME), (375, _RT_TRADES)):
-        if generic in sub.generics:
-            yield _string(sub, kind, _volume(item, state))
+    kinds = [
+        kind
+        for generic, kind in ((233, _RT_VOLUME), (375, _RT_TRADES))
+        if generic in sub.generics
+    ]
+    for text in _volumes(item, state) if kinds else ():
+        for kind in kinds:
+            yield _string(sub, kind, text)
 
 
 def _single_trades(sub: Sub, item: Print) -> Iterator[str]:
@@ -209,14 +214,16 @@ def _single_trades(sub: Sub, item: Print) -> Iterator[str]:
         yield f"{head}{number(item.price)}\0{size}\x000\0{exchange}\0\0"
 
 
-def _volume(item: Print, state: State) -> str:
-    """Return a trade as RTVolume tells it."""
+def _volumes(item: Print, state: State) -> Iterator[str]:
+    """Yield each trade as RTVolume tells it; *state* is that after all of them."""
     vwap = state.notional / state.lots * LOTS
-    is_single = "true" if len(item.lots) == 1 else "false"
-    return (
-        f"{number(item.price)};{number(item.size / LOTS)};{item.time_ms}"
-        f";{number(state.lots / LOTS)};{vwap:.8f};{is_single}"
-    )
+    total = state.lots - item.size
+    for lots in item.lots:
+        total += lots
+        yield (
+            f"{number(item.price)};{number(lots / LOTS)};{item.time_ms}"
+            f";{number(total / LOTS)};{vwap:.8f};true"
+        )
 
 
 def _price(sub: Sub, kind: int, price: float, size: float) -> str:
