@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import cache, cached_property
 from itertools import accumulate
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from piker.types import Struct
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 WEEK_S = 7 * 86_400
 _MONDAY = 4 * 86_400  # 1970-01-05, the first Monday after the epoch
@@ -32,6 +35,8 @@ def zone_shifts(zone: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """
     if not zone:
         return (_BEGIN,), (0,)
+    from zoneinfo import ZoneInfo  # few markets need it, and all commands come here
+
     try:
         where = ZoneInfo(zone)
     except (KeyError, OSError, ValueError) as err:

@@ -461,13 +461,8 @@ async def test_a_line_too_many_is_told_to_be_a_limit():
 @infected
 async def test_data_that_is_not_subscribed_is_refused():
     async with gateway() as at:
-        known = await at.proxy.call(Client.market, TSLA)
         await at.venue.control("permit?symbol=TSLA&code=354", {})
-        with pytest.raises(VenueRefused) as caught:
-            async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
-                async for _ in batches:
-                    pass
-        assert "not subscribed" in str(caught.value)
+        assert "not subscribed" in await _line_ends(VenueRefused, at)
 
 
 @infected
@@ -517,28 +512,29 @@ async def test_a_line_that_lacks_a_part_goes_on():
 async def test_a_line_of_no_contract_is_one_that_can_not_be_had_now():
     """Nobody opens a market again that is told to be gone: its feed would be over."""
     async with gateway() as at:
-        known = await at.proxy.call(Client.market, TSLA)
         await at.venue.fault("answer", on="market", how="error", code=200)
-        with pytest.raises(VenueUnreachable) as caught:
-            async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
-                async for _batch in batches:
-                    pass
-        assert "code 200" in str(caught.value)
+        assert "code 200" in await _line_ends(VenueUnreachable, at)
 
 
 @infected
 async def test_a_line_that_ib_ends_is_taken_back():
     """Those of a user who is logged in elsewhere count on, and would be told again."""
     async with gateway() as at:
-        known = await at.proxy.call(Client.market, TSLA)
+        denies = partial(at.venue.control, "permit?symbol=TSLA&code=10197", {})
         for _ in range(3):
-            with pytest.raises(VenueUnreachable) as caught:
-                async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
-                    async for _batch in batches:
-                        await at.venue.control("permit?symbol=TSLA&code=10197", {})
-            assert "10197" in str(caught.value)
+            assert "10197" in await _line_ends(VenueUnreachable, at, denies)
             await at.venue.control("permit?symbol=TSLA&code=0", {})
         assert (await at.venue.stats())["subscribed_now"] == {}
+
+
+async def _line_ends(kind, at, on_batch=trio.lowlevel.checkpoint) -> str:
+    """Return what ends a line of TSLA; *on_batch* is called each time it tells."""
+    known = await at.proxy.call(Client.market, TSLA)
+    with pytest.raises(kind) as caught:
+        async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
+            async for _ in batches:
+                await on_batch()
+    return str(caught.value)
 
 
 async def _of_line(at, kind, n: int) -> list:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import pytest
@@ -62,19 +63,26 @@ async def get_mkt(fqme):
     return MKT
 
 
-async def serve(tasks, ledger) -> tuple[Forgetful, list]:
-    """Have emsd ask for its order; return the session, and what is told."""
+@asynccontextmanager
+async def served():
+    """Have emsd ask for its order; yield the session, and what is told."""
     session, told = Forgetful(), []
-    desk = LiveDesk("kraken", session, ledger, get_mkt)
-    tasks.start_soon(desk.run)
-    while session.tell is None:
-        await trio.sleep(0.01)
-    known = OpenOrder(rev=0, symbol=MKT.bs_fqme, action="buy", price=D(100),
-                      size=D(5), reqid="77")  # fmt: skip
-    asked = Reconcile(account=ACCOUNT, after_seq=0, oids=("o",), orders={"o": known})
-    desk.ask(asked, told.extend)
-    await trio.sleep(10)
-    return session, told
+    with open_ledger("kraken", ACCOUNT) as ledger:
+        async with trio.open_nursery() as tasks:
+            desk = LiveDesk("kraken", session, ledger, get_mkt)
+            tasks.start_soon(desk.run)
+            while session.tell is None:
+                await trio.sleep(0.01)
+            known = OpenOrder(
+                rev=0, symbol=MKT.bs_fqme, action="buy", price=D(100), size=D(5),
+                reqid="77",
+            )  # fmt: skip
+            orders = {"o": known}
+            asked = Reconcile(account=ACCOUNT, after_seq=0, oids=("o",), orders=orders)
+            desk.ask(asked, told.extend)
+            await trio.sleep(10)
+            yield session, told
+            tasks.cancel_scope.cancel()
 
 
 def states(told: list) -> list[str]:
@@ -82,30 +90,24 @@ def states(told: list) -> list[str]:
 
 
 async def test_an_order_ends_though_a_fill_of_it_is_never_told(autojump_clock):
-    with open_ledger("kraken", ACCOUNT) as ledger:
-        async with trio.open_nursery() as tasks:
-            session, told = await serve(tasks, ledger)
-            session.tell(order("canceled"))
-            await trio.sleep(5)
-            assert states(told) == ["open"]  # it may only be late
-            await trio.sleep(600)
-            assert states(told) == ["open", "canceled"]
-            (end,) = [one for one in told if getattr(one, "status", "") == "canceled"]
-            assert (end.filled, end.remaining) == (2, 3)
-            assert session.asked < 60
-            tasks.cancel_scope.cancel()
+    async with served() as (session, told):
+        session.tell(order("canceled"))
+        await trio.sleep(5)
+        assert states(told) == ["open"]  # it may only be late
+        await trio.sleep(600)
+        assert states(told) == ["open", "canceled"]
+        (end,) = [one for one in told if getattr(one, "status", "") == "canceled"]
+        assert (end.filled, end.remaining) == (2, 3)
+        assert session.asked < 60
 
 
 async def test_a_fill_that_is_told_late_comes_before_the_end(autojump_clock):
-    with open_ledger("kraken", ACCOUNT) as ledger:
-        async with trio.open_nursery() as tasks:
-            session, told = await serve(tasks, ledger)
-            session.tell(order("canceled"))
-            await trio.sleep(5)
-            session.listed = [trade()]
-            with trio.fail_after(3600):
-                while states(told) != ["open", "canceled"]:
-                    await trio.sleep(0.1)
-            kinds = [type(one).__name__ for one in told]
-            assert kinds.index("BrokerdFill") < len(kinds) - 1
-            tasks.cancel_scope.cancel()
+    async with served() as (session, told):
+        session.tell(order("canceled"))
+        await trio.sleep(5)
+        session.listed = [trade()]
+        with trio.fail_after(3600):
+            while states(told) != ["open", "canceled"]:
+                await trio.sleep(0.1)
+        kinds = [type(one).__name__ for one in told]
+        assert kinds.index("BrokerdFill") < len(kinds) - 1

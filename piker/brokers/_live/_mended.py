@@ -100,8 +100,9 @@ def _less(amount: Decimal) -> Decimal:
 
 
 def _is_undone(tid: str, ledger: LedgerView) -> bool:
-    # by a newer edition, or by a cancel, whose id is of another kind
-    return any(txn.tid.startswith(f"{tid}{UNDONE}") for txn in ledger.txns)
+    # by a newer edition, or by a cancel, whose id is of another kind; later in any case
+    later = ledger.since(ledger.seq_of(tid) or len(ledger))
+    return any(txn.tid.startswith(f"{tid}{UNDONE}") for _, txn in later)
 
 
 def lacks_fee(trade: VenueTrade, ledger: LedgerView) -> Transaction | None:

@@ -18,8 +18,15 @@ BROKER: Final = "ib"
 #: Kinds of processes that connect: each has client ids of its own.
 Role = Literal["datad", "brokerd", "ledger"]
 
+
+def _some(words: str) -> Meta:
+    return Meta(min_length=1, max_length=16, description=f"a list of {words}")
+
+
 Host = Annotated[str, Meta(pattern=r"^[^\s/:@]+$", description="a host's name")]
+Hosts = Annotated[tuple[Host, ...], _some('names of hosts, e.g. ["127.0.0.1"]')]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
+Ports = Annotated[tuple[Port, ...], _some("ports, e.g. [7497, 4002]")]
 ClientId = Annotated[int, Meta(ge=1, le=2_000_000_000)]
 Seconds = Annotated[float, Meta(ge=0.05, le=600)]
 
@@ -54,27 +61,8 @@ class IbConf(Struct, frozen=True, kw_only=True):
         time: bars follow the trades, whatever clocks show.
     """
 
-    hosts: Annotated[
-        tuple[Host, ...],
-        Meta(
-            min_length=1,
-            max_length=16,
-            description='a list of names of hosts, e.g. ["127.0.0.1"]',
-        ),
-    ] = ("127.0.0.1",)
-    ports: Annotated[
-        tuple[Port, ...],
-        Meta(
-            min_length=1,
-            max_length=16,
-            description="a list of ports, e.g. [7497, 4002]",
-        ),
-    ] = (
-        7497,
-        4002,
-        7496,
-        4001,
-    )
+    hosts: Hosts = ("127.0.0.1",)
+    ports: Ports = (7497, 4002, 7496, 4001)
     datad_id: ClientId = 6116
     brokerd_id: Annotated[int, Meta(ge=0, le=2_000_000_000)] = 6136
     ledger_id: ClientId = 6156

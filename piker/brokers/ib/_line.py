@@ -27,8 +27,6 @@ from ._reasons import error_of, is_note
 TRADES: Final = frozenset({4, 48, 68, 77})
 #: So many of those may wait to be taken, see `key_of`.
 TRADES_ROOM: Final = 8192
-
-
 #: Ticks may be on their way for so long after servers were lost.
 ON_WAY_S: Final = 1.0
 #: A line that goes on telling nothing is asked for anew after twice as long each time,
