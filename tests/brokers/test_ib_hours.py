@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from piker.brokers.ib._hours import sessions, weekly
+from piker.brokers.ib._hours import _days, weekly, zone_of
 from piker.errors import BadPayload
 
 NEW_YORK = "US/Eastern"
@@ -29,6 +29,28 @@ CHICAGO = "US/Central"
 def at(text: str) -> int:
     """Return an ISO time of UTC, epoch s."""
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+def sessions(hours: str, zone: str) -> list[tuple[int, int]]:
+    """Return when a market is open, ascending, joined where they touch, epoch s."""
+    where, spans = zone_of(zone), []
+
+    def epoch_s(day, minute: int) -> int:
+        whole, rest = divmod(minute, 24 * 60)
+        midnight = datetime(day.year, day.month, day.day, tzinfo=where)
+        # of the wall clock: a day of summer time's begin has 23 hours
+        there = midnight + timedelta(days=whole)
+        return int(there.replace(hour=rest // 60, minute=rest % 60).timestamp())
+
+    for day, parts in _days(hours):
+        spans += [(epoch_s(day, start), epoch_s(day, end)) for start, end in parts]
+    joined: list[tuple[int, int]] = []
+    for start_s, end_s in sorted(spans):
+        if joined and start_s <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end_s, joined[-1][1]))
+        elif end_s > start_s:
+            joined.append((start_s, end_s))
+    return joined
 
 
 def test_sessions_are_spans_of_time():

@@ -1,7 +1,6 @@
-"""Trading hours as IB tells them, as spans of time and as a weekly calendar; pure.
+"""Trading hours as IB tells them, as a weekly calendar; pure.
 
-``20260720:0400-20260720:2000;20260721:CLOSED`` --sessions()--> [(start_s, end_s), ...]
-                                                --weekly()--> Calendar
+``20260720:0400-20260720:2000;20260721:CLOSED`` --weekly()--> Calendar
 
 Hours are local to an exchange, of today and the next few days: `Calendar` repeats a
 week, by the clocks there. A working day that is closed or short is taken for a holiday
@@ -51,34 +50,8 @@ def zone_of(name: str) -> ZoneInfo:
     """Return the time zone that IB calls *name*; raises BadPayload."""
     try:
         return ZoneInfo(_ZONES.get(name, name))
-    except (ValueError, OSError) as err:  # ZoneInfoNotFoundError is a KeyError
+    except (KeyError, ValueError, OSError) as err:
         raise BadPayload(f"ib tells hours in an unknown time zone {name!r}") from err
-    except KeyError as err:
-        raise BadPayload(f"ib tells hours in an unknown time zone {name!r}") from err
-
-
-def sessions(hours: str, zone: str) -> list[tuple[int, int]]:
-    """Return when a market is open, ascending, joined where they touch, epoch s.
-
-    Args:
-      hours: ``tradingHours`` or ``liquidHours`` of ContractDetails.
-      zone: their ``timeZoneId``.
-
-    Raises:
-      BadPayload: they are not what IB documents.
-    """
-    where = zone_of(zone)
-    spans = []
-    for day, spans_of_day in _days(hours):
-        for start, end in spans_of_day:
-            spans.append((_epoch_s(day, start, where), _epoch_s(day, end, where)))
-    joined: list[tuple[int, int]] = []
-    for start_s, end_s in sorted(spans):
-        if joined and start_s <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end_s, joined[-1][1]))
-        elif end_s > start_s:
-            joined.append((start_s, end_s))
-    return joined
 
 
 def weekly(hours: str, zone: str) -> Calendar:
@@ -87,7 +60,8 @@ def weekly(hours: str, zone: str) -> Calendar:
     Always open if *hours* is empty, as it is of markets that IB knows no hours of.
 
     Args:
-      hours, zone: as of `sessions`.
+      hours: ``tradingHours`` or ``liquidHours`` of ContractDetails.
+      zone: their ``timeZoneId``.
 
     Raises:
       BadPayload: they are not what IB documents.
@@ -158,13 +132,6 @@ def _minute(text: str) -> int:
     if hour > 24 or minute > 59:
         raise BadPayload(f"a time in trading hours that is none: {text!r}")
     return hour * 60 + minute
-
-
-def _epoch_s(day: date, minute: int, zone: ZoneInfo) -> int:
-    whole, rest = divmod(minute, _MINUTES)
-    at = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(days=whole)
-    # of the wall clock: a day of summer time's begin has 23 hours
-    return int(at.replace(hour=rest // 60, minute=rest % 60).timestamp())
 
 
 def _usual(hours: str) -> dict[int, Hours]:

@@ -24,7 +24,7 @@ from piker.log import get_logger
 from piker.msgs import Calendar, Fqme, MktPair
 
 from ._contracts import make_mkt, named_so, not_found, pick, rule_id
-from ._hours import sessions, weekly
+from ._hours import weekly
 from ._names import SMART, qualifier, to_contracts
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ class Known:
       details: what IB says of it.
       rules: steps of prices, each from a price on; none if IB doesn't tell.
       calendar: its hours of a week.
-      open_s: when it is open in the next days, epoch s.
     """
 
     mkt: MktPair
@@ -57,7 +56,6 @@ class Known:
     details: ContractDetails
     rules: tuple[PriceIncrement, ...]
     calendar: Calendar
-    open_s: tuple[tuple[int, int], ...]
 
     @property
     def is_by_middle(self) -> bool:
@@ -131,14 +129,12 @@ async def _known(client: Client, details: ContractDetails, word: str) -> Known:
         raise BadPayload("ib told details of no contract")
     rules = await _rules(client, details)
     mkt = make_mkt(details, rules, word=word)
-    calendar, open_s = _hours(details)
     return Known(
         mkt=mkt,
         contract=replace(contract),
         details=details,
         rules=tuple(rules),
-        calendar=calendar,
-        open_s=open_s,
+        calendar=_hours(details),
     )
 
 
@@ -164,13 +160,13 @@ async def _rules(client: Client, details: ContractDetails) -> Sequence[PriceIncr
     return ()
 
 
-def _hours(details: ContractDetails) -> tuple[Calendar, tuple[tuple[int, int], ...]]:
+def _hours(details: ContractDetails) -> Calendar:
     """Return a market's hours; always open if they aren't told or can't be read."""
     hours, zone = details.tradingHours, details.timeZoneId
     if not hours or not zone:
-        return Calendar(), ()
+        return Calendar()
     try:
-        return weekly(hours, zone), tuple(sessions(hours, zone))
+        return weekly(hours, zone)
     except BadPayload as err:
         log.warning("%s: its hours are left out: %s", details.longName, err)
-        return Calendar(), ()
+        return Calendar()
