@@ -295,6 +295,7 @@ async def test_idle_datad_ends_and_its_bars_are_adopted(open_test_pikerd):
             while "datad.sim" in tree.services.service_tasks:
                 await trio.sleep(0.05)
         async with open_feed(BTC) as feed:
+            await trio.sleep(1)  # however quick all that was, a bar is of after it
             assert await check_live_bars(feed.flumes[BTC], began - 900) > 900
             assert (await stats())[BTC]["adoptions"] == 2
 

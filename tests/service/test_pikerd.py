@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import tractor
 import trio
 
 from piker.errors import PikerdNotServing, RegistryUnreachable, ShmFull
@@ -353,6 +354,25 @@ async def test_who_comes_while_it_ends_starts_the_next_one(tmp_path):
                 assert second.pid != first.pid
         assert await first.wait() == 0
         assert not await wait_gone([second])
+
+
+async def test_what_failed_is_told_though_its_pikerd_went_meanwhile(place, monkeypatch):
+    """An end of pikerd breaks a client's leave off, in the middle of its words."""
+    take_leave = tractor.Portal.run_from_ns
+
+    async def broken(self, ns, name, **kwargs):
+        if name == "unregister_actor":
+            raise trio.BrokenResourceError("it went")
+        return await take_leave(self, ns, name, **kwargs)
+
+    async with place.pikerd():
+        monkeypatch.setattr(tractor.Portal, "run_from_ns", broken)
+        for kind in (PikerdNotServing, ValueError):
+            with pytest.raises(kind, match="ours"):
+                async with place.attached():
+                    raise kind("ours")
+        async with place.attached():
+            pass
 
 
 async def test_a_pikerd_that_can_not_start_says_why_to_the_client(tmp_path):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,10 +73,12 @@ async def open_root_actor(
         raise ServiceError("an actor runtime is open in this process already")
     where = config.show_addr(registry_addr)
     is_up = is_over = False
+    failures: list[Exception] = []
     until = float("inf") if be_registry else trio.current_time() + REGISTER_DEADLINE_S
     patience = trio.CancelScope(deadline=until)
     try:
         async with (
+            _first_told(failures),
             collapse_eg(),
             _within(patience),
             engine.open_root_actor(
@@ -92,7 +94,8 @@ async def open_root_actor(
                 raise RegistryUnreachable(f"no pikerd answers at {where}")
             chores.start_soon(_sweep_forever)
             is_up, patience.deadline = True, float("inf")
-            yield actor
+            with _noted([] if be_registry else failures):
+                yield actor
             is_over = True
             chores.cancel_scope.cancel()
     except _NOT_UP as err:
@@ -119,6 +122,28 @@ async def open_root_actor(
 async def _within(scope: trio.CancelScope) -> AsyncIterator[None]:
     with scope:
         yield
+
+
+@contextmanager
+def _noted(failures: list[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as err:
+        failures.append(err)
+        raise
+
+
+@asynccontextmanager
+async def _first_told(failures: list[Exception]) -> AsyncIterator[None]:
+    """Tell what failed in a client's block, and not that its leave did, too."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours = [leaf for each in failures for leaf in leaves(each)]
+        others = [each for each in leaves(group) if each not in ours]
+        if not failures or not all(isinstance(each, _NOT_UP) for each in others):
+            raise
+        raise failures[0] from None
 
 
 def sweep_contexts() -> int:
