@@ -71,6 +71,10 @@ async def refused(kind, proxy, method, *args) -> str:
     return str(caught.value)
 
 
+async def lost_servers(client) -> str:
+    return client.gateway.lost("contracts")
+
+
 async def now_s(venue) -> int:
     return (await venue.stats())["clock_ns"] // 10**9
 
@@ -91,7 +95,7 @@ def infected(test):
 @infected
 async def test_it_looks_at_each_place():
     """Nobody listens at the first port, the second takes a call and says nothing."""
-    async with open_emulator("ib.tws", sim=SIM) as venue:
+    async with open_emulator("ib.tws", sim=SIM, past_s=600) as venue:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             ports = (free_port(), silent.getsockname()[1], venue.port)
             conf = IbConf(ports=ports, deadline_s=5.0)
@@ -115,9 +119,9 @@ async def test_where_there_is_no_gateway_it_is_said_at_once():
 @infected
 async def test_orders_go_to_no_gateway_of_another_login():
     """A paper account's and a live one's may run side by side, and one restart."""
-    async with open_emulator("ib.tws", sim=SIM) as other:
+    async with open_emulator("ib.tws", sim=SIM, past_s=600) as other:
         await other.open_account("U2", "U2", "")
-        async with open_emulator("ib.tws", sim=SIM) as usual:
+        async with open_emulator("ib.tws", sim=SIM, past_s=600) as usual:
             await usual.open_account("U1", "U1", "")
             ports = (usual.port, other.port)
             conf = IbConf(ports=ports, reconnect_max_s=0.3)
@@ -150,7 +154,7 @@ async def _port(proxy) -> int:
 
 @infected
 async def test_a_client_id_that_is_in_use_is_passed_over():
-    async with open_emulator("ib.tws", sim=SIM) as venue:
+    async with open_emulator("ib.tws", sim=SIM, past_s=600) as venue:
         conf = IbConf(ports=(venue.port,), ids=2)
         async with connected(conf) as one, connected(conf) as other:
             first = (await one.call(Client.ready))[2]
@@ -332,6 +336,21 @@ async def test_errors_of_ib_reach_who_asked():
                 await at.proxy.call(Client.details, wanted)
             assert isinstance(caught.value, kind)
             assert f"code {code}" in str(caught.value)
+
+
+@infected
+async def test_no_contract_is_no_last_word_while_the_servers_of_contracts_are_lost():
+    """In the night IB says of any that there is none: who opens a market tries again."""
+    async with gateway() as at:
+        await at.venue.fault("farm", name="secdefil")
+        while not await at.proxy.call(lost_servers):
+            await trio.sleep(0.02)
+        await at.venue.fault("answer", on="details", how="error", code=200)
+        said = await refused(VenueUnreachable, at.proxy, Client.market, TSLA)
+        assert "code 200" in said
+        assert said.endswith("lost: secdefil")
+        await at.venue.clear()
+        assert (await at.proxy.call(Client.market, TSLA)).mkt.fqme == TSLA
 
 
 @infected
@@ -605,7 +624,9 @@ async def test_a_market_that_says_nothing_is_asked_for_less_and_less_often():
 @infected
 async def test_money_is_found_by_both_currencies():
     """IB knows symbols only: that of EUR.USD is EUR."""
-    async with open_emulator("ib.tws", sim=["eurusd.idealpro.sim"]) as venue:
+    async with open_emulator(
+        "ib.tws", sim=["eurusd.idealpro.sim"], past_s=600
+    ) as venue:
         conf = IbConf(ports=(venue.port,), deadline_s=5.0)
         async with connected(conf) as proxy:
             for words in (["eur", "usd"], ["eurusd"], ["eurusd.idealpro.ib"]):

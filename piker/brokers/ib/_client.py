@@ -171,15 +171,28 @@ class Client:
     async def details(self, contract: Contract) -> list[ContractDetails]:
         """Return what IB lists for *contract*, which may be told in part.
 
-        Asked for once however many want it, and kept for hours; raises MarketGone if
-        there is none.
+        Asked for once however many want it, and kept for hours. Raises: MarketGone if
+        there is none; VenueUnreachable, too, if the servers that know are lost.
         """
         what = f"{contract.secType or 'contract'} {contract.symbol or contract.conId}"
+
+        async def ask() -> list[ContractDetails]:
+            try:
+                return await self.request(
+                    lambda req_id: self.ib.client.reqContractDetails(req_id, contract),
+                    what,
+                )
+            except MarketGone as err:
+                lost = self.gateway.lost("contracts")
+                if not lost:
+                    raise
+                # in the night IB says so of any
+                raise VenueUnreachable(
+                    f"{err}; but those of its servers that know are lost: {lost}"
+                ) from None
+
         return await self._answers.once(
-            ("details", repr(dataclassAsTuple(contract))),
-            lambda: self.request(
-                lambda req_id: self.ib.client.reqContractDetails(req_id, contract), what
-            ),
+            ("details", repr(dataclassAsTuple(contract))), ask
         )
 
     async def market(self, name: str) -> Known:

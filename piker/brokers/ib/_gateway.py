@@ -323,6 +323,10 @@ class Gateway:
         if self.state in {"up", "cut"}:
             self._set_up(is_new=said == "back")
 
+    def lost(self, serves: str) -> str:
+        """Return the names of lost servers of a kind, see `Farm`; empty if none are."""
+        return ", ".join(f.name for f in self.farms.values() if f.serves == serves)
+
     def _on_farm(self, farm: Farm) -> None:
         known = self.farms.get(farm.name)
         if farm.is_up == (known is None):

@@ -92,7 +92,8 @@ class Session:
 
         async def later() -> None:
             with scope:
-                await self.venue.system.wait_for(farm)
+                if fault is None or fault.how != "error":  # which a farm isn't asked for
+                    await self.venue.system.wait_for(farm)
                 await trio.sleep(after_s)
                 await self._give_wrong(fault, req_id, make)
             if self.pending.get(req_id) is scope:
