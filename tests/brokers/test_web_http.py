@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import ssl
 from contextlib import asynccontextmanager
 
 import pytest
@@ -67,6 +68,21 @@ async def test_an_answer_is_its_bytes():
         assert told.body == JSON
         assert 0 < told.came_ns - told.sent_ns < 2e9
         assert [path for _, path in server.asked] == ["/a?b=1&c=d", "/a"]
+
+
+async def test_certificates_are_loaded_for_tls_only(monkeypatch):
+    loaded = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def note(self, *args, **kwargs):
+        loaded.append(args or kwargs)
+        return load(self, *args, **kwargs)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", note)
+    async with open_client("http://x.invalid"):
+        assert not loaded
+    async with open_client("https://x.invalid"):
+        assert loaded
 
 
 async def mid_body(stream):
