@@ -196,7 +196,7 @@ async def test_14_two_trees_share_nothing(tmp_path):
                     Unauthorised, match="did not show this tree's cookie"
                 ):
                     await call_endpoint(portal, ping)
-            first.kill()
+            await first.kill()
             gone = psutil.Process(pids[two])
             async with two.attached():
                 assert await pid_of("toyd.a") == pids[two]

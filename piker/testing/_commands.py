@@ -1,8 +1,8 @@
 """Commands of tests, forked off a server that has the code of all of them.
 
-`python -m piker` and `pikerd`, children of a test like any it starts. What is tested of
-a fresh interpreter (what it loads, its own memory, how long it takes) is run as one:
-``anew=True``; and so are all modules but these two.
+`python -m piker` and other modules, children of a test like any it starts. What is
+tested of a fresh interpreter (what it loads, its own memory, how long it takes) is run
+as one: ``anew=True``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from piker.service._spec import PRELOAD
 
 from ._forks import Forks
 
-_PIKERD: Final = "piker.cli.pikerd"
 _CLI: Final = (
     "_app", "_board", "_orders", "_positions", "_run", "_show", "brokers", "halt",
     "ledger", "orders", "pikerd", "quotes", "record", "search", "services", "store",
@@ -53,15 +52,27 @@ async def open_command(
     module: str = "piker",
     cwd: Path | None = None,
     anew: bool = False,
+    is_session: bool = False,
     files: Sequence[int] = (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE),
 ) -> trio.Process:
-    """Start ``python -m MODULE ARGS``, its standard files *files*: none and pipes."""
+    """Start ``python -m MODULE ARGS``.
+
+    Args:
+      args: its command line, as text.
+      env: its whole environment.
+      module: what is run.
+      cwd: its working directory, this process's if None.
+      anew: it is a fresh interpreter, and no fork.
+      is_session: it leads a session of its own, as a terminal's shell does; *anew*.
+      files: its stdin, stdout and stderr: numbers of files, or `subprocess`'s words.
+    """
     argv = [module, *map(str, args)]
     command = [sys.executable, "-m", *argv]
-    if anew or module not in {"piker", _PIKERD}:
+    if anew or is_session:
         return await trio.lowlevel.open_process(
-            command, stdin=files[0], stdout=files[1], stderr=files[2], env=env, cwd=cwd
-        )
+            command, stdin=files[0], stdout=files[1], stderr=files[2], env=env, cwd=cwd,
+            start_new_session=is_session,
+        )  # fmt: skip
     return await _FORKS.open_process(
         "test", argv, anew=command, files=files, env=env, cwd=cwd
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import subprocess
-import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import msgspec
 import trio
 
 from piker.errors import error_types
+from piker.testing._commands import open_command
 
 REPO = Path(__file__).parents[2]
 
@@ -24,49 +24,73 @@ async def in_thread(func):
 
 
 class Proc:
-    """A running command."""
+    """A running command; ``popen`` is its process."""
 
-    def __init__(self, module: str, *args: str, env: dict[str, str], **kwargs) -> None:
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", module, *args],
-            env=env,
-            cwd=REPO,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **kwargs,
-        )
-        self.pid = self.popen.pid
+    def __init__(self, popen: trio.Process) -> None:
+        self.popen = popen
+        self.pid = popen.pid
         self.said = ""
+        self._rest = b""
 
     async def wait(self, deadline_s: float = 10.0) -> int:
         """Wait for its end; return the exit code, all it said is in ``said``."""
+        told = {"out": self._rest, "err": b""}
+
+        async def read(name: str, stream) -> None:
+            while more := await stream.receive_some(65536):
+                told[name] += more
+
         with trio.fail_after(deadline_s):
-            while self.popen.poll() is None:
-                await trio.sleep(0.01)
-        out, err = self.popen.communicate()
-        self.said += out.decode() + err.decode()
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(read, "out", self.popen.stdout)
+                tasks.start_soon(read, "err", self.popen.stderr)
+                await self.popen.wait()
+        self._rest = b""
+        self.said += told["out"].decode() + told["err"].decode()
         return self.popen.returncode
 
     async def line(self, deadline_s: float = 15.0) -> str:
-        """Return the next line of its stdout."""
+        """Return the next line of its stdout, empty if it has ended."""
         with trio.fail_after(deadline_s):
-            return (await in_thread(self.popen.stdout.readline)).decode().strip()
+            while b"\n" not in self._rest:
+                more = await self.popen.stdout.receive_some(65536)
+                if not more:
+                    break
+                self._rest += more
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode().strip()
 
-    def kill(self) -> None:
-        if self.popen.poll() is None:
-            self.popen.kill()
-        self.popen.communicate()
+    async def tell(self, text: bytes) -> None:
+        """Write to its stdin."""
+        await self.popen.stdin.send_all(text)
+
+    async def kill(self) -> None:
+        """Kill it if it still runs, and close what is open of it."""
+        with trio.CancelScope(shield=True):
+            if self.popen.poll() is None:
+                self.popen.kill()
+            await self.popen.wait()
+            for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+                await stream.aclose()
 
 
 @asynccontextmanager
 async def running(module: str, *args: str, env: dict[str, str], **kwargs):
     """Run a command for the length of the block; killed at its end if it still runs."""
-    proc = Proc(module, *args, env=env, **kwargs)
+    proc = Proc(
+        await open_command(
+            *args,
+            env=env,
+            module=module,
+            cwd=REPO,
+            files=[subprocess.PIPE] * 3,
+            **kwargs,
+        )
+    )
     try:
         yield proc
     finally:
-        proc.kill()
+        await proc.kill()
 
 
 def client(*args: str, env: dict[str, str]):
@@ -84,8 +108,7 @@ async def caller(env: dict[str, str], name: str = "caller"):
         assert await proc.line() == "ready"
 
         async def call(what: str, **kwargs):
-            proc.popen.stdin.write(msgspec.json.encode([what, kwargs]) + b"\n")
-            proc.popen.stdin.flush()
+            await proc.tell(msgspec.json.encode([what, kwargs]) + b"\n")
             answer = msgspec.json.decode(await proc.line(30))
             if isinstance(answer, dict) and "error" in answer:
                 raise error_types()[answer["error"]](answer["text"])

@@ -80,7 +80,7 @@ async def ends(proc: Proc, within_s: float) -> tuple[int, float]:
 )
 async def test_invariant_7_an_end_is_clean_and_bounded(place, how, code):
     async with (
-        place.pikerd(start_new_session=True) as pikerd,
+        place.pikerd(is_session=True) as pikerd,
         place.client("attach", "other") as other,
     ):
         assert await other.line() == "ready"
@@ -160,7 +160,7 @@ async def test_invariant_7_a_killed_pikerd_takes_its_tree_and_the_next_one_sweep
             await spawn("toyd.a", "toyd.b")
         procs, old = tree_processes(first.pid), place.shm
         assert len(procs) == 2
-        first.kill()
+        await first.kill()
         with trio.fail_after(3):
             assert not await wait_gone(procs)
         # any pikerd of this user may sweep its folder from now on
@@ -324,8 +324,7 @@ async def test_clients_that_find_none_start_one_and_all_find_it(tmp_path):
         async with place.client("maybe", "three") as three:
             assert await three.line() == said[0]
         for proc in (one, two):
-            proc.popen.stdin.close()
-            proc.popen.stdin = None
+            await proc.popen.stdin.aclose()
             assert await proc.wait() == 0, proc.said
         assert is_alive(pikerd)
         with trio.fail_after(8):

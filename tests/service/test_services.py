@@ -552,7 +552,7 @@ async def test_events_stream_to_clients_and_a_slow_one_harms_nobody(open_test_pi
             assert await keen.line() == f"running {await pid_of('toyd.a')}"
             assert trio.current_time() - began < 4
             began = trio.current_time()
-            frozen.kill()
+            await frozen.kill()
     assert trio.current_time() - began < 4
 
 
