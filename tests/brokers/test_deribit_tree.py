@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from decimal import Decimal
 
-import httpx
 import msgspec
 import pytest
 import trio
@@ -18,6 +17,7 @@ from tests.brokers.test_decode_fuzz import DERIBIT
 from tests.brokers.test_web_fuzz import flood
 from tests.data._naive import Print, naive_bars
 from tests.data._replays import rows
+from tests.testing._emulated import plain_http
 
 pytestmark = pytest.mark.tree
 
@@ -34,7 +34,7 @@ async def ask(venue, method, **params):
 
 async def ask_raw(venue, method, **params) -> bytes:
     """Return an answer of the venue's."""
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+    async with plain_http(timeout=20) as client:
         told = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         answer = await client.post(f"{venue.http_url}/api/v2", json=told)
     return answer.content
@@ -88,7 +88,7 @@ async def wait_s(venue, seconds: float) -> None:
 async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
     """Of an inverse market in USD, of a linear one in coins; a lost line, too."""
     async with (
-        open_emulator("deribit", sim=SIM, budget=10**6) as venue,
+        open_emulator("deribit", sim=SIM, past_s=600, budget=10**6) as venue,
         open_test_pikerd(conf=venue.conf) as tree,
         open_feed([PERP, LINEAR]) as feed,
     ):
@@ -119,7 +119,7 @@ async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
 
 async def test_a_chain_is_subscribed_with_one_request(open_test_pikerd):
     """A hundred options: one connection, one subscription of all, bids and asks."""
-    async with open_emulator("deribit", sim=SIM, budget=10**6) as venue:
+    async with open_emulator("deribit", sim=SIM, past_s=600, budget=10**6) as venue:
         told = await ask(venue, "public/get_instruments", currency="BTC", kind="option")
         assert len(told) >= 100
         symbols = [one["instrument_name"] for one in told[:100]]
@@ -145,7 +145,7 @@ async def test_damaged_frames_never_end_a_datad(open_test_pikerd, tmp_path):
     """Of the stream's connection, and of the one that is asked."""
     frames = list(damaged(random.Random(3), DERIBIT, 20_000))
     async with (
-        open_emulator("deribit", sim=SIM, budget=10**6) as venue,
+        open_emulator("deribit", sim=SIM, past_s=600, budget=10**6) as venue,
         open_test_pikerd(conf=venue.conf) as tree,
         open_feed([PERP]) as feed,
     ):
@@ -160,7 +160,7 @@ async def test_damaged_frames_never_end_a_datad(open_test_pikerd, tmp_path):
 
 async def test_a_silent_venue_is_given_up_and_what_it_kept_is_fetched(open_test_pikerd):
     async with (
-        open_emulator("deribit", sim=SIM, budget=10**6) as venue,
+        open_emulator("deribit", sim=SIM, past_s=600, budget=10**6) as venue,
         open_test_pikerd(conf=venue.conf),
         open_feed([PERP]) as feed,
     ):

@@ -340,7 +340,7 @@ async def test_errors_of_ib_reach_who_asked():
 
 @infected
 async def test_no_contract_is_no_last_word_while_the_servers_of_contracts_are_lost():
-    """In the night IB says of any that there is none: who opens a market tries again."""
+    """In the night IB says of any that there is none."""
     async with gateway() as at:
         await at.venue.fault("farm", name="secdefil")
         while not await at.proxy.call(lost_servers):

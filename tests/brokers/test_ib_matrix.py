@@ -117,7 +117,7 @@ def _parts(cases: dict, n: int) -> list[list[str]]:
 async def test_while_it_is_live(open_test_pikerd, names):
     wrong = {}
     async with (
-        open_emulator("ib.tws", sim=[SIM], budget=100_000) as venue,
+        open_emulator("ib.tws", sim=[SIM], past_s=600, budget=100_000) as venue,
         open_test_pikerd(conf=venue.conf + CONF + DATA, deadline_s=200),
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
@@ -147,7 +147,7 @@ async def test_while_it_is_live(open_test_pikerd, names):
 async def test_while_it_is_opened(open_test_pikerd, names):
     wrong = {}
     async with (
-        open_emulator("ib.tws", sim=[SIM], budget=100_000) as venue,
+        open_emulator("ib.tws", sim=[SIM], past_s=600, budget=100_000) as venue,
         open_test_pikerd(
             conf=venue.conf + CONF + DATA, policy=LENIENT, deadline_s=200
         ) as tree,

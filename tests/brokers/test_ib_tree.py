@@ -25,7 +25,7 @@ SOON = "reconnect_max_s = 0.5\nsmall_bars = 100000\n"
 
 async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
     async with (
-        open_emulator("ib.tws", sim=SIM) as venue,
+        open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
         open_test_pikerd(conf=venue.conf),
         open_feed([TSLA, MNQ]) as feed,
     ):
@@ -39,7 +39,7 @@ async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
 
 async def test_twenty_clients_are_one_subscription(open_test_pikerd):
     async with (
-        open_emulator("ib.tws", sim=SIM) as venue,
+        open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
         open_test_pikerd(conf=venue.conf),
         trio.open_nursery() as tasks,
     ):
@@ -84,7 +84,7 @@ async def test_what_is_missed_is_fetched(open_test_pikerd, cut):
     """The line goes and comes back: it is told, in order, and no trade lacks."""
     fault, words = CUTS[cut]
     async with (
-        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
         open_test_pikerd(conf=venue.conf + SOON),
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
@@ -108,7 +108,7 @@ async def test_what_is_missed_is_fetched(open_test_pikerd, cut):
 
 async def test_a_datad_that_is_killed_goes_on_where_it_was(open_test_pikerd):
     async with (
-        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
         open_test_pikerd(conf=venue.conf + SOON) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
@@ -134,7 +134,7 @@ async def test_a_market_that_ib_tells_nothing_of_any_more_is_asked_for_anew(
 ):
     """No word of it comes, as of a market in which nobody trades."""
     async with (
-        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
         open_test_pikerd(conf=venue.conf + SOON + "quiet_s = 2\n"),
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
@@ -154,7 +154,7 @@ async def test_a_market_that_ib_tells_nothing_of_any_more_is_asked_for_anew(
 async def test_a_market_of_other_servers_is_not_cut_off(open_test_pikerd):
     """The servers of futures are lost: shares go on, and nothing is said of them."""
     async with (
-        open_emulator("ib.tws", sim=SIM) as venue,
+        open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
         open_test_pikerd(conf=venue.conf + SOON),
         open_feed([TSLA, MNQ]) as feed,
         watched(feed) as (watcher,),
@@ -176,7 +176,7 @@ async def test_a_market_of_other_servers_is_not_cut_off(open_test_pikerd):
 async def test_a_market_that_is_opened_while_its_servers_are_lost(open_test_pikerd):
     """Nothing is told of it: it isn't taken for quiet, and no trade lacks after."""
     async with (
-        open_emulator("ib.tws", sim=SIM) as venue,
+        open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
         open_test_pikerd(conf=venue.conf + SOON),
         open_feed([MNQ]) as other,
         watched(other) as (others,),
@@ -199,7 +199,7 @@ async def test_a_market_that_is_opened_while_its_servers_are_lost(open_test_pike
 async def test_a_chain_of_a_hundred_options(open_test_pikerd):
     """All are subscribed at once; their pasts are asked for no faster than IB wants."""
     async with (
-        open_emulator("ib.tws", sim=SIM[:1]) as venue,
+        open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
         open_test_pikerd(conf=venue.conf, deadline_s=120),
     ):
         told = await venue.control("contracts")
@@ -248,7 +248,7 @@ async def test_money_goes_by_the_middle(open_test_pikerd):
 async def test_delayed_data_are_shown_if_they_are_asked_for(open_test_pikerd):
     """Each new connection is told anew: it begins with live data, which are denied."""
     async with (
-        open_emulator("ib.tws", sim=SIM) as venue,
+        open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
         open_test_pikerd(conf=f"{venue.conf}{SOON}market_data_type = 3\n"),
     ):
         await venue.control("permit?symbol=TSLA&code=10167", {})

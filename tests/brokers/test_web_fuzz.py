@@ -80,8 +80,12 @@ async def test_damaged_frames_never_end_a_datad(open_test_pikerd, tmp_path):
     }
     assert sum(len(frames) for _, frames in cases.values()) == 2 * FRAMES == 100_000
     async with (
-        open_emulator("binance.spot", sim=["btcusdt.spot.sim"], budget=10**6) as spot,
-        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"], budget=10**6) as other,
+        open_emulator(
+            "binance.spot", sim=["btcusdt.spot.sim"], past_s=600, budget=10**6
+        ) as spot,
+        open_emulator(
+            "kraken.spot", sim=["btcusdt.spot.sim"], past_s=600, budget=10**6
+        ) as other,
         open_test_pikerd(
             conf=conf_of(spot, other) + "requests = 1000\n[data]\nlinger_s = 0.1\n",
             deadline_s=90,

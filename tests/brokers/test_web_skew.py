@@ -18,7 +18,9 @@ BTC, PERP, XBT = (
 
 
 def skewed(name: str, source: str, ms: int):
-    return open_emulator(name, sim=[source], faults=[{"kind": "skew", "ms": ms}])
+    return open_emulator(
+        name, sim=[source], past_s=600, faults=[{"kind": "skew", "ms": ms}]
+    )
 
 
 @pytest.mark.tree

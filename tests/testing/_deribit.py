@@ -82,7 +82,7 @@ class Talk:
 @asynccontextmanager
 async def talking(*, sim=SIM, session=None, money=None, **options):
     """Yield a connection to an emulator in this process."""
-    options = {"streams": 0, **({} if session else {"past_s": 300}), **options}
+    options = {"streams": 0, **({} if session else {"past_s": 60}), **options}
     tape = {"session": session} if session else {"sim": sim}
     async with (
         open_local("deribit", **tape, **options) as venue,

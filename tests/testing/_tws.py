@@ -20,6 +20,7 @@ from ib_async import IB, Contract, Future, LimitOrder, Stock
 from piker.brokers.sim._universe import third_friday
 from piker.testing.emulator._client import _end, _ready, _text_of
 from piker.testing.emulator._forked import open_process
+from tests.testing._emulated import plain_http
 
 
 def _fridays(every_months):
@@ -194,8 +195,8 @@ class Tws:
 async def open_tws(*args, port=None):
     """Run an emulator, or talk to the one at a port; yields a `Tws`."""
     with nullcontext(port) if port else tws_process(*(args or SHARES)) as port:
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}/_emulator/", trust_env=False, timeout=20
+        async with plain_http(
+            f"http://127.0.0.1:{port}/_emulator/", timeout=20
         ) as http:
             tws = Tws(port, http)
             log, handler = logging.getLogger("ib_async.Decoder"), _Unread()

@@ -68,7 +68,9 @@ class Talk:
 @asynccontextmanager
 async def open_talk():
     async with (
-        open_local("kraken.spot", sim=["btcusdt.spot.sim"], streams=0) as venue,
+        open_local(
+            "kraken.spot", sim=["btcusdt.spot.sim"], streams=0, past_s=60
+        ) as venue,
         http(venue) as client,
         open_ws(venue, "/auth/v2") as socket,
     ):

@@ -14,7 +14,13 @@ import httpx
 import pytest
 import trio
 
-from tests.testing._emulated import ORIGIN_MS, open_local, open_ws, write_session
+from tests.testing._emulated import (
+    ORIGIN_MS,
+    open_local,
+    open_ws,
+    plain_http,
+    write_session,
+)
 
 KEY, SECRET = "a-key", "a-secret"
 SYMBOL = "BTCUSDT"
@@ -53,10 +59,10 @@ class Venue:
 
 @asynccontextmanager
 async def open_venue(**options):
-    options = {"sim": ["btcusdt.spot.sim"], "streams": 0, **options}
+    options = {"sim": ["btcusdt.spot.sim"], "streams": 0, "past_s": 60, **options}
     async with (
         open_local("binance.spot", **options) as emulator,
-        httpx.AsyncClient(trust_env=False, timeout=10) as client,
+        plain_http() as client,
     ):
         await emulator.control("still")
         await emulator.outside(SYMBOL, "sell", "60000", "5", rests=True)
@@ -395,7 +401,7 @@ async def test_an_account_trades_with_what_the_tape_quotes(tmp_path):
     session = write_session(tmp_path / "session.txt")
     async with (
         open_local("binance.spot", session=session, speed=0) as emulator,
-        httpx.AsyncClient(trust_env=False, timeout=10) as client,
+        plain_http() as client,
     ):
         venue = Venue(emulator, client)
         await emulator.open_account("main", KEY, SECRET, USDT="100000", BTC="10")

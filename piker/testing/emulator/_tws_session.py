@@ -92,7 +92,7 @@ class Session:
 
         async def later() -> None:
             with scope:
-                if fault is None or fault.how != "error":  # which a farm isn't asked for
+                if fault is None or fault.how != "error":  # no farm is asked for that
                     await self.venue.system.wait_for(farm)
                 await trio.sleep(after_s)
                 await self._give_wrong(fault, req_id, make)
