@@ -57,9 +57,9 @@ class Booked:
         desk = LiveDesk("kraken", Silent(), self.ledger, None)
         desk.tell = self.told.extend
         await desk._book(trades)
-        self.filled = dict(desk._booked)
+        self.filled = dict(desk._books.filled)
         again = LiveDesk("kraken", Silent(), self.ledger, None)
-        assert again._booked == desk._booked
+        assert again._books.filled == desk._books.filled
 
     @property
     def position(self):
