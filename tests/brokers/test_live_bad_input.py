@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 import trio
 
-from tests.brokers._live import BINANCE, KRAKEN, live_trading, open_live, order
+from piker.errors import AccountNotFound
+from tests.brokers._live import (
+    BINANCE,
+    DERIBIT,
+    KRAKEN,
+    live_trading,
+    open_live,
+    order,
+    secrets_of,
+    write_secrets,
+)
 
 pytestmark = pytest.mark.tree
 
@@ -53,3 +63,19 @@ async def test_a_key_that_is_revoked_is_said_and_ends_nothing(open_test_pikerd, 
         assert set(me.dialogs) == {rests.oid}
         daemon = live.tree.services.service_tasks[f"brokerd.{at.broker}"]
         assert daemon.restarts == 0
+
+
+@pytest.mark.parametrize("wrong", ["key", "secret"])
+@pytest.mark.parametrize("at", [BINANCE, KRAKEN, DERIBIT], ids=lambda at: at.broker)
+async def test_a_key_that_is_wrong_is_said_at_once_and_so_is_a_secret(
+    open_test_pikerd, at, wrong
+):
+    """Not once it was waited in vain for the account to be reconciled."""
+    async with open_live(open_test_pikerd, at=at) as live:
+        right = {"key": live.key, "secret": live.secret}
+        write_secrets(secrets_of(at, **{**right, wrong: right[wrong][::-1]}))
+        began = trio.current_time()
+        with pytest.raises(AccountNotFound, match="mend the account's key and secret"):
+            async with live_trading(at):
+                pass
+        assert trio.current_time() - began < 10

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 from piker.config import check_secrets_file
-from piker.errors import ConfigError, ServiceError
+from piker.errors import AccountNotFound, ConfigError, ServiceError, VenueRefused
 from piker.log import add_secret
 from piker.service import current_actor
 
@@ -277,3 +277,8 @@ def _held(file: Path, path: Path, where: str) -> str:
     if mode & 0o077:
         raise ConfigError(f"{path}: {where}: {file} has mode {mode:04o}: chmod 600 it")
     return text
+
+
+def wrong_keys(err: VenueRefused) -> AccountNotFound:
+    """Return that a venue has no such key, or that another secret goes with it."""
+    return AccountNotFound(f"{err}; mend the account's key and secret in brokers.toml")

@@ -292,7 +292,10 @@ class Session(Protocol):
         """Return what one of an asset is worth now in another; VenueError."""
 
     async def permissions(self) -> Permissions:
-        """Return what the key is for."""
+        """Return what the key is for.
+
+        Raises: AccountNotFound: it is none, or its secret isn't; VenueError.
+        """
 
     def now_ns(self) -> int:
         """Return the venue's time."""

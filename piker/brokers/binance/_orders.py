@@ -21,7 +21,7 @@ import msgspec
 
 from piker.brokers._live._accounts import LiveBackend
 from piker.brokers._live._line import Line, LineSession, Tell
-from piker.brokers._live._secrets import Keys
+from piker.brokers._live._secrets import Keys, wrong_keys
 from piker.brokers._live._venue import (
     START,
     Cursor,
@@ -45,6 +45,7 @@ from piker.msgs import MktPair
 from ._api import BROKER, Api, BinanceConf, load_conf, open_api
 from ._order_decode import (
     TOO_LATE,
+    WRONG_KEYS,
     error_of,
     parse_answer,
     parse_balances,
@@ -319,7 +320,12 @@ class BinanceSession(LineSession):
 
     async def permissions(self) -> Permissions:
         """Return what the key is for."""
-        body = await self._look("account/apiRestrictions", {}, root="/sapi/v1")
+        try:
+            body = await self._look("account/apiRestrictions", {}, root="/sapi/v1")
+        except VenueRefused as err:
+            if any(words in str(err) for words in WRONG_KEYS):
+                raise wrong_keys(err) from None
+            raise
         return parse_permissions(body)
 
 

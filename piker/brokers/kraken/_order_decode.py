@@ -61,6 +61,8 @@ _UNSURE: Final = (
     "EService:Unavailable",
 )  # fmt: skip
 TOO_LATE: Final = "EService:Deadline elapsed"
+#: Of a key that is none, and of a signature by another secret.
+WRONG_KEYS: Final = ("EAPI:Invalid key", "EAPI:Invalid signature")
 #: Kinds of orders that count from a price on.
 _WAITING: Final = ("stop-", "take-profit", "trailing-")
 

@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from piker.brokers._live._accounts import LiveBackend
 from piker.brokers._live._line import Line, LineSession, Tell
-from piker.brokers._live._secrets import Keys
+from piker.brokers._live._secrets import Keys, wrong_keys
 from piker.brokers._live._venue import (
     START,
     Cursor,
@@ -61,6 +61,7 @@ from ._api import BROKER, Api, KrakenConf, load_conf, open_api
 from ._names import from_websocket
 from ._order_decode import (
     TOO_LATE,
+    WRONG_KEYS,
     error_of,
     parse_amended,
     parse_balances,
@@ -534,6 +535,8 @@ class KrakenSession(LineSession):
         except VenueRefused as err:
             if "Permission denied" in str(err):
                 return False
+            if any(words in str(err) for words in WRONG_KEYS):
+                raise wrong_keys(err) from None
             if "EAPI:" in str(err):
                 raise
         return True
