@@ -19,7 +19,7 @@ from ._ems import Ems, current_ems, live_dialog_of
 from ._fanout import Mailbox
 from ._fates import dest_of
 from ._journal import view_journal
-from ._router import Origin
+from ._router import Accounts, Origin
 from ._statuses import status_of
 
 #: Things told before that a client which comes for the first time hears of, at most;
@@ -43,13 +43,15 @@ async def serve_client(
     current_ems()  # may have ended meanwhile, and its journal is closed then
     # What is told from here on is in the mailbox, or was in what started() says.
     box = Mailbox()
-    init = _init(ems, full, accounts, after_seq, missed)
+    init = _init(ems, full, accounts(), after_seq, missed)
     box.after_seq = init.seq
     with ems.session(full):
-        await _serve(ctx, ems, box, init)
+        await _serve(ctx, ems, init, box, Origin(box.put, accounts))
 
 
-async def _serve(ctx: Context, ems: Ems, box: Mailbox, init: EmsInit) -> None:
+async def _serve(
+    ctx: Context, ems: Ems, init: EmsInit, box: Mailbox, origin: Origin
+) -> None:
     ems.fanout.clients.add(box)
     try:
         await _sync(ems)  # told is what is on the disk
@@ -60,8 +62,7 @@ async def _serve(ctx: Context, ems: Ems, box: Mailbox, init: EmsInit) -> None:
             trio.open_nursery() as tasks,
         ):
             tasks.start_soon(box.send_to, stream)
-            client = _Client(ems, Origin(box.put, frozenset(init.accounts)), tasks)
-            await client.obey(stream)
+            await _Client(ems, origin, tasks).obey(stream)
             tasks.cancel_scope.cancel()
     finally:
         ems.fanout.clients.discard(box)
@@ -77,14 +78,14 @@ async def _sync(ems: Ems) -> None:
 
 async def _session(
     ems: Ems, fqme: str, mode: str, *, is_back: bool
-) -> tuple[str, tuple[str, ...]]:
-    """Return the full name of a market and the accounts.
+) -> tuple[str, Accounts]:
+    """Return the full name of a market, and what tells the accounts there are by then.
 
     The market is watched then; the order daemon is up too, unless the client was here
     before: it is served as soon as can be, and told of positions when they are known.
     """
     if not fqme:
-        return "", (PAPER,)
+        return "", lambda: (PAPER,)
     broker = Fqme.parse(fqme).broker
     check_broker(broker)
     kind = "paperboi"
@@ -96,8 +97,8 @@ async def _session(
     if not is_back or mode == "live":
         await line.ready()
     if mode == "paper":
-        return watch.fqme, (PAPER,)
-    return watch.fqme, (*line.accounts, PAPER)
+        return watch.fqme, lambda: (PAPER,)
+    return watch.fqme, lambda: (*line.accounts, PAPER)
 
 
 async def _missed(ems: Ems, after_seq: int) -> list[Status]:
@@ -205,7 +206,7 @@ class _Client:
 
     def _submit(self, order: Order, fqme: str) -> None:
         full = msgspec.structs.replace(order, symbol=fqme)
-        if order.action != "alert" and order.account in self.origin.accounts:
+        if order.action != "alert" and order.account in self.origin.accounts():
             self.ems.line(dest_of(full))
         self.ems.router.command(full, self.origin)
 

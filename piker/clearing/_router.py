@@ -62,17 +62,21 @@ _WORDS: Final[dict[type, Literal["order", "edit", "cancel"]]] = {
 }
 
 
+#: Returns names of accounts, those that there are by now.
+Accounts = Callable[[], tuple[str, ...]]
+
+
 @dataclass(frozen=True)
 class Origin:
     """Who asks.
 
     Attributes:
       refuse: told what won't be done.
-      accounts: names that its orders may be sent for.
+      accounts: returns names that its orders may be sent for, by now.
     """
 
     refuse: Callable[[Error], None]
-    accounts: frozenset[str] = frozenset({PAPER})
+    accounts: Accounts = lambda: (PAPER,)
 
 
 @dataclass(eq=False)
@@ -265,7 +269,7 @@ class Router:
             mkt=state.mkt if state else None,
             calendar=state.calendar if state else Calendar(),
             prices=state.prices if state else Prices(),
-            accounts=origin.accounts if origin else frozenset({order.account}),
+            accounts=frozenset(origin.accounts() if origin else (order.account,)),
             shut=self.shut.get(order.account, ""),
             position=self._position(order),
             filled=dialog.filled if dialog else Decimal(0),

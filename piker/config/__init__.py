@@ -42,5 +42,6 @@ from ._schema import (
 from ._secrets import (
     SECRETS_NAME as SECRETS_NAME,
     check_secrets_file as check_secrets_file,
+    secrets_stamp as secrets_stamp,
 )
 from ._templates import write_templates as write_templates

@@ -41,3 +41,11 @@ def check_secrets_file() -> Path | None:
             f"{path} holds secrets and has mode {mode:04o}: chmod 600 {path}"
         )
     return path
+
+
+def secrets_stamp() -> int:
+    """Return when the secrets' file was last written, ns; 0 if there is none."""
+    try:
+        return (config_dir() / SECRETS_NAME).stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -345,7 +345,7 @@ async def test_no_contract_is_no_last_word_while_the_servers_of_contracts_are_lo
         await at.venue.fault("farm", name="secdefil")
         while not await at.proxy.call(lost_servers):
             await trio.sleep(0.02)
-        await at.venue.fault("answer", on="details", how="error", code=200)
+        await at.venue.fault("answer", on="details", how="error", code=200, count=0)
         said = await refused(VenueUnreachable, at.proxy, Client.market, TSLA)
         assert "code 200" in said
         assert said.endswith("lost: secdefil")

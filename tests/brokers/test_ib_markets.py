@@ -8,7 +8,8 @@ import pytest
 from ib_async import ContractDetails
 
 from piker.brokers.ib._markets import find_by_id, find_by_name
-from piker.errors import MarketGone, SymbolNotFound
+from piker.brokers.ib._reasons import ContractsLost
+from piker.errors import MarketGone, SymbolNotFound, VenueUnreachable
 from tests.brokers.test_ib_contracts import details
 
 #: Spirax Group in London, and the index of 500 shares.
@@ -26,8 +27,8 @@ INDEX = details("IND", symbol="SPX", exchange="CBOE", primaryExchange="", conId=
 class Client:
     """Lists all of a kind and symbol, wherever they are listed."""
 
-    def __init__(self, *listed: ContractDetails) -> None:
-        self.listed = listed
+    def __init__(self, *listed: ContractDetails, fault=MarketGone) -> None:
+        self.listed, self.fault = listed, fault
 
     async def details(self, wanted) -> list[ContractDetails]:
         found = [
@@ -38,7 +39,7 @@ class Client:
             == (wanted.secType, wanted.symbol)
         ]
         if not found:
-            raise MarketGone("no security definition has been found")
+            raise self.fault("no security definition has been found")
         return found
 
 
@@ -54,6 +55,16 @@ def test_an_index_is_found_though_a_share_elsewhere_has_its_symbol(one):
 def test_what_is_listed_elsewhere_only_is_not_found():
     with pytest.raises(SymbolNotFound, match=r"spx\.nyse\.ib"):
         asyncio.run(find_by_name(Client(SPIRAX, INDEX), "spx.nyse.ib"))
+
+
+def test_of_lost_servers_what_is_found_counts_and_what_is_not_does_not():
+    client = Client(INDEX, fault=ContractsLost)
+    assert asyncio.run(find_by_name(client, "spx.cboe.ib")).mkt.bs_mktid == "2"
+    assert asyncio.run(find_by_id(client, 2)).mkt.fqme == "spx.cboe.ib"
+    for ask in (find_by_name(client, "spx.nyse.ib"), find_by_id(client, 3)):
+        with pytest.raises(VenueUnreachable) as caught:
+            asyncio.run(ask)
+        assert type(caught.value) is VenueUnreachable, "what others know, too"
 
 
 def test_a_future_is_called_after_its_own_exchange():

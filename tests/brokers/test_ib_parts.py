@@ -126,6 +126,33 @@ def test_servers_that_are_there_after_a_cut(text, names, up):
     assert all((one.serves == "history") == ("hmds" in one.name) for one in farms)
 
 
+@pytest.mark.parametrize(
+    "back",
+    [
+        (2158, "Sec-def data farm connection is OK:secdefil"),
+        (2158, "Sec-def data farm connection is OK:secdefnj"),
+        (2159, "Sec-def data farm connection is inactive:secdefil"),
+        (1102, f"{BACK} maintained."),
+        (1101, f"{BACK} lost. The following farms are connected: usfarm."),
+    ],
+)
+def test_servers_of_contracts_are_back_by_whatever_says_so(back):
+    gateway = Gateway(IbConf(), "datad", state="up")
+    gateway._hear(-1, 2157, "Sec-def data farm connection is broken:secdefil")
+    assert gateway.lost("contracts") == "secdefil"
+    assert not gateway.lost("data")
+    gateway._hear(-1, *back)
+    assert not gateway.lost("contracts")
+
+
+def test_servers_of_contracts_may_be_away_when_the_line_is_back():
+    gateway = Gateway(IbConf(), "datad", state="up")
+    away = "The following farms are not connected: secdefil."
+    for _ in range(2):
+        gateway._hear(-1, 1101, f"{BACK} lost. {away}")
+        assert gateway.lost("contracts") == "secdefil"
+
+
 def _fallen_silent() -> Farms:
     farms = Farms()
     farms.note_down("usfarm", 100.0)

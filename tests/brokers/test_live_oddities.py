@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from decimal import Decimal
 
 import pytest
@@ -65,6 +66,7 @@ async def test_a_market_of_the_ledger_that_is_gone_is_in_nobodys_way(
 async def test_an_account_that_is_shut_is_felt_by_no_other(open_test_pikerd):
     async with open_live(open_test_pikerd) as live:
         await live.venue.open_account("cold", "key-2", "secret-2", may_trade=False)
+        await live.venue.open_account("held", "key-3", "secret-3")
         write_secrets(
             secrets_of(BINANCE, live.key, live.secret)
             + '[binance.accounts.cold]\nkey = "key-2"\nsecret = "secret-2"\n'
@@ -81,6 +83,56 @@ async def test_an_account_that_is_shut_is_felt_by_no_other(open_test_pikerd):
                 await me.until(resp="open", oid=rests.oid)
                 await me.client.cancel(rests.oid)
                 await me.until(resp="canceled", oid=rests.oid)
+
+
+@pytest.mark.tree
+async def test_an_account_that_is_shut_is_open_once_it_can_be_used(open_test_pikerd):
+    """Nobody has to start anything anew: what rests there is looked after again."""
+    async with open_live(open_test_pikerd) as live:
+        for label in ("held", "wrong"):
+            await live.venue.open_account(
+                label, f"{label}-key", "the-one", USDT="10000"
+            )
+
+        def tell(secret: str) -> None:
+            write_secrets(
+                secrets_of(BINANCE, live.key, live.secret)
+                + '[binance.accounts.held]\nkey = "held-key"\nsecret = "the-one"\n'
+                f'[binance.accounts.wrong]\nkey = "wrong-key"\nsecret = "{secret}"\n'
+            )
+
+        async def until_taken(me, label: str) -> None:
+            with trio.fail_after(20):
+                while True:
+                    asked = replace(order(58_000), account=f"binance.{label}")
+                    try:
+                        await me.client.send(asked)
+                    except OrderRefused:
+                        await trio.sleep(0.2)
+                    else:
+                        break
+            await me.until(resp="open", oid=asked.oid)
+            await me.client.cancel(asked.oid)
+            await me.until(resp="canceled", oid=asked.oid)
+
+        tell("another-one")
+        held = ExitStack()
+        held.enter_context(open_ledger("binance", "binance.held"))
+        async with live_trading() as me:
+            rests = order(58_000, "0.5")
+            await me.client.send(rests)
+            await me.until(resp="open", oid=rests.oid)
+            for label, words in (("held", "ledger"), ("wrong", "key")):
+                asked = replace(order(58_000), account=f"binance.{label}")
+                with pytest.raises(OrderRefused, match=words):
+                    await me.client.send(asked)
+            held.close()
+            await until_taken(me, "held")
+            tell("the-one")
+            await until_taken(me, "wrong")
+            assert rests.oid in me.dialogs, "the others' orders are as they were"
+        daemon = live.tree.services.service_tasks["brokerd.binance"]
+        assert daemon.restarts == 0
 
 
 @pytest.mark.tree

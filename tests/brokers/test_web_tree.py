@@ -176,7 +176,7 @@ async def test_a_venue_that_fails_is_not_felt_by_another(open_test_pikerd, tmp_p
     steady = tmp_path / "steady"
     write_session(steady, RATE_HZ, 60)
     async with (
-        open_emulator("binance.spot", sim=["btcusdt.spot.sim"]) as bad,
+        open_emulator("binance.spot", sim=["btcusdt.spot.sim"], past_s=600) as bad,
         open_emulator("kraken.spot", session=steady) as good,
         open_test_pikerd(conf=conf_of(bad, good)) as tree,
         open_feed([BTC, XBT]) as feed,

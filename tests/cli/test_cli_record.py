@@ -97,7 +97,7 @@ def test_a_recording_says_what_it_holds(piker, tmp_path):
 @pytest.mark.tree
 async def test_a_recording_ends_in_each_way(open_test_pikerd, tmp_path):
     async with (
-        open_emulator("binance.spot", sim=SIM) as emulator,
+        open_emulator("binance.spot", sim=SIM, past_s=600) as emulator,
         open_test_pikerd(conf=emulator.conf + NO_KRAKEN, deadline_s=90) as tree,
     ):
         services = tree.services
@@ -171,7 +171,7 @@ async def wait_file(path, mended: int = 0) -> None:
 
 @pytest.mark.tree
 async def test_without_a_pikerd_one_is_started(tmp_path):
-    async with open_emulator("binance.spot", sim=SIM) as emulator:
+    async with open_emulator("binance.spot", sim=SIM, past_s=600) as emulator:
         with private_dirs(tmp_path / "dirs", emulator.conf) as dirs:
             env = {
                 **os.environ,

@@ -55,8 +55,8 @@ async def test_a_venue_that_is_not_to_be_had(open_test_pikerd, conf, code, words
 
 async def test_a_market_that_a_venue_does_not_list(open_test_pikerd):
     async with (
-        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"]) as kraken,
-        open_emulator("binance.spot", sim=["btcusdt.spot.sim"]) as binance,
+        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"], past_s=600) as kraken,
+        open_emulator("binance.spot", sim=["btcusdt.spot.sim"], past_s=600) as binance,
         open_test_pikerd(conf=conf_of(kraken, binance)) as tree,
     ):
         async with trio.open_nursery() as asking:
@@ -91,7 +91,7 @@ async def test_quotes_wait_when_told_so(open_test_pikerd):
             await trio.sleep(1.5)  # it asks again meanwhile
             assert quotes.proc.poll() is None
             async with open_emulator(
-                "kraken.spot", sim=["btcusdt.spot.sim"], port=port
+                "kraken.spot", sim=["btcusdt.spot.sim"], past_s=600, port=port
             ):
                 out, err = await quotes.rest()
             assert await quotes.proc.wait() == 0
@@ -104,7 +104,7 @@ async def test_quotes_wait_when_told_so(open_test_pikerd):
 
 async def test_a_venue_that_offers_no_tls(open_test_pikerd):
     async with (
-        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"]) as kraken,
+        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"], past_s=600) as kraken,
         open_test_pikerd(conf=kraken.conf.replace("http:", "https:")) as tree,
     ):
         said = await _cli.run("quotes", "xbtusdt.kraken", "-n", "1", env=tree.env)
@@ -114,8 +114,8 @@ async def test_a_venue_that_offers_no_tls(open_test_pikerd):
 async def test_answers_that_can_not_be_read(open_test_pikerd):
     """A proxy's page, or other JSON than documented: a sentence, whatever was asked."""
     async with (
-        open_emulator("binance.spot", sim=["btcusdt.spot.sim"]) as venue,
-        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"]) as kraken,
+        open_emulator("binance.spot", sim=["btcusdt.spot.sim"], past_s=600) as venue,
+        open_emulator("kraken.spot", sim=["btcusdt.spot.sim"], past_s=600) as kraken,
         open_test_pikerd(conf=conf_of(venue, kraken), deadline_s=60) as tree,
     ):
 

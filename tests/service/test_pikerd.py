@@ -141,9 +141,13 @@ async def test_the_deadline_of_an_end_runs_before_anything_can_hang(place, monke
     assert bounds
 
 
-@pytest.mark.parametrize("after_s", [0.4, 0.7])
-async def test_an_end_while_it_boots_leaves_nothing(place, after_s):
-    async with place.start() as pikerd:
+@pytest.mark.parametrize(
+    ("anew", "after_s"),
+    [(True, 0.4), (True, 0.7), (False, 0.005), (False, 0.02), (False, 0.04)],
+)
+async def test_an_end_while_it_boots_leaves_nothing(place, anew, after_s):
+    """In its imports, and once it has these."""
+    async with place.start(anew=anew) as pikerd:
         await trio.sleep(after_s)
         pikerd.popen.send_signal(signal.SIGTERM)
         code, _ = await ends(pikerd, 5)

@@ -22,7 +22,9 @@ from typing import Any, Final
 
 import trio
 
+from piker import config
 from piker.accounting import open_ledger
+from piker.brokers._web import Backoff
 from piker.errors import (
     AccountNotFound,
     ConfigError,
@@ -52,6 +54,11 @@ log = get_logger(__name__)
 
 _CHECK_S: Final = 5.0
 _SEND_S: Final = 10.0
+#: An account that is shut is tried again after so long, then twice as long, to a cap.
+_SHUT_S: Final = 2.0
+_SHUT_CAP_S: Final = 120.0
+#: The file of keys is looked at so often meanwhile.
+_STAMP_S: Final = 1.0
 
 OpenSession = Callable[[str, Any], AbstractAsyncContextManager[Session]]
 
@@ -62,6 +69,20 @@ class _Dialog:
 
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     gone: trio.Event = field(default_factory=trio.Event)
+
+
+@dataclass
+class _Tried:
+    """Keys that a venue has refused; whoever asks too often is refused whatever he has.
+
+    Attributes:
+      keys: they.
+      until: when they are tried again, by trio's clock; at once if they are others.
+    """
+
+    keys: Sealed
+    until: float = 0.0
+    pauses: Backoff = field(default_factory=lambda: Backoff(_SHUT_S, _SHUT_CAP_S))
 
 
 @dataclass(eq=False)
@@ -80,6 +101,7 @@ class Host:
     shut: dict[str, PikerError] = field(default_factory=dict)
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _turn: trio.Lock = field(default_factory=trio.Lock)
+    _tried: dict[str, _Tried] = field(default_factory=dict)
     _dialog: _Dialog | None = None
 
     def doing(self) -> str:
@@ -99,7 +121,8 @@ class Host:
         Args:
           open_session: opens one at the venue.
           get_mkt: finds a market.
-          account: the only one that is wanted; all if empty.
+          account: the only one that is wanted; all if empty, but those whose keys were
+            refused a while ago.
 
         Raises: ConfigError: there are no keys, or what is told of them is wrong.
           AccountNotFound, LedgerBusy, LedgerDamaged: no account that is wanted can be
@@ -108,20 +131,41 @@ class Host:
         async with self._turn:
             wanted = await self._wanted(account)
             for name, keys in wanted.items():
+                if not account and self._is_tried(name, keys):
+                    continue
                 opening = partial(open_session, name, keys)
                 try:
                     self.desks[name] = await self.tasks.start(
                         self._run_desk, name, opening, get_mkt
                     )
                 except PikerError as err:
-                    log.error("%s is shut: %s", name, err)  # noqa: TRY400
-                    self.shut[name] = err
+                    self._note_shut(name, keys, err)
                 else:
                     self.shut.pop(name, None)
+                    self._tried.pop(name, None)
             if wanted.keys() - self.shut.keys():
                 return
             if account in self.shut or not self.desks:
                 raise next(self.shut[name] for name in wanted)
+
+    def _is_tried(self, account: str, keys: Sealed) -> bool:
+        """Tell whether keys of an account that is shut needn't be tried again yet."""
+        tried = self._tried.get(account)
+        if tried is None or tried.keys != keys:
+            return False
+        return account in self.shut and trio.current_time() < tried.until
+
+    def _note_shut(self, account: str, keys: Sealed, err: PikerError) -> None:
+        if str(self.shut.get(account)) != str(err):
+            log.error("%s is shut: %s", account, err)
+        self.shut[account] = err
+        if isinstance(err, AccountNotFound):
+            tried = self._tried.get(account)
+            if tried is None or tried.keys != keys:
+                tried = self._tried[account] = _Tried(keys)
+            tried.until = trio.current_time() + tried.pauses.next_s()
+        else:
+            self._tried.pop(account, None)
 
     async def _wanted(self, account: str) -> dict[str, Sealed]:
         """Return the keys of accounts that are to be opened."""
@@ -265,8 +309,8 @@ async def serve_trade_dialog(
     Started: accounts, positions, and which process this is.
     Sends: of each account nothing before its Reconcile is answered; then what happens.
     Receives: orders, changes, cancels; Reconcile.
-    Ends: when the next dialog is opened, which takes over; or if nothing is taken for
-      ten seconds.
+    Ends: when the next dialog is opened, which takes over; if an account that was shut
+      isn't any more; or if nothing is taken for ten seconds.
     """
     host = current_host()
     await host.open_desks(open_session, get_mkt)
@@ -278,10 +322,37 @@ async def serve_trade_dialog(
             collapse_eg(),
             trio.open_nursery() as tasks,
         ):
-            tasks.start_soon(_send_all, stream, out, tasks.cancel_scope.cancel)
+            end = tasks.cancel_scope.cancel
+            tasks.start_soon(_send_all, stream, out, end)
+            tasks.start_soon(_try_shut, host, open_session, get_mkt, end)
             async for request in stream:
                 host.ask(request, put.send_nowait)
             tasks.cancel_scope.cancel()
+
+
+async def _try_shut(
+    host: Host,
+    open_session: OpenSession,
+    get_mkt: Callable[[str], Awaitable[MktPair]],
+    end: Callable[[], None],
+) -> None:
+    """Try accounts that are shut now and then; end the dialog once one is open.
+
+    Orders may rest there that nobody looks after. What was mended is tried at once.
+    """
+    had, pauses = set(host.desks), Backoff(_SHUT_S, _SHUT_CAP_S)
+    written = config.secrets_stamp()
+    while host.shut:
+        with trio.move_on_after(pauses.next_s()):
+            while config.secrets_stamp() == written:  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(_STAMP_S)
+            written, pauses = config.secrets_stamp(), Backoff(_SHUT_S, _SHUT_CAP_S)
+        with suppress(PikerError):
+            await host.open_desks(open_session, get_mkt)
+        if opened := host.desks.keys() - had:
+            log.info("open by now: %s", ", ".join(sorted(opened)))
+            end()
+            return
 
 
 async def _send_all(

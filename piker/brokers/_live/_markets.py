@@ -66,7 +66,7 @@ class Markets:
         Raises: as *get_mkt*, but for those that aren't.
         """
         mkts = []
-        for fqme in fqmes:
+        for fqme in tuple(fqmes):  # a fill may come meanwhile, of another one
             try:
                 mkts.append(await self.get(fqme))
             except SymbolNotFound as err:

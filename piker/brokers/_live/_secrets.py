@@ -71,6 +71,14 @@ class Sealed:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({_SHOWN})"
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("keys are neither pickled nor copied")
 
@@ -279,6 +287,10 @@ def _held(file: Path, path: Path, where: str) -> str:
     return text
 
 
-def wrong_keys(err: VenueRefused) -> AccountNotFound:
-    """Return that a venue has no such key, or that another secret goes with it."""
-    return AccountNotFound(f"{err}; mend the account's key and secret in brokers.toml")
+def wrong_keys(err: VenueRefused, or_else: str = "") -> AccountNotFound:
+    """Return that a venue has no such key, or that another secret goes with it.
+
+    *or_else*: what else it may mean, and would work.
+    """
+    cure = "mend the account's key and secret in brokers.toml"
+    return AccountNotFound(f"{err}; {cure}{f', or {or_else}' * bool(or_else)}")

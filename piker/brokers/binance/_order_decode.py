@@ -70,10 +70,10 @@ _UNSURE: Final = frozenset({-1000, -1001, -1006, -1007})
 #: Codes of requests that the venue didn't look at.
 _NOT_SENT: Final = frozenset({-1003, -1008, -1015, -1016})
 #: Of a signature, a key, a clock: nothing was looked at either.
-_UNSIGNED: Final = frozenset({-1021, -1022, -1131, -2014, -2015})
+_UNSIGNED: Final = frozenset({-1021, -1022, -1131, -2008, -2014, -2015})
 TOO_LATE: Final = -1021
 #: How an error is told of a key that is none, or of a signature by another secret.
-WRONG_KEYS: Final = ("code -1022:", "code -2014:", "code -2015:")
+WRONG_KEYS: Final = ("code -1022:", "code -2008:", "code -2014:", "code -2015:")
 
 _ENDS: Final[dict[Status, str]] = {
     "REJECTED": "the venue rejected it",

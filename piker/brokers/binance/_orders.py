@@ -71,6 +71,8 @@ _WINDOW_MS: Final = 3000
 #: After that: for what is on its way inside the venue, for our measure of its clock.
 _LATE_NS: Final = 1_500_000_000
 _PAGE: Final = 1000
+#: What else a key may be refused for.
+_KEY_USE: Final = "let the key be used from this address"
 #: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/trading-endpoints
 _WEIGHTS: Final = {
     "order": 4, "openOrders": 80, "myTrades": 20, "account": 20,
@@ -324,7 +326,7 @@ class BinanceSession(LineSession):
             body = await self._look("account/apiRestrictions", {}, root="/sapi/v1")
         except VenueRefused as err:
             if any(words in str(err) for words in WRONG_KEYS):
-                raise wrong_keys(err) from None
+                raise wrong_keys(err, _KEY_USE) from None
             raise
         return parse_permissions(body)
 

@@ -42,7 +42,7 @@ from ._gateway import Gateway, LineEvent, LineUp
 from ._line import Line, LineItem
 from ._markets import Known, find_by_id, find_by_name
 from ._pacing import IDENTICAL_S, Ask, HistoryPace
-from ._reasons import error_of
+from ._reasons import ContractsLost, error_of
 from ._wrapper import Ib
 
 #: A search of symbols a second, as IB wants it.
@@ -172,7 +172,7 @@ class Client:
         """Return what IB lists for *contract*, which may be told in part.
 
         Asked for once however many want it, and kept for hours. Raises: MarketGone if
-        there is none; VenueUnreachable, too, if the servers that know are lost.
+        there is none; ContractsLost if the servers that know are lost; VenueError.
         """
         what = f"{contract.secType or 'contract'} {contract.symbol or contract.conId}"
 
@@ -187,7 +187,7 @@ class Client:
                 if not lost:
                     raise
                 # in the night IB says so of any
-                raise VenueUnreachable(
+                raise ContractsLost(
                     f"{err}; but those of its servers that know are lost: {lost}"
                 ) from None
 

@@ -13,7 +13,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from piker.brokers._payload import one_line
@@ -307,6 +307,8 @@ class Gateway:
             self._on_line(LINE[code], text)
         elif code in FARM:
             serves, is_up = FARM[code]
+            if is_up and serves == "contracts":
+                self._contracts_back()  # it may be another's turn now
             self._on_farm(Farm(farm_of(text), serves, is_up))
         elif req_id < 0:
             log.info("ib says: %s (code %d)", one_line(text), code)
@@ -318,6 +320,7 @@ class Gateway:
                 self._set("cut", self._cut)
                 self._tell(LineDown(self.reason))
             return
+        self._contracts_back()
         for farm in farms_told(text):
             self._on_farm(Farm(*farm))
         if self.state in {"up", "cut"}:
@@ -326,6 +329,15 @@ class Gateway:
     def lost(self, serves: str) -> str:
         """Return the names of lost servers of a kind, see `Farm`; empty if none are."""
         return ", ".join(f.name for f in self.farms.values() if f.serves == serves)
+
+    def _contracts_back(self) -> None:
+        """Take all servers of contracts for being there.
+
+        Of those of data ticks tell whether they are; of these nothing else does.
+        """
+        for farm in list(self.farms.values()):
+            if farm.serves == "contracts":
+                self._on_farm(replace(farm, is_up=True))
 
     def _on_farm(self, farm: Farm) -> None:
         known = self.farms.get(farm.name)

@@ -26,6 +26,7 @@ from piker.msgs import Calendar, Fqme, MktPair
 from ._contracts import make_mkt, named_so, not_found, pick, rule_id
 from ._hours import weekly
 from ._names import SMART, qualifier, to_contracts
+from ._reasons import ContractsLost
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -74,13 +75,19 @@ async def find_by_name(client: Client, name: str) -> Known:
     Raises: BadFqme, SymbolNotFound: there is none, or several; VenueError.
     """
     fqme = Fqme.parse(name)
+    lost = None
     for contract in to_contracts(fqme):
         try:
             found = await client.details(contract)
         except MarketGone:
             continue
+        except ContractsLost as err:
+            lost = err
+            continue
         if named_so(fqme, found):
             return await _known(client, pick(fqme, found), qualifier(fqme))
+    if lost is not None:
+        raise VenueUnreachable(str(lost))
     raise not_found(name)
 
 
@@ -93,6 +100,8 @@ async def find_by_id(client: Client, con_id: int) -> Known:
         found = await client.details(Contract(conId=con_id))
     except MarketGone:
         found = []
+    except ContractsLost as err:
+        raise VenueUnreachable(str(err)) from None
     if not found:
         raise SymbolNotFound(f"ib has no contract of id {con_id}")
     best = min(found, key=_is_elsewhere)

@@ -19,6 +19,11 @@ from piker.errors import (
     VenueUnreachable,
 )
 
+
+class ContractsLost(VenueUnreachable):
+    """IB says that there is no contract; and its servers that know it are lost."""
+
+
 #: What a farm has.
 Served = Literal["data", "history", "contracts"]
 
@@ -109,6 +114,7 @@ FARM: Final[dict[int, tuple[Served, bool]]] = {
     2108: ("data", True),
     2157: ("contracts", False),
     2158: ("contracts", True),
+    2159: ("contracts", True),  # inactive; not in IB's list
 }
 _FARMS_TOLD: Final = re.compile(
     r"farms are( not)? connected: ?(.*?)(?=\. The |\.?\s*$)", re.DOTALL

@@ -20,6 +20,7 @@ from ._contracts import pick
 from ._link import open_link
 from ._markets import Known
 from ._names import KINDS, SMART, to_fqme
+from ._reasons import ContractsLost
 
 #: So many futures, or options, of one underlying are looked through.
 _CHAIN_MAX: Final = 2000
@@ -109,7 +110,7 @@ async def _listed(
     for contract in _derivatives(told, symbol, rest, kind):
         try:
             found = await proxy.call(Client.details, contract)
-        except MarketGone:
+        except (MarketGone, ContractsLost):
             continue
         entries += _of_chain(found[:_CHAIN_MAX])
     return list({entry.fqme: entry for entry in entries}.values())
