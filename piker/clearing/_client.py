@@ -30,6 +30,7 @@ from piker.errors import (
 )
 from piker.log import get_logger
 from piker.msgs import (
+    PAPER,
     BrokerdPosition,
     Cancel,
     ClientMsg,
@@ -38,6 +39,7 @@ from piker.msgs import (
     EmsMsg,
     EmsState,
     Error,
+    Fqme,
     Order,
     Status,
     each_of,
@@ -119,7 +121,7 @@ class OrderClient:
 
     Attributes:
       fqme: full name of the market it was opened for, empty if for none.
-      accounts: that orders may be sent for.
+      accounts: that orders may be sent for; kept up to date.
       positions: what accounts hold, by (account, market); kept up to date.
       dialogs: the newest status of each order that hasn't ended; kept up to date.
       state: what keeps orders from being worked; kept up to date.
@@ -135,6 +137,7 @@ class OrderClient:
     _out: list[ClientMsg] = field(default_factory=list)
     _wake: trio.Event = field(default_factory=trio.Event)
     _seq: int = 0
+    _mode: Literal["paper", "live"] = "paper"
 
     # -- requests -------------------------------------------------------------
 
@@ -236,7 +239,14 @@ class OrderClient:
                 self.positions[msg.account, msg.symbol] = msg
             case EmsState():
                 self.state = msg
+                self._note_accounts(msg)
         self.trades.put(msg)
+
+    def _note_accounts(self, state: EmsState) -> None:
+        """Take over which accounts there are, in a session that may use any."""
+        if self._mode == "live" and self.fqme:
+            daemon = f"brokerd.{Fqme.parse(self.fqme).broker}"
+            self.accounts = (*state.accounts.get(daemon, ()), PAPER)
 
     def _take_status(self, status: Status) -> None:
         self._seq = max(self._seq, status.seq)
@@ -278,6 +288,7 @@ class OrderClient:
         task_status: Any = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Hold the line to emsd, for ever; before it was up once, errors come out."""
+        self._mode = mode
         give_up_at = trio.current_time() + OPEN_DEADLINE_S
         was_up, tries = False, 0
         while True:
@@ -366,8 +377,9 @@ async def open_ems(
       after_seq: serial of the last status heard in an earlier session; 0: some of the
         newest; -1: none of what was told before.
 
-    Yields: the client; its stream; positions by (account, market); accounts; open
-      orders by oid. The dicts are kept up to date.
+    Yields: the client; its stream; positions by (account, market); accounts, as they
+      are now; open orders by oid. The dicts are kept up to date, and so is what the
+      client has.
 
     Raises:
       BadFqme, BrokerNotFound, SymbolNotFound: names that lead nowhere.

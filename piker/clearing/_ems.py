@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 import trio
+from msgspec.structs import replace
 
 from piker import config
 from piker.brokers import check_broker, get_brokermod, maybe_spawn_brokerd
@@ -267,7 +268,7 @@ class Ems:
     # -- what clients see -----------------------------------------------------
 
     def state(self) -> EmsState:
-        """Return what keeps orders from being worked."""
+        """Return what keeps orders from being worked, and whose there may be."""
         waiting = {one.order.symbol for one in self.router.dialogs.values()}
         return EmsState(
             time_ns=time.time_ns(),
@@ -279,16 +280,13 @@ class Ems:
                 if fqme in waiting
                 and (why := watch.state.down if watch.state else watch.why)
             },
+            accounts={name: line.accounts for name, line in self.lines.items()},
         )
 
     def note_state(self) -> None:
         """Tell all clients what keeps orders from being worked, if that has changed."""
         now, told = self.state(), self._told
-        if told is None or (now.halted, now.down, now.unwatched) != (
-            told.halted,
-            told.down,
-            told.unwatched,
-        ):
+        if told is None or replace(now, time_ns=told.time_ns) != told:
             self._tell(now)
             self._told = now
 

@@ -503,19 +503,21 @@ class Error(Struct, frozen=True, kw_only=True, tag="error"):
 
 
 class EmsState(Struct, frozen=True, kw_only=True, tag="ems_state"):
-    """What keeps orders from being worked; told whenever it changes.
+    """What keeps orders from being worked, and whose there may be; told as it changes.
 
     Attributes:
       time_ns: wall clock.
       halted: why trading is halted by command, empty if it isn't.
       down: order daemons that can't be reached now, and why; what is for them waits.
       unwatched: markets whose feed is lost, and why, while darks or alerts wait there.
+      accounts: that order daemons take orders for, by the daemon's name.
     """
 
     time_ns: int
     halted: str
     down: dict[str, str]
     unwatched: dict[str, str]
+    accounts: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 EmsMsg = Status | Error | BrokerdPosition | EmsState

@@ -21,7 +21,7 @@ from piker.brokers.binance import _orders as binance_orders
 from piker.brokers.kraken._listing import make_mkt
 from piker.errors import OrderRefused, UsageError, VenueUnreachable
 from piker.log import redact
-from piker.msgs import BrokerdOrder
+from piker.msgs import PAPER, BrokerdOrder
 from tests.brokers._live import (
     BINANCE,
     KRAKEN,
@@ -128,8 +128,19 @@ async def test_an_account_that_is_shut_is_open_once_it_can_be_used(open_test_pik
                     await me.client.send(asked)
             held.close()
             await until_taken(me, "held")
+            assert set(me.client.accounts) == {"binance.main", "binance.held", PAPER}
+            # an answer that doesn't come opens nothing that was refused before
+            gone = {"status": 503, "count": 0, "path": "/sapi"}
+            await live.venue.fault("http", **gone)
+            tell("another-one")
+            await trio.sleep(4)
+            asked = replace(order(58_000), account="binance.wrong")
+            with pytest.raises(OrderRefused, match="key"):
+                await me.client.send(asked)
+            await live.venue.clear()
             tell("the-one")
             await until_taken(me, "wrong")
+            assert "binance.wrong" in me.client.accounts
             assert rests.oid in me.dialogs, "the others' orders are as they were"
         daemon = live.tree.services.service_tasks["brokerd.binance"]
         assert daemon.restarts == 0

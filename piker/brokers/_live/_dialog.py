@@ -47,7 +47,7 @@ from piker.service import Context, MsgStream, collapse_eg
 
 from ._backend import backend_of
 from ._desk import LiveDesk, Tell
-from ._secrets import Sealed, fields_of, read_keys
+from ._secrets import Keys, Sealed, fields_of, read_keys
 from ._venue import Session
 
 log = get_logger(__name__)
@@ -57,6 +57,8 @@ _SEND_S: Final = 10.0
 #: An account that is shut is tried again after so long, then twice as long, to a cap.
 _SHUT_S: Final = 2.0
 _SHUT_CAP_S: Final = 120.0
+#: One whose ledger is busy, or that is to be mended elsewhere, so often at least.
+_BUSY_S: Final = 10.0
 #: The file of keys is looked at so often meanwhile.
 _STAMP_S: Final = 1.0
 
@@ -71,18 +73,32 @@ class _Dialog:
     gone: trio.Event = field(default_factory=trio.Event)
 
 
-@dataclass
 class _Tried:
-    """Keys that a venue has refused; whoever asks too often is refused whatever he has.
+    """Why an account is shut, and when its keys are tried again: others are at once.
 
     Attributes:
       keys: they.
-      until: when they are tried again, by trio's clock; at once if they are others.
+      why: of the last try.
+      until: no try before that, by trio's clock.
     """
 
-    keys: Sealed
-    until: float = 0.0
-    pauses: Backoff = field(default_factory=lambda: Backoff(_SHUT_S, _SHUT_CAP_S))
+    def __init__(self, keys: Sealed) -> None:
+        self.keys = keys
+        self.why: PikerError | None = None
+        self.until = -math.inf
+        self._pauses = Backoff(_SHUT_S, _SHUT_CAP_S)
+
+    def fail(self, err: PikerError) -> None:
+        """Take note of a try."""
+        self.why = err
+        pause = self._pauses.next_s()
+        # who asks too often with a wrong secret is shut out for longer, whoever he is
+        is_dear = isinstance(err, AccountNotFound) and isinstance(self.keys, Keys)
+        self.until = trio.current_time() + (pause if is_dear else min(pause, _BUSY_S))
+
+    def begin(self) -> None:
+        """Have the next try be at once, as if it were the first."""
+        self.until, self._pauses = -math.inf, Backoff(_SHUT_S, _SHUT_CAP_S)
 
 
 @dataclass(eq=False)
@@ -102,6 +118,8 @@ class Host:
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _tried: dict[str, _Tried] = field(default_factory=dict)
+    _keys: dict[str, Sealed] = field(default_factory=dict)
+    _stamp: int | None = None
     _dialog: _Dialog | None = None
 
     def doing(self) -> str:
@@ -121,8 +139,8 @@ class Host:
         Args:
           open_session: opens one at the venue.
           get_mkt: finds a market.
-          account: the only one that is wanted; all if empty, but those whose keys were
-            refused a while ago.
+          account: the only one that is wanted; all if empty, but those that were
+            tried a while ago.
 
         Raises: ConfigError: there are no keys, or what is told of them is wrong.
           AccountNotFound, LedgerBusy, LedgerDamaged: no account that is wanted can be
@@ -131,68 +149,84 @@ class Host:
         async with self._turn:
             wanted = await self._wanted(account)
             for name, keys in wanted.items():
-                if not account and self._is_tried(name, keys):
+                tried = self._tried_with(name, keys)
+                if not account and tried.until > trio.current_time():
                     continue
                 opening = partial(open_session, name, keys)
                 try:
                     self.desks[name] = await self.tasks.start(
-                        self._run_desk, name, opening, get_mkt
+                        self._run_desk, name, opening, get_mkt, tried.why
                     )
                 except PikerError as err:
-                    self._note_shut(name, keys, err)
+                    if str(tried.why) != str(err):
+                        log.error("%s is shut: %s", name, err)  # noqa: TRY400
+                    tried.fail(err)
+                    self.shut[name] = err
                 else:
                     self.shut.pop(name, None)
-                    self._tried.pop(name, None)
+                    del self._tried[name]
             if wanted.keys() - self.shut.keys():
                 return
             if account in self.shut or not self.desks:
                 raise next(self.shut[name] for name in wanted)
 
-    def _is_tried(self, account: str, keys: Sealed) -> bool:
-        """Tell whether keys of an account that is shut needn't be tried again yet."""
+    def _tried_with(self, account: str, keys: Sealed) -> _Tried:
         tried = self._tried.get(account)
         if tried is None or tried.keys != keys:
-            return False
-        return account in self.shut and trio.current_time() < tried.until
+            tried = self._tried[account] = _Tried(keys)
+        return tried
 
-    def _note_shut(self, account: str, keys: Sealed, err: PikerError) -> None:
-        if str(self.shut.get(account)) != str(err):
-            log.error("%s is shut: %s", account, err)
-        self.shut[account] = err
-        if isinstance(err, AccountNotFound):
-            tried = self._tried.get(account)
-            if tried is None or tried.keys != keys:
-                tried = self._tried[account] = _Tried(keys)
-            tried.until = trio.current_time() + tried.pauses.next_s()
-        else:
-            self._tried.pop(account, None)
+    def next_try(self) -> float:
+        """Return when `open_desks` may open more, by trio's clock; never: infinity."""
+        if self._stamp != config.secrets_stamp():  # what is there can't be read
+            return trio.current_time() + _SHUT_CAP_S
+        return min((self._tried[name].until for name in self.shut), default=math.inf)
 
     async def _wanted(self, account: str) -> dict[str, Sealed]:
         """Return the keys of accounts that are to be opened."""
         try:
-            told = await keys_of(self.broker)
+            keys = await self._read_keys()
         except ConfigError as err:
             if not self.desks or (account and account not in self.desks):
                 raise
             # orders rest there, which a slip in a file doesn't end
             log.error("served is what is open: %s", err)  # noqa: TRY400
             return {}
-        keys = {f"{self.broker}.{label}": each for label, each in told.items()}
         if account and account not in keys:
             raise unknown(account, keys)
         names = [account] if account else list(keys)
         return {name: keys[name] for name in names if name not in self.desks}
+
+    async def _read_keys(self) -> dict[str, Sealed]:
+        """Return the keys of all accounts; read again if the file was written since.
+
+        To read them may run commands, which may ask the user for a passphrase.
+        """
+        stamp = config.secrets_stamp()
+        if self._stamp != stamp:
+            told = await keys_of(self.broker)
+            self._keys = {
+                f"{self.broker}.{label}": keys for label, keys in told.items()
+            }
+            self._stamp = stamp
+            for gone in self.shut.keys() - self._keys.keys():
+                del self.shut[gone]
+                self._tried.pop(gone, None)
+            for tried in self._tried.values():
+                tried.begin()
+        return self._keys
 
     async def _run_desk(
         self,
         account: str,
         opening: Callable[[], AbstractAsyncContextManager[Session]],
         get_mkt: Callable[[str], Awaitable[MktPair]],
+        refused: PikerError | None,
         task_status: Any,
     ) -> None:
-        """Open an account's desk, and serve it for ever."""
+        """Open an account's desk, and serve it for ever; *refused*: why it wasn't."""
         async with opening() as session:
-            await _check(session)
+            await _check(session, refused)
             with await trio.to_thread.run_sync(
                 open_ledger, self.broker, account
             ) as ledger:
@@ -256,12 +290,17 @@ def unknown(account: str, names: Iterable[str]) -> AccountNotFound:
     )
 
 
-async def _check(session: Session) -> None:
-    """Refuse a key that may not trade; say what is unsafe about one that may."""
+async def _check(session: Session, refused: PikerError | None) -> None:
+    """Refuse a key that may not trade; say what is unsafe about one that may.
+
+    Without an answer one is for good, unless it was refused before.
+    """
     try:
         with trio.fail_after(_CHECK_S):
             told = await session.permissions()
     except (VenueError, trio.TooSlowError) as err:
+        if isinstance(refused, AccountNotFound):
+            raise AccountNotFound(str(refused)) from None
         log.warning("%s: its key isn't checked: %s", session.account, err)
         return
     for warning in told.warnings:
@@ -313,7 +352,8 @@ async def serve_trade_dialog(
       isn't any more; or if nothing is taken for ten seconds.
     """
     host = current_host()
-    await host.open_desks(open_session, get_mkt)
+    if not host.desks:  # else others are opened beside the dialog
+        await host.open_desks(open_session, get_mkt)
     async with host.open_dialog() as init:
         await ctx.started(init)
         put, out = trio.open_memory_channel[list[BrokerdMsg]](math.inf)
@@ -324,35 +364,41 @@ async def serve_trade_dialog(
         ):
             end = tasks.cancel_scope.cancel
             tasks.start_soon(_send_all, stream, out, end)
-            tasks.start_soon(_try_shut, host, open_session, get_mkt, end)
+            opening = partial(host.open_desks, open_session, get_mkt)
+            tasks.start_soon(_open_more, host, opening, init.accounts, end)
             async for request in stream:
                 host.ask(request, put.send_nowait)
             tasks.cancel_scope.cancel()
 
 
-async def _try_shut(
+async def _open_more(
     host: Host,
-    open_session: OpenSession,
-    get_mkt: Callable[[str], Awaitable[MktPair]],
+    opening: Callable[[], Awaitable[None]],
+    told: Iterable[str],
     end: Callable[[], None],
 ) -> None:
-    """Try accounts that are shut now and then; end the dialog once one is open.
+    """Open accounts that aren't, now and then; end the dialog once there are others.
 
     Orders may rest there that nobody looks after. What was mended is tried at once.
+
+    Args:
+      host: whose.
+      opening: opens what can be opened.
+      told: accounts that emsd knows of.
+      end: ends the dialog, so that the next one begins with what there is.
     """
-    had, pauses = set(host.desks), Backoff(_SHUT_S, _SHUT_CAP_S)
-    written = config.secrets_stamp()
-    while host.shut:
-        with trio.move_on_after(pauses.next_s()):
-            while config.secrets_stamp() == written:  # noqa: ASYNC110 - nobody tells
-                await trio.sleep(_STAMP_S)
-            written, pauses = config.secrets_stamp(), Backoff(_SHUT_S, _SHUT_CAP_S)
+    known = set(told)
+    while True:
+        written = config.secrets_stamp()
         with suppress(PikerError):
-            await host.open_desks(open_session, get_mkt)
-        if opened := host.desks.keys() - had:
-            log.info("open by now: %s", ", ".join(sorted(opened)))
+            await opening()
+        if more := host.desks.keys() - known:
+            log.info("open by now: %s", ", ".join(sorted(more)))
             end()
             return
+        with trio.move_on_at(host.next_try()):
+            while config.secrets_stamp() == written:  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(_STAMP_S)
 
 
 async def _send_all(
