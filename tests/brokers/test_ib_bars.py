@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -119,6 +120,18 @@ async def test_the_newest_are_a_frame():
     assert venue.asked == [(NOW_S, "1440 S", "1 secs")]
     await past.bars(60, NOW_S, None)
     assert venue.asked[1:] == [(NOW_S, "2 D", "1 min")]
+
+
+async def test_no_two_processes_ask_for_the_same_small_bars():
+    """IB takes no question like another within 15 s, and a restart is quicker."""
+    past, venue = history(range(NOW_S - 5000, NOW_S))
+    other = replace(past, odd_s=7)
+    for start_s, span_s in ((None, MAX_BARS), (NOW_S - 100, 100), (NOW_S - 9, 9)):
+        frames = [await one.bars(1, NOW_S, start_s) for one in (past, other)]
+        assert frames[0].tolist() == frames[1].tolist()
+        assert len(frames[0]) == span_s
+    for of_one, of_other in zip(venue.asked[::2], venue.asked[1::2], strict=True):
+        assert of_one != of_other
 
 
 async def test_a_weekend_is_asked_over_at_once():

@@ -126,7 +126,10 @@ async def test_a_datad_that_is_killed_goes_on_where_it_was(open_test_pikerd):
             await trio.sleep(2)
         assert (service.pid != pid, service.restarts) == (True, 1)
         assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
-        assert (await venue.stats())["websockets_now"] == 1
+        told = await venue.stats()
+        assert told["websockets_now"] == 1
+        # what it asks for anew isn't what the one before asked: IB would take it amiss
+        assert told["limited"] == 0
 
 
 async def test_a_market_that_ib_tells_nothing_of_any_more_is_asked_for_anew(

@@ -30,7 +30,7 @@ _SIZES: Final = {1: "1 secs", 60: "1 min"}
 _DAY_S: Final = 86_400
 #: Spans in seconds go so far; beyond, in days. For bars of a second and of a minute.
 #: Both are of time in which it trades: a day is the session that runs, if just begun.
-_SECONDS_MAX: Final = {1: MAX_BARS, 60: 28_800}
+_SECONDS_MAX: Final = {1: 1800, 60: 28_800}
 _LEAST_S: Final = {1: 30, 60: 120}
 #: IB keeps bars of 30 s and less for six months.
 _SMALL_KEPT_S: Final = 180 * _DAY_S
@@ -52,6 +52,8 @@ class History:
       calendar: its hours.
       has_volume: whether IB counts what is traded.
       now_s: gives the time it is there, epoch s.
+      odd_s: so many seconds more are asked for of small bars. IB takes no question like
+        another within 15 s, and whoever was here before may have asked it.
     """
 
     name: str
@@ -59,6 +61,7 @@ class History:
     calendar: Calendar
     has_volume: bool = True
     now_s: Callable[[], float] = time.time
+    odd_s: int = 0
 
     async def bars(self, period_s: int, end_s: int, start_s: int | None) -> Bars:
         """Return bars, see :class:`piker.brokers.GetBars`."""
@@ -125,6 +128,8 @@ class History:
         self, period_s: int, end_s: int, span_s: int, start_s: int | None = None
     ) -> Bars:
         """Return what one request gives; raises NoData if that is nothing."""
+        if period_s == 1:
+            span_s = max(span_s, _LEAST_S[period_s]) + self.odd_s
         told = await self.ask(end_s, as_span(period_s, span_s), _SIZES[period_s])
         bars = to_bars(told, has_volume=self.has_volume)
         kept = bars["time"] < end_s
