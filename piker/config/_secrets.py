@@ -44,8 +44,11 @@ def check_secrets_file() -> Path | None:
 
 
 def secrets_stamp() -> int:
-    """Return when the secrets' file was last written, ns; 0 if there is none."""
+    """Return when the secrets' file was last written, or closed to others; 0 if never.
+
+    ns of the system's clock: good for telling whether it is another by now.
+    """
     try:
-        return (config_dir() / SECRETS_NAME).stat().st_mtime_ns
+        return (config_dir() / SECRETS_NAME).stat().st_ctime_ns
     except OSError:
         return 0

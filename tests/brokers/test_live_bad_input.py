@@ -79,3 +79,18 @@ async def test_a_key_that_is_wrong_is_said_at_once_and_so_is_a_secret(
             async with live_trading(at):
                 pass
         assert trio.current_time() - began < 10
+        write_secrets(secrets_of(at, **right))
+        with trio.fail_after(10):
+            while not await _takes_orders(at):
+                await trio.sleep(0.2)
+
+
+async def _takes_orders(at) -> bool:
+    try:
+        async with live_trading(at) as me:
+            asked = order(58_000, "0.5", at=at)
+            await me.client.send(asked)
+            await me.until(resp="open", oid=asked.oid)
+    except AccountNotFound:
+        return False  # what was told last: it is tried again soon
+    return True

@@ -24,7 +24,6 @@ import trio
 
 from piker import config
 from piker.accounting import open_ledger
-from piker.brokers._web import Backoff
 from piker.errors import (
     AccountNotFound,
     ConfigError,
@@ -47,18 +46,14 @@ from piker.service import Context, MsgStream, collapse_eg
 
 from ._backend import backend_of
 from ._desk import LiveDesk, Tell
-from ._secrets import Keys, Sealed, fields_of, read_keys
+from ._secrets import Sealed, fields_of, read_keys
+from ._tries import SHUT_S, Tried, Unread
 from ._venue import Session
 
 log = get_logger(__name__)
 
 _CHECK_S: Final = 5.0
 _SEND_S: Final = 10.0
-#: An account that is shut is tried again after so long, then twice as long, to a cap.
-_SHUT_S: Final = 2.0
-_SHUT_CAP_S: Final = 120.0
-#: One whose ledger is busy, or that is to be mended elsewhere, so often at least.
-_BUSY_S: Final = 10.0
 #: The file of keys is looked at so often meanwhile.
 _STAMP_S: Final = 1.0
 
@@ -73,34 +68,6 @@ class _Dialog:
     gone: trio.Event = field(default_factory=trio.Event)
 
 
-class _Tried:
-    """Why an account is shut, and when its keys are tried again: others are at once.
-
-    Attributes:
-      keys: they.
-      why: of the last try.
-      until: no try before that, by trio's clock.
-    """
-
-    def __init__(self, keys: Sealed) -> None:
-        self.keys = keys
-        self.why: PikerError | None = None
-        self.until = -math.inf
-        self._pauses = Backoff(_SHUT_S, _SHUT_CAP_S)
-
-    def fail(self, err: PikerError) -> None:
-        """Take note of a try."""
-        self.why = err
-        pause = self._pauses.next_s()
-        # who asks too often with a wrong secret is shut out for longer, whoever he is
-        is_dear = isinstance(err, AccountNotFound) and isinstance(self.keys, Keys)
-        self.until = trio.current_time() + (pause if is_dear else min(pause, _BUSY_S))
-
-    def begin(self) -> None:
-        """Have the next try be at once, as if it were the first."""
-        self.until, self._pauses = -math.inf, Backoff(_SHUT_S, _SHUT_CAP_S)
-
-
 @dataclass(eq=False)
 class Host:
     """The accounts of a broker in this process.
@@ -109,17 +76,20 @@ class Host:
       broker: its name.
       desks: by account.
       shut: why accounts can't be used.
+      is_whole: each account was tried once.
     """
 
     broker: str
     tasks: trio.Nursery
     desks: dict[str, LiveDesk] = field(default_factory=dict)
     shut: dict[str, PikerError] = field(default_factory=dict)
+    is_whole: bool = False
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _turn: trio.Lock = field(default_factory=trio.Lock)
-    _tried: dict[str, _Tried] = field(default_factory=dict)
+    _tried: dict[str, Tried] = field(default_factory=dict)
     _keys: dict[str, Sealed] = field(default_factory=dict)
     _stamp: int | None = None
+    _unread: Unread | None = None
     _dialog: _Dialog | None = None
 
     def doing(self) -> str:
@@ -127,6 +97,10 @@ class Host:
         words = [desk.doing() for desk in self.desks.values()]
         words += [f"{account} is shut: {err}" for account, err in self.shut.items()]
         return "; ".join(filter(None, words))
+
+    def words(self) -> dict[str, str]:
+        """Return why accounts can't be used, in words."""
+        return {name: str(err) for name, err in self.shut.items()}
 
     async def open_desks(
         self,
@@ -155,7 +129,7 @@ class Host:
                 opening = partial(open_session, name, keys)
                 try:
                     self.desks[name] = await self.tasks.start(
-                        self._run_desk, name, opening, get_mkt, tried.why
+                        self._run_desk, name, opening, get_mkt, tried.refused
                     )
                 except PikerError as err:
                     if str(tried.why) != str(err):
@@ -165,27 +139,29 @@ class Host:
                 else:
                     self.shut.pop(name, None)
                     del self._tried[name]
+            self.is_whole |= not account
             if wanted.keys() - self.shut.keys():
                 return
             if account in self.shut or not self.desks:
                 raise next(self.shut[name] for name in wanted)
 
-    def _tried_with(self, account: str, keys: Sealed) -> _Tried:
+    def _tried_with(self, account: str, keys: Sealed) -> Tried:
         tried = self._tried.get(account)
         if tried is None or tried.keys != keys:
-            tried = self._tried[account] = _Tried(keys)
+            tried = self._tried[account] = Tried(keys)
         return tried
 
     def next_try(self) -> float:
         """Return when `open_desks` may open more, by trio's clock; never: infinity."""
         if self._stamp != config.secrets_stamp():  # what is there can't be read
-            return trio.current_time() + _SHUT_CAP_S
+            until = self._unread.until if self._unread is not None else -math.inf
+            return max(until, trio.current_time() + SHUT_S)
         return min((self._tried[name].until for name in self.shut), default=math.inf)
 
     async def _wanted(self, account: str) -> dict[str, Sealed]:
         """Return the keys of accounts that are to be opened."""
         try:
-            keys = await self._read_keys()
+            keys = await self._read_keys(at_once=bool(account))
         except ConfigError as err:
             if not self.desks or (account and account not in self.desks):
                 raise
@@ -197,14 +173,27 @@ class Host:
         names = [account] if account else list(keys)
         return {name: keys[name] for name in names if name not in self.desks}
 
-    async def _read_keys(self) -> dict[str, Sealed]:
+    async def _read_keys(self, *, at_once: bool) -> dict[str, Sealed]:
         """Return the keys of all accounts; read again if the file was written since.
 
-        To read them may run commands, which may ask the user for a passphrase.
+        To read them may run commands, which may ask the user for a passphrase: what
+        couldn't be read isn't at each try, but *at_once*. Raises ConfigError.
         """
         stamp = config.secrets_stamp()
         if self._stamp != stamp:
-            told = await keys_of(self.broker)
+            unread = self._unread
+            if unread is None or unread.stamp != stamp:
+                unread = Unread(stamp)
+            if unread.until > trio.current_time() and not at_once:
+                raise ConfigError(unread.why)
+            try:
+                told = await keys_of(self.broker)
+            except ConfigError as err:
+                unread.why = str(err)
+                unread.until = trio.current_time() + unread.pauses.next_s()
+                self._unread = unread
+                raise
+            self._unread = None
             self._keys = {
                 f"{self.broker}.{label}": keys for label, keys in told.items()
             }
@@ -221,7 +210,7 @@ class Host:
         account: str,
         opening: Callable[[], AbstractAsyncContextManager[Session]],
         get_mkt: Callable[[str], Awaitable[MktPair]],
-        refused: PikerError | None,
+        refused: AccountNotFound | None,
         task_status: Any,
     ) -> None:
         """Open an account's desk, and serve it for ever; *refused*: why it wasn't."""
@@ -260,14 +249,16 @@ class Host:
                     ),
                     instance=self.instance,
                     seqs={name: desk.ledger.seq for name, desk in self.desks.items()},
-                    shut={name: str(err) for name, err in self.shut.items()},
+                    shut=self.words(),
                 )
         finally:
-            for desk in self.desks.values():
-                desk.let_go()
-                await desk.write_account()
-            self._dialog = None
-            dialog.gone.set()
+            try:
+                for desk in list(self.desks.values()):  # more may be opened meanwhile
+                    desk.let_go()
+                    await desk.write_account()
+            finally:
+                self._dialog = None
+                dialog.gone.set()
 
 
 async def keys_of(broker: str) -> dict[str, Sealed]:
@@ -290,7 +281,7 @@ def unknown(account: str, names: Iterable[str]) -> AccountNotFound:
     )
 
 
-async def _check(session: Session, refused: PikerError | None) -> None:
+async def _check(session: Session, refused: AccountNotFound | None) -> None:
     """Refuse a key that may not trade; say what is unsafe about one that may.
 
     Without an answer one is for good, unless it was refused before.
@@ -299,7 +290,7 @@ async def _check(session: Session, refused: PikerError | None) -> None:
         with trio.fail_after(_CHECK_S):
             told = await session.permissions()
     except (VenueError, trio.TooSlowError) as err:
-        if isinstance(refused, AccountNotFound):
+        if refused is not None:
             raise AccountNotFound(str(refused)) from None
         log.warning("%s: its key isn't checked: %s", session.account, err)
         return
@@ -325,7 +316,7 @@ async def open_host(broker: str) -> AsyncIterator[Host]:
         try:
             yield _host
         finally:
-            for desk in _host.desks.values():
+            for desk in list(_host.desks.values()):
                 await desk.write_account()
             _host = None
             tasks.cancel_scope.cancel()
@@ -352,7 +343,7 @@ async def serve_trade_dialog(
       isn't any more; or if nothing is taken for ten seconds.
     """
     host = current_host()
-    if not host.desks:  # else others are opened beside the dialog
+    if not (host.is_whole and host.desks):  # else more are opened beside the dialog
         await host.open_desks(open_session, get_mkt)
     async with host.open_dialog() as init:
         await ctx.started(init)
@@ -365,7 +356,7 @@ async def serve_trade_dialog(
             end = tasks.cancel_scope.cancel
             tasks.start_soon(_send_all, stream, out, end)
             opening = partial(host.open_desks, open_session, get_mkt)
-            tasks.start_soon(_open_more, host, opening, init.accounts, end)
+            tasks.start_soon(_open_more, host, opening, init, end)
             async for request in stream:
                 host.ask(request, put.send_nowait)
             tasks.cancel_scope.cancel()
@@ -374,7 +365,7 @@ async def serve_trade_dialog(
 async def _open_more(
     host: Host,
     opening: Callable[[], Awaitable[None]],
-    told: Iterable[str],
+    told: DialogInit,
     end: Callable[[], None],
 ) -> None:
     """Open accounts that aren't, now and then; end the dialog once there are others.
@@ -384,21 +375,31 @@ async def _open_more(
     Args:
       host: whose.
       opening: opens what can be opened.
-      told: accounts that emsd knows of.
+      told: what emsd knows.
       end: ends the dialog, so that the next one begins with what there is.
     """
-    known = set(told)
+    known, is_written = set(told.accounts), False
     while True:
         written = config.secrets_stamp()
         with suppress(PikerError):
             await opening()
-        if more := host.desks.keys() - known:
-            log.info("open by now: %s", ", ".join(sorted(more)))
+        more = host.desks.keys() - known
+        # of others why they can't be used; of those that are known once a write
+        words = host.words()
+        if (
+            more
+            or words.keys() - told.shut.keys()
+            or (is_written and words != told.shut)
+        ):
+            log.info("open by now: %s", ", ".join(sorted(more)) or "no more")
             end()
             return
         with trio.move_on_at(host.next_try()):
-            while config.secrets_stamp() == written:  # noqa: ASYNC110 - nobody tells
+            while (  # noqa: ASYNC110 - nobody tells
+                config.secrets_stamp() == written and host.desks.keys() <= known
+            ):
                 await trio.sleep(_STAMP_S)
+        is_written = config.secrets_stamp() != written
 
 
 async def _send_all(

@@ -45,7 +45,7 @@ _REQUESTS_S: Final = 1.0
 #: So long a frame may take: IB is slow with old ones.
 _BARS_S: Final = 60.0
 _MINUTE_NS: Final = 60 * NS
-_ODDS: Final = 64
+_ODDS: Final = 360
 #: Bars are whole so long after their end.
 _SETTLED_NS: Final = 5 * NS
 
@@ -87,7 +87,7 @@ async def open_history_client(
 def _odd_s() -> int:
     """Return a number that another process has only if it began long before or after.
 
-    Those that began within 15 s of each other have others, down to a quarter second.
+    Those that began within 90 s of each other have others, down to a quarter second.
     """
     return int(time.time() * 4) % _ODDS
 

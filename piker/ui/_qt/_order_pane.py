@@ -230,7 +230,9 @@ class OrderPane(QFrame):
     def refresh(self) -> None:
         """Show what the desk is set to and what is held."""
         alloc = self._desk.alloc
-        accounts = list(dict.fromkeys((PAPER, *self._desk.trading.accounts)))
+        # an account that is shut by now is still the one that is chosen
+        names = (PAPER, alloc.account, *self._desk.trading.accounts)
+        accounts = list(dict.fromkeys(names))
         if [self.account.itemText(i) for i in range(self.account.count())] != accounts:
             self.account.clear()
             self.account.addItems(accounts)
