@@ -31,6 +31,14 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.kill = _kill_one
+
+
+def _kill_one(pid: int, sig: int, kill=os.kill) -> None:
+    """Send a signal to one process: -1, which a daemon that isn't up has, is all."""
+    if pid <= 1:
+        raise ValueError(f"no process of a test has the pid {pid}")
+    kill(pid, sig)
 
 
 def pytest_collection_finish() -> None:

@@ -233,7 +233,8 @@ async def test_3_spawn_arguments_reach_the_process(open_test_pikerd, monkeypatch
 @pytest.mark.tree
 async def test_6_datad_and_samplerd_killed_and_stopped(open_test_pikerd):
     """The others keep their process, the dead one serves again, two clients go on."""
-    policy = Policy(beat_s=0.15, delays_s=(0.0,))
+    # none is killed for being held up by a busy machine
+    policy = Policy(beat_s=0.15, kill_beats=40, delays_s=(0.0,))
     async with open_test_pikerd(policy=policy) as tree:
         began = time.time()
         services = tree.services.service_tasks
@@ -262,7 +263,7 @@ async def one_dies(tree, name: str, sig: signal.Signals, watchers: list) -> None
     pids = {other: service.pid for other, service in services.items()}
     at = [len(watcher.said) for watcher in watchers]
     os.kill(pids[name], sig)
-    with trio.fail_after(15):
+    with trio.fail_after(25):
         while services[name].pid in (pids[name], -1):
             await services[name].changed.wait()
         await tree.services.wait_up(name)

@@ -39,6 +39,7 @@ from ._forks import server_pids
 SHM_ROOT = Path("/dev/shm")  # noqa: S108 - the kernel's
 GONE_DEADLINE_S = 4.0
 PORTS = range(10_000, 32_768)
+_SLICES = 16
 
 
 class LeakError(AssertionError):
@@ -48,10 +49,13 @@ class LeakError(AssertionError):
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 that nobody has now, nor gets by chance.
 
-    It lies below those that the kernel gives out, e.g. to whoever connects next.
+    It lies below those that the kernel gives out, e.g. to whoever connects next. Each
+    worker of a suite has ports of its own, so that none is taken in the meantime.
     """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    nth = int(worker) % _SLICES if worker.isdecimal() else secrets.randbelow(_SLICES)
     while True:
-        port = secrets.choice(PORTS)
+        port = secrets.choice(PORTS[nth::_SLICES])
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
             return port

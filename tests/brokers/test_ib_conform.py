@@ -15,9 +15,12 @@ from piker.testing._conformance import (
 )
 from piker.testing.emulator import open_emulator
 from tests._infected import run_infected
+from tests.testing._tws import MONTH, QUARTER
 
 pytestmark = pytest.mark.tree
 
+#: They still trade: after its last day nothing is told of a future or an option.
+MNQ, OPTION = f"mnq.cme.{QUARTER}", f"tsla.{MONTH}.250c.cboe"
 CASES = {
     "tsla.nasdaq.sim": BackendCase(
         broker="ib",
@@ -26,18 +29,23 @@ CASES = {
         unknown=("nosuch.nasdaq.ib", "tsla.nowhere.ib", "x", "tsla.sim", "tsla.ib"),
         pattern="tsla nasdaq",
     ),
-    "mnq.cme.20261218.sim": BackendCase(
+    f"{MNQ}.sim": BackendCase(
         broker="ib",
-        fqme="mnq.cme.20261218.ib",
-        short="mnq.cme.261218.ib",
-        unknown=("mnq.cme.20301218.ib", "mnq.cme.20261218.1c.ib"),
-        pattern="mnq 20261218",
+        fqme=f"{MNQ}.ib",
+        short=f"mnq.cme.{QUARTER[2:]}.ib",
+        # four years after; a future has no strike
+        unknown=(f"mnq.cme.{int(QUARTER) + 40_000}.ib", f"{MNQ}.1c.ib"),
+        pattern=f"mnq {QUARTER}",
     ),
-    "tsla.20270115.250c.cboe.sim": BackendCase(
+    f"{OPTION}.sim": BackendCase(
         broker="ib",
-        fqme="tsla.20270115.250c.cboe.ib",
-        unknown=("tsla.20270115.251c.cboe.ib", "tsla.20270116.250c.cboe.ib"),
-        pattern="tsla 20270115 250c",
+        fqme=f"{OPTION}.ib",
+        # no such strike; a Saturday
+        unknown=(
+            f"tsla.{MONTH}.251c.cboe.ib",
+            f"tsla.{int(MONTH) + 1}.250c.cboe.ib",
+        ),
+        pattern=f"tsla {MONTH} 250c",
     ),
 }
 #: The checks ask for the same again and again.
@@ -48,6 +56,8 @@ OF_TRADES = (check_start, check_trades, check_resume, check_cancel)
 
 async def _check(tmp_path, name):
     async with open_emulator("ib.tws", sim=[name], budget=100_000) as venue:
+        # searches may come closer together than they were sent: it answers those not
+        await venue.control("limits", {"symbols_s": 0.8})
         with private_dirs(tmp_path, venue.conf + BUDGET):
             for check in CHECKS:
                 if "cboe" not in name or check not in OF_TRADES:

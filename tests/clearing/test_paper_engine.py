@@ -69,6 +69,10 @@ async def serve(engine, desk) -> None:
     for _ in range(20):  # books in a thread
         await trio.sleep(0.01)
         await trio.testing.wait_all_tasks_blocked()
+    with trio.move_on_after(1):  # which waits for a disk, or can't book at all
+        while not engine._items.statistics().tasks_waiting_receive:
+            await trio.sleep(0.01)
+    await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_nothing_is_told_before_it_was_asked_for(monkeypatch):

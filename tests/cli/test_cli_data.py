@@ -179,7 +179,7 @@ async def all_up(note, env):
 
 
 async def test_headless_demo_reports_and_leaves_nothing(env):
-    args = ("demo", "--headless", "--seconds", "3", "--json")
+    args = ("demo", "--headless", "--seconds", "6", "--json")
     said = await _cli.run(*args, env=env, anew=True)  # it tells how long it took
     assert said.code == 0, said
     assert list(said.json) == REPORT_KEYS

@@ -207,7 +207,7 @@ async def test_dump_looks_into_a_daemon_that_hangs(open_test_pikerd):
         await tree.services.start_actor(toyd("toyd.b"))
         async with trio.open_nursery() as tasks:
             await tasks.start(_hang, toy)
-            args = ("debug", "dump", "--deadline", "0.5", "--json")
+            args = ("debug", "dump", "--deadline", "3", "--json")
             said = await _cli.run(*args, env=tree.env)
             toy.child.kill()
             tasks.cancel_scope.cancel()
@@ -236,7 +236,7 @@ async def test_dump_tells_of_a_stopped_process_and_one_without(open_test_pikerd)
         await tree.services.cancel_service("toyd.b")
         os.kill(toy.pid, signal.SIGSTOP)
         try:
-            args = ("debug", "dump", "--deadline", "0.5", "--json")
+            args = ("debug", "dump", "--deadline", "3", "--json")
             said = await _cli.run(*args, env=tree.env)
         finally:
             os.kill(toy.pid, signal.SIGCONT)

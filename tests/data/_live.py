@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 import trio
@@ -49,14 +50,19 @@ def expected(fqme: str, start_s: int, end_s: int, period_s: int = 1) -> list[tup
 async def check_live_bars(flume: Flume, since_s: float) -> int:
     """Compare the bars from *since_s* up to now with the generator's; return how many.
 
-    The newest are waited for: a second that ends now has all its trades a bit later.
+    The newest are waited for: a second that ends now has all its trades a bit later,
+    on a busy machine much later.
     """
     now_s = flume.clock.now_ns() // NS
-    await trio.sleep(0.7)
+    until = trio.current_time() + 10
     for period_s, shm in ((1, flume.rt_shm), (60, flume.hist_shm)):
         start_s, end_s = (int(at) // period_s * period_s for at in (since_s, now_s))
-        got = shm.slice(start_s, end_s).to_structured().tolist()
-        assert got == expected(flume.fqme, start_s, end_s, period_s)
+        wanted = expected(flume.fqme, start_s, end_s, period_s)
+        while (got := shm.slice(start_s, end_s).to_structured().tolist()) != wanted:
+            assert trio.current_time() < until, [
+                pair for pair in zip_longest(got, wanted) if pair[0] != pair[1]
+            ][:5]
+            await trio.sleep(0.1)
     return now_s - int(since_s)
 
 

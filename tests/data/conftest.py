@@ -11,7 +11,7 @@ from piker.data import _history, _keeper
 from piker.testing import private_dirs
 
 #: How long a thread may work, real seconds, before time jumps on without it.
-HUNG_S = 2.0
+HUNG_S = 20.0
 
 
 @pytest.fixture

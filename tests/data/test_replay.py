@@ -86,7 +86,7 @@ async def test_at_20x(open_test_pikerd):
             for name in names:
                 check_bars(feed, name)
             assert len(quotes) > 200
-    assert 16 < took_s < 25
+    assert took_s > 16, "at 20x, and no faster"
 
 
 class Watcher:

@@ -118,9 +118,9 @@ async def test_who_is_stopped_holds_up_no_end(place):
         os.kill(pids[0], signal.SIGSTOP)
         shm = place.shm
         pikerd.popen.send_signal(signal.SIGINT)
-        code, took_s = await ends(pikerd, 6)
+        code, took_s = await ends(pikerd, 12)
         assert code == 130
-        assert took_s < 5
+        assert took_s < 10
         assert not any(psutil.pid_exists(pid) for pid in pids)
         assert not await place.left(shm)
 
@@ -191,15 +191,15 @@ async def test_invariant_7_a_killed_pikerd_takes_its_tree_and_the_next_one_sweep
 
 
 async def test_idle_ends_it_but_not_under_a_client(tmp_path):
-    place = Place(tmp_path / "tree", conf="[pikerd]\nidle_exit_s = 1\n")
+    place = Place(tmp_path / "tree", conf="[pikerd]\nidle_exit_s = 4\n")
     async with place.pikerd("--idle-exit") as pikerd:
         async with place.attached():
-            await trio.sleep(1.5)
+            await trio.sleep(4.5)
             assert pikerd.popen.poll() is None
-        began = time.monotonic()
-        assert await pikerd.wait(6) == 0
-        assert 0.8 < time.monotonic() - began < 4
-        assert "no client for 1 s" in pikerd.said
+            began = time.monotonic()
+        assert await pikerd.wait(12) == 0
+        assert 3.8 < time.monotonic() - began < 10
+        assert "no client for 4 s" in pikerd.said
         assert not await place.left()
 
 
@@ -227,13 +227,18 @@ async def test_a_second_pikerd_says_who_runs_and_harms_nothing(place, tmp_path):
 @pytest.mark.parametrize("again", range(5))
 async def test_of_two_that_race_for_an_address_one_lives(place, again):
     async with place.start() as one, place.start() as two:
-        await place.up(one)
+        with trio.fail_after(15):  # either may be the one that comes up
+            while await probe(place.addr) is None:
+                await trio.sleep(0.02)
         with trio.fail_after(10):
             while one.popen.poll() is None and two.popen.poll() is None:
                 await trio.sleep(0.01)
         winner, loser = (one, two) if one.popen.poll() is None else (two, one)
         assert await loser.wait() == 1
-        assert f"already (pid {winner.pid})" in said_once(loser)
+        # the winner may not have written its pid yet when the loser looked for it
+        who = (f"pid {winner.pid}", "its pid is unknown")
+        said = said_once(loser)
+        assert any(f"already ({each})" in said for each in who), said
         with place.dirs():
             assert (await probe(place.addr))[0] == "pikerd"
         winner.popen.terminate()
@@ -295,11 +300,11 @@ async def test_a_stopped_pikerd_is_a_sentence_not_a_hang(place):
         why = why.format(pikerd.pid)
         async with place.attached():
             pikerd.popen.send_signal(signal.SIGSTOP)
-            with trio.fail_after(5), pytest.raises(RegistryUnreachable, match=why):
+            with trio.fail_after(10), pytest.raises(RegistryUnreachable, match=why):
                 await spawn("toyd.a")
             began = time.monotonic()
-        assert time.monotonic() - began < 4  # a client leaves whatever pikerd does
-        with trio.fail_after(5), pytest.raises(RegistryUnreachable, match=why):
+        assert time.monotonic() - began < 10  # a client leaves whatever pikerd does
+        with trio.fail_after(10), pytest.raises(RegistryUnreachable, match=why):
             async with place.attached():
                 pass
         async with place.start() as second:
@@ -314,7 +319,7 @@ async def test_a_stopped_pikerd_is_a_sentence_not_a_hang(place):
 
 
 async def test_clients_that_find_none_start_one_and_all_find_it(tmp_path):
-    place = Place(tmp_path / "tree", conf="[pikerd]\nidle_exit_s = 2\n")
+    place = Place(tmp_path / "tree", conf="[pikerd]\nidle_exit_s = 5\n")
     async with place.client("maybe", "one") as one, place.client("maybe", "two") as two:
         lines = [await proc.line() for proc in (one, two)]
         said = [
@@ -331,7 +336,7 @@ async def test_clients_that_find_none_start_one_and_all_find_it(tmp_path):
             await proc.popen.stdin.aclose()
             assert await proc.wait() == 0, proc.said
         assert is_alive(pikerd)
-        with trio.fail_after(8):
+        with trio.fail_after(15):
             while is_alive(pikerd):
                 await trio.sleep(0.05)
         assert not await place.left()

@@ -475,15 +475,13 @@ async def test_a_wedged_child_is_killed_by_deadline(open_root, how):
                         "deaf": partial(t.open_context, child.portal, eps.deaf),
                     }[how]
 
-                    async def wedge():
-                        try:
+                    async def wedge(task_status):
+                        with suppress(TransportClosed):
                             async with what():
+                                task_status.started()
                                 await trio.sleep_forever()
-                        except TransportClosed:
-                            pass
 
-                    tasks.start_soon(wedge)
-                    await trio.sleep(0.5)
+                    await tasks.start(wedge)
         assert trio.current_time() - began < 6
         assert child.exit_code == -signal.SIGKILL
 
@@ -749,7 +747,6 @@ async def test_names_match_whole(open_root):
 async def test_all_of_a_name_are_found_but_for_the_dead_and_the_stuck(
     open_root, monkeypatch
 ):
-    monkeypatch.setattr(_discovery, "CONNECT_DEADLINE_S", 0.5)
     async with (
         open_root(),
         t.open_child("kid", enable_modules=EPS) as one,
@@ -760,12 +757,16 @@ async def test_all_of_a_name_are_found_but_for_the_dead_and_the_stuck(
         with trio.fail_after(10):
             while sum(uid[0] == "kid" for uid, _ in await t.registered()) < 4:
                 await trio.sleep(0.02)
-        async with t.find_actors("kid") as portals:
-            pids = [await t.call_endpoint(portal, eps.hold) for portal in portals]
-        assert set(pids) == {one.pid, two.pid, dead.pid, stuck.pid}
+        all_pids, pids = {one.pid, two.pid, dead.pid, stuck.pid}, set()
+        with trio.fail_after(10):  # one that a busy machine holds up isn't found
+            while not pids >= all_pids:
+                async with t.find_actors("kid") as portals:
+                    pids = {await t.call_endpoint(p, eps.hold) for p in portals}
+        assert pids == all_pids
         os.kill(dead.pid, signal.SIGKILL)
         await dead.wait()
         os.kill(stuck.pid, signal.SIGSTOP)
+        monkeypatch.setattr(_discovery, "CONNECT_DEADLINE_S", 2)
         async with t.find_actors("kid") as portals:
             left = [await t.call_endpoint(portal, eps.hold) for portal in portals]
         assert set(left) == {one.pid, two.pid}
@@ -1267,7 +1268,7 @@ async def test_a_registry_that_answers_no_more_holds_no_newcomer(monkeypatch, sa
 
 @pytest.mark.parametrize("what", ["cancel", "cancel_rpc_tasks"])
 async def test_only_its_parent_ends_an_actor(open_kid, what):
-    async with open_kid() as (child, portal):
+    async with open_kid(end_deadline_s=10) as (child, portal):
         async with t.open_context(portal, eps.hold, tag="held") as (ctx, _):
             (kid,) = [a for uid, a in await t.registered() if uid[0] == "kid"]
             for addr in (kid, t.registry_addr()):
@@ -1285,5 +1286,4 @@ async def test_only_its_parent_ends_an_actor(open_kid, what):
                 assert await t.call_endpoint(again, eps.hold) == child.pid
             assert child.exit_code is None
             await ctx.cancel()
-        began = trio.current_time()
-    assert trio.current_time() - began < 2  # the parent still may
+    assert child.exit_code == 0  # the parent still may: it had not to be killed

@@ -38,7 +38,8 @@ from tests.service._procs import caller, client
 pytestmark = pytest.mark.tree
 
 AT_ONCE = Policy(delays_s=(0.0,))
-BRISK = Policy(delays_s=(0.0,), beat_s=0.2)  # unresponsive after 1 s, killed after 2
+#: Unresponsive after 2 s, killed after 6: a busy machine holds processes up for 1.
+BRISK = Policy(delays_s=(0.0,), beat_s=0.2, unresponsive_beats=10, kill_beats=30)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ async def pid_of(name: str, how: str = "") -> int:
                 await trio.sleep(0.02)
 
 
-async def until(services, name: str, state: str, deadline_s: float = 8.0):
+async def until(services, name: str, state: str, deadline_s: float = 15.0):
     with trio.fail_after(deadline_s):
         while (service := services.service_tasks[name]).state != state:
             await service.changed.wait()
@@ -128,38 +129,41 @@ async def test_a_stopped_daemon_is_unresponsive_then_killed_then_runs(open_test_
         services = tree.services
         first, other = await pid_of("toyd.a"), await pid_of("toyd.b")
         async with counting("toyd.b"):
+            struck = len(states(services, "toyd.a"))
             os.kill(first, signal.SIGSTOP)
             await until(services, "toyd.a", "unresponsive")
             os.kill(first, signal.SIGCONT)
             await until(services, "toyd.a", "running")
             assert await pid_of("toyd.a") == first
+            fate = states(services, "toyd.a")
+            assert fate[struck:][:2] == ["unresponsive", "running"]
             os.kill(first, signal.SIGSTOP)
             await until(services, "toyd.a", "unresponsive")
             service = await until(services, "toyd.a", "running")
             assert service.pid != first
         assert await pid_of("toyd.b") == other
-        assert states(services, "toyd.a") == [
-            "running",
-            *("unresponsive", "running"),
+        assert states(services, "toyd.a")[len(fate) :][:4] == [
             *("unresponsive", "backoff", "starting", "running"),
         ]
         reasons = [e.reason for e in services.history if e.state == "backoff"]
-        assert reasons == ["it was wedged (no heartbeat for 2 s) and killed"]
+        assert reasons == ["it was wedged (no heartbeat for 6 s) and killed"]
 
 
 async def test_a_blocked_daemon_is_killed_and_its_caller_told(open_test_pikerd):
     async with open_test_pikerd(policy=BRISK) as tree:
         first = await pid_of("toyd.a")
+        struck = len(states(tree.services, "toyd.a"))
 
         async def call():
             async with toy("toyd.a") as portal:
                 async with open_context(portal, toyd.hang, seconds=60.0):
                     await trio.sleep_forever()
 
-        with trio.fail_after(6), pytest.raises(TransportClosed):
+        with trio.fail_after(15), pytest.raises(TransportClosed):
             await call()
         assert await pid_of("toyd.a") != first
-        assert states(tree.services, "toyd.a")[1:3] == ["unresponsive", "backoff"]
+        fate = states(tree.services, "toyd.a")[struck:]
+        assert fate[:2] == ["unresponsive", "backoff"]
 
 
 async def test_six_deaths_are_quarantine_until_a_command(open_test_pikerd):
@@ -309,7 +313,7 @@ async def test_a_daemon_that_hangs_in_its_own_end_is_killed(open_test_pikerd):
         ]
         last = tree.services.history[-1]
         assert last.exit_code == -signal.SIGKILL
-        assert "it was wedged (no heartbeat for 2 s) and killed" in last.reason
+        assert "it was wedged (no heartbeat for 6 s) and killed" in last.reason
 
 
 async def test_what_a_daemon_says_it_does_is_shown_while_it_lives(open_test_pikerd):
@@ -448,7 +452,7 @@ async def test_a_daemon_that_will_not_end_is_killed(open_test_pikerd, how):
             os.kill(pid, signal.SIGSTOP)
         began = trio.current_time()
         await tree.services.cancel_service("toyd.a")
-        assert 2.5 < trio.current_time() - began < 4.5
+        assert 2.5 < trio.current_time() - began < 8  # it would stay for ever
         assert not psutil.pid_exists(pid)
         assert tree.services.history[-1].exit_code == -9
 
@@ -500,7 +504,7 @@ async def test_teardown_is_bounded_whoever_hangs(open_test_pikerd):
             await pid_of(name, "deaf")
         os.kill(await pid_of("samplerd"), signal.SIGSTOP)
         began = trio.current_time()
-    assert trio.current_time() - began < 5.5
+    assert trio.current_time() - began < 9  # they would hang for ever
     assert tree.services.service_tasks
 
 

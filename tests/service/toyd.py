@@ -27,7 +27,7 @@ async def _setup_persistent_toyd(ctx: Context, name: str, how: str = "") -> None
     if how == "busy":
         raise ServiceError("the toy box is locked by pid 1")
     if how == "slow":
-        await trio.sleep(2)
+        await trio.sleep(20)
     if how == "crash":
         raise ZeroDivisionError("by a bug")
     if how == "exit":

@@ -292,7 +292,7 @@ async def test_history_that_cannot_be_had(shared, changed, code):
                 await asyncio.wait_for(ask(ib, **asked), 0.3)
         else:
             assert not await ask(ib, **asked)
-        assert tws.codes()[-1] == code
+        await until(lambda: tws.codes()[-1:] == [code], what=code)
 
 
 @on_asyncio
@@ -424,7 +424,7 @@ async def test_a_line_tells_trades_and_quotes():
         assert len(known) > 1
         assert all(low <= last <= high for low, last, high in known)
         ib.cancelMktData(one)
-        await asyncio.sleep(0.1)
+        await ib.reqCurrentTimeAsync()  # what was on its way has come
         count = len(heard)
         trades = await tws.control("trades?symbol=btcusdt.spot.sim")
         told = [(t.price, t.size) for t in heard if t.tickType == 48]
@@ -464,7 +464,7 @@ async def test_a_snapshot_and_delayed_and_denied_data():
         await until(lambda: len(count) > 2)
         await tws.control("permit?symbol=*&code=10197")  # logged in elsewhere
         await until(lambda: 10197 in tws.codes())
-        await asyncio.sleep(0.1)
+        await ib.reqCurrentTimeAsync()  # what was on its way has come
         heard = len(count)
         await asyncio.sleep(1)
         assert len(count) == heard
@@ -516,7 +516,7 @@ async def test_single_ticks(kind):
         else:
             assert all(Decimal(str(t.midPoint)) % Decimal("0.005") == 0 for t in heard)
         ib.cancelTickByTickData(one, kind)
-        await asyncio.sleep(0.1)
+        await ib.reqCurrentTimeAsync()  # what was on its way has come
         count = len(heard)
         await asyncio.sleep(0.5)
         assert len(heard) == count

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -88,7 +89,7 @@ async def test_an_answer_that_is_none(how):
         else:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(ask(ib, one), 0.3)
-            assert tws.unread
+            await until(lambda: tws.unread)
             tws.unread.clear()
         assert await ask(ib, one, "90 S")
 
@@ -275,6 +276,20 @@ async def test_faults_that_strike_at_frames():
 # -- orders -----------------------------------------------------------------------
 
 
+async def until_orders(tws, wanted, *keys):
+    """Wait until some fields of an account's orders are as *wanted*."""
+
+    async def found():
+        orders = (await tws.account())["orders"]
+        return [tuple(one[key] for key in keys) for one in orders]
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            while await found() != wanted:
+                await asyncio.sleep(0.02)
+    assert await found() == wanted
+
+
 @pytest.mark.parametrize(
     ("how", "is_cut", "is_placed"),
     [
@@ -286,21 +301,22 @@ async def test_faults_that_strike_at_frames():
 @on_asyncio
 async def test_placing_goes_wrong(how, is_cut, is_placed):
     async with open_talk() as talk:
-        await talk.tws.fault("asked", on="place", how=how, seconds=1)
+        await talk.tws.fault("asked", on="place", how=how, seconds=2)
         trade = talk.place(limit(orderRef="it"))
         if is_cut:
             await until(lambda: not talk.ib.isConnected())
         if how == "late":
             assert (await talk.tws.account())["orders"] == []
-        await asyncio.sleep(0.1)
         codes = {"refused": 201, "unsure": 504}
         if how in codes:
+            await until(lambda: talk.tws.codes(trade.order.orderId))
             assert talk.tws.codes(trade.order.orderId) == [codes[how]]
         elif not is_cut:
+            await asyncio.sleep(0.1)  # nothing is told
             assert trade.orderStatus.status == "PendingSubmit"
-        await asyncio.sleep(1.2 if how == "late" else 0)
-        found = (await talk.tws.account())["orders"]
-        assert [one["ref"] for one in found] == ["it"] * is_placed
+        if not is_placed:
+            await asyncio.sleep(0.1)  # nothing is done
+        await until_orders(talk.tws, [("it",)] * is_placed, "ref")
         if how == "slow":
             await talk.until(trade, "Submitted")
         elif is_placed:  # whatever was told, it can be found, and is filled
@@ -323,9 +339,11 @@ async def test_requests_that_come_together_are_done_in_their_order(how, is_place
         first = talk.place(limit())
         talk.ib.client.cancelOrder(first.order.orderId)
         talk.place(limit(price=173))
-        await asyncio.sleep(0.5)
-        found = (await talk.tws.account())["orders"]
-        assert [one["state"] for one in found] == ["canceled", "open"] * is_placed
+        if not is_placed:
+            await until(lambda: not talk.ib.isConnected())
+            await asyncio.sleep(0.5)  # nothing is done
+        wanted = [("canceled",), ("open",)] * is_placed
+        await until_orders(talk.tws, wanted, "state")
 
 
 @pytest.mark.parametrize("how", ["refused", "silent", "slow"])
@@ -341,19 +359,22 @@ async def test_a_change_or_an_end_goes_wrong(on, how):
             talk.place(trade.order)
         else:
             talk.ib.cancelOrder(trade.order)
-        await asyncio.sleep(0.6)
-        (row,) = (await talk.tws.account())["orders"]
         is_done = how != "refused"
-        assert (row["price"], row["state"]) == (
+        codes = []
+        if how == "refused":
+            codes = [{"amend": 201, "cancel": 161}[on]]
+        elif on == "cancel":
+            codes = [202]
+        await until(lambda: len(talk.tws.codes(order_id)) >= len(codes))
+        wanted = (
             ("173.5" if is_done else "174.0", "open")
             if on == "amend"
             else ("174.0", "canceled" if is_done else "open")
         )
-        codes = talk.tws.codes(order_id)
-        if how == "refused":
-            assert codes == [{"amend": 201, "cancel": 161}[on]]
-        elif on == "cancel":
-            assert codes == [202]
+        await until_orders(talk.tws, [wanted], "price", "state")
+        await asyncio.sleep(0.1)  # no more is done or told
+        await until_orders(talk.tws, [wanted], "price", "state")
+        assert not codes or talk.tws.codes(order_id) == codes
 
 
 @pytest.mark.parametrize("how", ["lost", "twice", "swapped", "late"])
@@ -361,11 +382,11 @@ async def test_a_change_or_an_end_goes_wrong(on, how):
 async def test_an_event_is_told_wrongly(how):
     async with open_talk() as talk:
         trade = await talk.placed(limit())
-        await talk.tws.fault("told", what="traded", how=how, seconds=1)
+        await talk.tws.fault("told", what="traded", how=how, seconds=2)
         await talk.tws.outside("sell", 174, 304)
         if how == "twice":
             await until(lambda: trade.filled() == 4)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # nothing more is told
         assert trade.filled() == (4 if how == "twice" else 0)
         if how == "swapped":
             await talk.tws.outside("sell", 174, 1)
@@ -381,9 +402,9 @@ async def test_an_event_is_told_wrongly(how):
 @on_asyncio
 async def test_a_commission_comes_late_by_itself():
     async with open_talk() as talk:
-        await talk.tws.fault("answer", on="commission", how="late", seconds=1)
+        await talk.tws.fault("answer", on="commission", how="late", seconds=2)
         trade = await talk.placed(limit(price=175), "Filled")
-        await asyncio.sleep(0.1)
+        await until(lambda: trade.fills)
         (fill,) = trade.fills
         assert fill.commissionReport.execId == ""
         await until(lambda: fill.commissionReport.commission == 1)
