@@ -194,7 +194,8 @@ def test_trades_of_before_a_contracts_end_may_be_booked_after_it(order, sizes):
             size * (120 - (90 + 7 * nth)) - D("0.25") for nth, size in enumerate(sizes)
         ) - D("0.5")  # fmt: skip
         again = recount(ledger.txns)[MKT.fqme]
-        assert (again.size, again.realised) == (0, held.realised)
+        assert again.size == 0
+        assert abs(again.realised - held.realised) < D("1e-30")  # it divides by thirds
 
 
 def test_a_trade_of_after_the_end_is_none_of_it(booked):

@@ -19,7 +19,7 @@ from piker.errors import ServiceError, TransportClosed
 from piker.service import _tractor as t
 from piker.service._spec import PRELOAD
 from piker.service._tractor import _fork
-from piker.testing import free_port
+from piker.testing import free_port, is_alive
 from tests.service import seam_eps as eps
 
 pytestmark = pytest.mark.tree
@@ -237,7 +237,7 @@ async def test_who_spawns_has_a_server_of_its_own(open_root):
                 mid.kill()
                 await trio.sleep_forever()
         with trio.fail_after(4):
-            while any(p.is_running() and p.status() != "zombie" for p in family):
+            while any(is_alive(each) for each in family):
                 await trio.sleep(0.02)
 
 

@@ -31,7 +31,7 @@ from piker.errors import (
 from piker.msgs import Tick
 from piker.service import _tractor as t
 from piker.service._tractor import _actors, _discovery
-from piker.testing import free_port
+from piker.testing import free_port, is_alive
 from tests.service import seam_eps as eps
 from tests.service._wire import ENDLESS, FARES, HELLO, call, hello
 
@@ -597,7 +597,7 @@ async def left_of(procs: list[psutil.Process]) -> list[psutil.Process]:
     """Those of *procs* that are still there in three seconds; killed then."""
     left = procs
     with trio.move_on_after(3):
-        while left := [p for p in left if p.is_running() and p.status() != "zombie"]:
+        while left := [p for p in left if is_alive(p)]:
             await trio.sleep(0.02)
     for proc in left:
         proc.kill()

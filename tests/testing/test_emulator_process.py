@@ -13,6 +13,7 @@ import psutil
 import pytest
 import trio
 
+from piker.testing import is_alive
 from piker.testing.emulator import _forked, conf_of, open_emulator
 
 from ._emulated import hear, ids, open_ws, write_session
@@ -122,7 +123,7 @@ async def test_ends_with_its_parent(session):
     parent.kill()
     parent.wait()
     with trio.fail_after(5):
-        while child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+        while is_alive(child):
             await trio.sleep(0.02)
     parent.stdout.close()
 
