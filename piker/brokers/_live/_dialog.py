@@ -75,14 +75,12 @@ class Host:
     Attributes:
       broker: its name.
       desks: by account.
-      shut: why accounts can't be used.
       is_whole: each account was tried once.
     """
 
     broker: str
     tasks: trio.Nursery
     desks: dict[str, LiveDesk] = field(default_factory=dict)
-    shut: dict[str, PikerError] = field(default_factory=dict)
     is_whole: bool = False
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     _turn: trio.Lock = field(default_factory=trio.Lock)
@@ -91,6 +89,12 @@ class Host:
     _stamp: int | None = None
     _unread: Unread | None = None
     _dialog: _Dialog | None = None
+
+    @property
+    def shut(self) -> dict[str, PikerError]:
+        """Why accounts can't be used."""
+        tried = self._tried.items()
+        return {name: one.why for name, one in tried if one.why is not None}
 
     def doing(self) -> str:
         """Return one sentence on what it is doing."""
@@ -135,20 +139,20 @@ class Host:
                     if str(tried.why) != str(err):
                         log.error("%s is shut: %s", name, err)  # noqa: TRY400
                     tried.fail(err)
-                    self.shut[name] = err
                 else:
-                    self.shut.pop(name, None)
                     del self._tried[name]
             self.is_whole |= not account
-            if wanted.keys() - self.shut.keys():
+            shut = self.shut
+            if wanted.keys() - shut.keys():
                 return
-            if account in self.shut or not self.desks:
-                raise next(self.shut[name] for name in wanted)
+            if account in shut or not self.desks:
+                raise next(shut[name] for name in wanted)
 
     def _tried_with(self, account: str, keys: Sealed) -> Tried:
         tried = self._tried.get(account)
         if tried is None or tried.keys != keys:
-            tried = self._tried[account] = Tried(keys)
+            why = tried.why if tried is not None else None  # until these are tried
+            tried = self._tried[account] = Tried(keys, why)
         return tried
 
     def next_try(self) -> float:
@@ -198,9 +202,8 @@ class Host:
                 f"{self.broker}.{label}": keys for label, keys in told.items()
             }
             self._stamp = stamp
-            for gone in self.shut.keys() - self._keys.keys():
-                del self.shut[gone]
-                self._tried.pop(gone, None)
+            for gone in self._tried.keys() - self._keys.keys():
+                del self._tried[gone]
             for tried in self._tried.values():
                 tried.begin()
         return self._keys

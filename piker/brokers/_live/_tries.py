@@ -30,9 +30,9 @@ class Tried:
       until: no try before that, by trio's clock.
     """
 
-    def __init__(self, keys: Sealed) -> None:
+    def __init__(self, keys: Sealed, why: PikerError | None = None) -> None:
         self.keys = keys
-        self.why: PikerError | None = None
+        self.why = why
         self.refused: AccountNotFound | None = None
         self.until = -math.inf
         self._pauses = Backoff(SHUT_S, _SHUT_CAP_S)
