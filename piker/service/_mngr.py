@@ -386,6 +386,9 @@ async def _host(
 
     Else all daemons were cut off at once, in no order, instead of told to end.
     """
+    # A cancel of before comes up here: behind the shield this task would stay in the
+    # start(), of which no close() has heard.
+    await trio.lowlevel.checkpoint_if_cancelled()
     with trio.CancelScope(shield=True):  # close() ends it, within a deadline
         async with trio.open_nursery() as nursery:
             task_status.started(Services(nursery, policy, kinds))

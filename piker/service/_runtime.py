@@ -427,4 +427,5 @@ async def _end_on_signal(
             if pikerd is not None:
                 pikerd.end(ends[-1].name)
             else:
+                tr.exit_by(END_DEADLINE_S, 1)
                 booting.cancel()

@@ -155,6 +155,12 @@ async def test_an_end_while_it_boots_leaves_nothing(place, anew, after_s):
         assert not await place.left()
 
 
+async def test_a_table_opened_under_a_cancel_ends(place):
+    """As where a signal comes in the step before; a process, for nothing else ends."""
+    async with place.client("cut_off") as proc:
+        assert await proc.wait(10) == 0, proc.said
+
+
 async def test_invariant_7_a_killed_pikerd_takes_its_tree_and_the_next_one_sweeps(
     place,
 ):

@@ -23,6 +23,7 @@ from piker.service import (
     open_piker_runtime,
     open_portal_to,
 )
+from piker.service._mngr import open_services
 from piker.service._rpc import stream_service_events
 from tests.service import toyd
 from tests.service._procs import in_thread
@@ -104,10 +105,18 @@ async def maybe(name: str) -> None:
         await in_thread(sys.stdin.read)
 
 
+async def cut_off() -> None:
+    """Open a table of daemons within what is cancelled already."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with open_services():
+            await trio.sleep_forever()
+
+
+HOWS = {f.__name__: f for f in (spawn, attach, lazy, listen, calls, maybe, cut_off)}
+
 if __name__ == "__main__":
     # else a Ctrl-C stays ignored where a shell started the tests in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)
     how, *args = sys.argv[1:]
-    trio.run(
-        {f.__name__: f for f in (spawn, attach, lazy, listen, calls, maybe)}[how], *args
-    )
+    trio.run(HOWS[how], *args)
