@@ -295,12 +295,14 @@ async def _ask_nobody() -> None:
 
 
 def test_a_line_that_came_up_and_is_down_again_is_not_subscribed_to():
-    """What is told of the line waits for its turn; the next time up is told, too."""
+    """What is asked for waits for its turn; the next time up is told, too."""
     gateway = Gateway(IbConf(), "datad")
     told: list = []
     line = Line(gateway, Contract(conId=1), "", told.append)
+    line._asked_at = 0.0  # it was, once
     gateway.state = "down"
-    line._on_line(LineUp(is_new=True))
+    line._hear(LineUp(is_new=True))
+    line._renew()
     assert told == []
     assert gateway.ib.wrapper.sinks == {}
 

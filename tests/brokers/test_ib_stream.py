@@ -145,7 +145,8 @@ def test_who_leaves_after_a_reconnect_takes_no_others_line():
     one._subscribe()
     other._subscribe()
     lib.next_id, wrapper.sinks = 7, {}  # another connection
-    other._on_line(LineUp(is_new=True))
+    other._hear(LineUp(is_new=True))
+    other._renew()
     one._leave()
     assert lib.asked == [7, 8, 7]
     assert lib.ended == []

@@ -271,3 +271,35 @@ async def test_delayed_data_are_shown_if_they_are_asked_for(open_test_pikerd):
                 quote = await watcher.until(Quote, at)
         assert quote.last > 0
         assert (await venue.stats())["requests"]["reqMarketDataType"] == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "farm", "name": "usfarm", "seconds": 1.2},
+        {"kind": "connectivity", "seconds": 1.2},
+        {"kind": "connectivity", "seconds": 1.2, "lost": True},
+    ],
+    ids=["servers", "kept", "lost"],
+)
+async def test_a_loss_that_is_heard_of_once_it_is_over_leaves_no_hole(
+    open_test_pikerd, fault
+):
+    """Datad was stopped: it hears of the loss, its end and later trades at once."""
+    async with (
+        open_emulator("ib.tws", sim=SIM[:1], past_s=600, budget=100_000) as venue,
+        open_test_pikerd(conf=venue.conf + SOON) as tree,
+        open_feed([TSLA]) as feed,
+        watched(feed) as (watcher,),
+    ):
+        await watcher.until(Quote)
+        await trio.sleep(5)
+        service = tree.services.service_tasks["datad.ib"]
+        for _ in range(2):
+            os.kill(service.pid, signal.SIGSTOP)
+            await venue.fault(**fault)
+            await trio.sleep(3.2)  # for a second and more of trades after it
+            os.kill(service.pid, signal.SIGCONT)
+            await trio.sleep(6)
+            await check_live_bars(feed, TSLA, venue, SIM[0])
+        assert service.restarts == 0

@@ -141,6 +141,19 @@ async def test_the_deadline_of_an_end_runs_before_anything_can_hang(place, monke
     assert bounds
 
 
+async def test_a_cancelled_boot_has_that_deadline_too(monkeypatch):
+    bounds: list[float] = []
+    monkeypatch.setattr(tr, "exit_by", lambda seconds, code: bounds.append(seconds))
+    ends: list[signal.Signals] = []
+    with trio.fail_after(5):
+        async with trio.open_nursery() as boot:
+            await boot.start(_runtime._end_on_signal, ends, boot.cancel_scope)
+            os.kill(os.getpid(), signal.SIGTERM)
+            await trio.sleep_forever()
+    assert ends == [signal.SIGTERM]
+    assert bounds == [_runtime.END_DEADLINE_S]
+
+
 @pytest.mark.parametrize(
     ("anew", "after_s"),
     [(True, 0.4), (True, 0.7), (False, 0.005), (False, 0.02), (False, 0.04)],

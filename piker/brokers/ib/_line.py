@@ -128,9 +128,8 @@ class Line:
     contract: Contract
     generic: str
     emit: Callable[[LineItem], None]
-    _events: asyncio.Queue[LineEvent | tuple[int, str]] = field(
-        default_factory=asyncio.Queue
-    )
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _refused: tuple[int, str] | None = None
     _req_id: int = -1
     _serial: int = 0
     _heard_at: float = -inf
@@ -144,21 +143,19 @@ class Line:
         self.gateway.listeners.add(self._hear)
         try:
             await self.gateway.ready()
-            while not self._events.empty():
-                self._events.get_nowait()  # how it came to be up is no news
             self._subscribe()
             while True:
-                event = await self._next_event()
-                if isinstance(event, tuple):
-                    raise self._fault(*event)
-                self._on_line(event)
+                await self._wait()
+                if self._refused is not None:
+                    raise self._fault(*self._refused)
+                self._renew()
         finally:
             self.gateway.listeners.discard(self._hear)
             self._leave()
 
-    async def _next_event(self) -> LineEvent | tuple[int, str]:
-        """Return what happens next; while nothing does, look after the line."""
-        while self._events.empty():
+    async def _wait(self) -> None:
+        """Wait for what happens next; while nothing does, look after the line."""
+        while not self._news.is_set():
             now = time.monotonic()
             patience_s = self._quiet * self.gateway.conf.quiet_s
             wait_s = max(self._heard_at, self._asked_at) + patience_s - now
@@ -167,8 +164,8 @@ class Line:
                 continue
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    return await self._events.get()
-        return self._events.get_nowait()
+                    await self._news.wait()
+        self._news.clear()
 
     def _doubt(self, now: float) -> None:
         """Ask for the line anew: it has told nothing for long."""
@@ -200,7 +197,8 @@ class Line:
             self.emit(Note(one_line(text)))
         else:
             self._leave()  # once it may be told again it would be, to nobody
-            self._events.put_nowait((code, text))
+            self._refused = code, text
+            self._news.set()
 
     def _fault(self, code: int, text: str) -> VenueError:
         """Return what ended the line: not that there is no such contract, it is known.
@@ -212,7 +210,14 @@ class Line:
             return VenueUnreachable(str(fault))
         return fault
 
-    def _on_line(self, event: LineEvent) -> None:
+    def _hear(self, event: LineEvent) -> None:
+        """Tell of an event in the step it is heard in: the next ticks are of after it.
+
+        A process that hung hears all at once. Told later, trades of after a loss would
+        pass for ones of before it, and nothing that was lost would be fetched.
+        """
+        if self._asked_at == -inf:
+            return  # how it came to be up is no news
         if isinstance(event, LineDown):
             self.emit(Lost(event.reason))
         elif isinstance(event, Farm):
@@ -220,20 +225,10 @@ class Line:
                 self._on_farm(event)
         elif event.is_new:
             self._forget()
-            if self.gateway.state == "up":  # it may be lost again, which is told next
-                self._subscribe()
+            self._is_stale = True
         else:
             self._tell(Subscribed(is_new=False))
-
-    def _hear(self, event: LineEvent) -> None:
-        """Take an event, in its turn; ticks that come with it are later ones."""
-        if isinstance(event, Farm) and event.serves == "data":
-            now = time.monotonic()
-            if not event.is_up:
-                self._lost_at[event.name] = now
-            elif self._heard_at < self._lost_at.pop(event.name, -inf) + ON_WAY_S:
-                self._is_stale = True
-        self._events.put_nowait(event)
+        self._news.set()
 
     def _on_farm(self, farm: Farm) -> None:
         """Tell of servers; ask anew once they are back, if it told nothing meanwhile.
@@ -241,8 +236,15 @@ class Line:
         What was asked for before is served again by some, and by some it never is.
         """
         self.emit(FarmNote(farm.name, farm.is_up))
-        if farm.is_up and self._is_stale:
+        if not farm.is_up:
+            self._lost_at[farm.name] = time.monotonic()
+        elif self._heard_at < self._lost_at.pop(farm.name, -inf) + ON_WAY_S:
             self._leave()
+            self._is_stale = True
+
+    def _renew(self) -> None:
+        """Ask anew if that is wanted, and can be now; when it can it is told."""
+        if self._is_stale and self.gateway.state == "up":
             self._subscribe()
 
     def _tell(self, began: Subscribed) -> None:
