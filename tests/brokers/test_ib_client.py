@@ -77,6 +77,10 @@ async def lost_servers(client) -> str:
     return client.gateway.lost("contracts")
 
 
+async def lost_farms(client) -> list[str]:
+    return list(client.gateway.farms)
+
+
 async def now_s(venue) -> int:
     return (await venue.stats())["clock_ns"] // 10**9
 
@@ -203,14 +207,14 @@ async def test_a_gateway_that_hangs_is_given_up():
     """It takes what is sent and says nothing: it is asked, and another line made."""
     before, _gateway.HEARTBEAT_S = _gateway.HEARTBEAT_S, 0.3
     try:
-        async with gateway(deadline_s=0.4) as at:
+        async with gateway(deadline_s=1.0) as at:
             await at.proxy.call(Client.ready)
             await at.venue.fault("answer", on="time", how="never", count=1)
             with trio.fail_after(10):
                 while (await at.venue.stats())["websockets"] < 2:
                     await trio.sleep(0.05)
-            await trio.sleep(0.3)
-            assert await at.proxy.call(Client.ready)
+                while not await _port(at.proxy):
+                    await trio.sleep(0.05)
     finally:
         _gateway.HEARTBEAT_S = before
 
@@ -254,13 +258,13 @@ async def test_an_answer_that_never_comes_has_a_deadline():
 @infected
 async def test_what_was_never_answered_is_asked_anew():
     """However many wait for it together, and though nobody is let go of meanwhile."""
-    async with gateway(deadline_s=0.4) as at:
+    async with gateway(deadline_s=1.0) as at:
         await at.proxy.call(Client.ready)
         await at.venue.fault("answer", on="details", how="never")
         for _ in range(2):
             with pytest.raises(VenueUnreachable):
                 await at.proxy.call(Client.market, TSLA)
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             while True:
                 try:
                     await at.proxy.call(Client.market, TSLA)
@@ -448,10 +452,10 @@ async def test_a_violation_is_asked_again_after_a_while():
     async with gateway() as at, connected(at.conf) as other:
         known = await at.proxy.call(Client.market, TSLA)
         end_s = await now_s(at.venue)
-        for nth in range(5):
-            await other.call(
-                Client.bars, known.contract, end_s - nth, "60 S", "1 secs", "TRADES"
-            )
+        async with trio.open_nursery() as tasks:  # so many within two seconds
+            for nth in range(5):
+                of = (known.contract, end_s - nth, "60 S", "1 secs", "TRADES")
+                tasks.start_soon(other.call, Client.bars, *of)
         bars = await at.proxy.within(30).call(
             Client.bars, known.contract, end_s - 30, "60 S", "1 secs", "TRADES"
         )
@@ -488,7 +492,9 @@ async def test_a_line_too_many_is_told_to_be_a_limit():
         other = await at.proxy.call(Client.market, "tsla.mexi.ib")
         async with trio.open_nursery() as tasks:
             tasks.start_soon(listen, known.contract)
-            await trio.sleep(0.3)
+            with trio.fail_after(5):
+                while not (await at.venue.stats())["subscribed_now"]:
+                    await trio.sleep(0.02)
             with pytest.raises(RateLimited) as caught:
                 await listen(other.contract)
             assert "101" in str(caught.value)
@@ -529,8 +535,9 @@ async def test_a_line_that_is_left_is_taken_back():
             async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
                 async for _ in batches:
                     break
-        await trio.sleep(0.1)
-        assert (await at.venue.stats())["subscribed_now"] == {}
+        with trio.fail_after(5):
+            while (await at.venue.stats())["subscribed_now"]:
+                await trio.sleep(0.02)
 
 
 @infected
@@ -595,7 +602,9 @@ async def test_a_line_is_told_of_servers_that_were_lost_before_it():
         await at.proxy.call(Client.market, TSLA)
         await at.venue.fault("farm", name="usfarm")
         await at.venue.fault("farm", name="ushmds")
-        await trio.sleep(0.2)
+        with trio.fail_after(5):
+            while len(await at.proxy.call(lost_farms)) < 2:
+                await trio.sleep(0.02)
         told = await _of_line(at, FarmNote, 1)
         assert told == [FarmNote("usfarm", is_up=False)]
 
@@ -684,7 +693,7 @@ async def test_servers_that_stay_lost_over_a_cut_are_told_of_again():
     async with gateway() as at:
         known = await at.proxy.call(Client.market, TSLA)
         told = []
-        with trio.move_on_after(4):
+        with trio.move_on_after(15):
             async with at.proxy.stream(
                 Client.ticks, known.contract, "233,375", key=key_of
             ) as batches:

@@ -174,8 +174,18 @@ async def until_booked(tid_starts: str, count: int):
 
 
 async def look_again(live) -> None:
-    """Have brokerd ask the venue for all: its line breaks."""
+    """Have brokerd ask the venue for all, and take it in: its line breaks."""
+    before = await _log_asked(live)
     await live.venue.fault("disconnect", how="rst")
+    with trio.fail_after(20):
+        while await _log_asked(live) == before:
+            await trio.sleep(0.05)
+    await trio.sleep(0.5)  # what would be booked twice must be by then
+
+
+async def _log_asked(live) -> int:
+    told = (await live.venue.stats())["requests"]
+    return told.get("private/get_transaction_log", 0)
 
 
 @pytest.mark.parametrize("funding", ["0", "0.0001", "-0.0003"])

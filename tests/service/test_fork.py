@@ -177,9 +177,8 @@ async def test_a_daemon_outlives_its_server(open_root):
 
 @pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGSTOP])
 async def test_without_its_server_a_daemon_is_started_and_the_next_is_forked(
-    open_root, sig, monkeypatch
+    open_root, sig
 ):
-    monkeypatch.setattr(_fork, "FORK_DEADLINE_S", 0.5)
     async with open_root():
         await surroundings_of_a_kid()
         hurt = server_pid()
