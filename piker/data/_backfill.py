@@ -12,7 +12,7 @@ newest before a hole are replaced: who stored them may have been stopped too soo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -154,22 +154,37 @@ class Backfill:
 
     # -- again ----------------------------------------------------------------------
 
-    async def mend(self, span: Span) -> None:
+    async def mend(self, spans: Sequence[Span]) -> list[Span]:
         """Ask the venue again for bars that are in doubt, and take its word for them.
 
         What the buffer has otherwise is corrected: a new epoch of it; and what that
         changes of the flat bars after it is stored, too.
+
+        Args:
+          spans: at least one; disjoint, ascending.
+
+        Returns: those, or parts, that need not be asked for any more: the newest. What
+          lies so near that one answer may have it is one question.
         """
         if self.venue is None or not self.can_mend:
-            return
-        start_s = max(span[0], self._reach_s(self.builder.newest_s or 0))
-        at_s = span[1]
-        while at_s > start_s:
-            frame = await self._frame(self.venue, (start_s, at_s))
-            known = await self._stored((frame.start_s, at_s))
-            fresh = frame.bars[~is_worse(frame.bars, known)]
-            await self._renew(frame, fresh, known, at_s)
-            at_s = start_s if frame.is_last else frame.start_s
+            return list(spans)
+        end_s = spans[-1][1]
+        reach_s = self._reach_s(self.builder.newest_s or 0)
+        low_s = max(reach_s, end_s - self.venue.conf.max_bars * self.period_s)
+        if low_s >= end_s:
+            return list(spans)  # it has none of them any more
+        start_s = next(first_s for first_s, stop_s in spans if stop_s > low_s)
+        frame = await self._frame(self.venue, (max(start_s, low_s), end_s))
+        settled = []
+        for first_s, stop_s in spans:
+            part = max(first_s, frame.start_s), stop_s
+            if part[0] < stop_s:
+                known = await self._stored(part)
+                bars = between(frame.bars, *part)
+                fresh = bars[~is_worse(bars, known)]
+                await self._renew(bars, fresh, known, stop_s)
+                settled.append(part)
+        return settled
 
     async def look_again(self) -> None:
         """Ask for all that lacks in the store, newest first.
@@ -192,7 +207,7 @@ class Backfill:
                 if self.keeper is not None:
                     await self.keeper.note_empty(frame.empty)
                 self._none = join_spans(self._none, frame.empty)
-                await self._renew(frame, fresh, known, at_s)
+                await self._renew(frame.bars, fresh, known, at_s)
                 self._note_none(frame.bars, newer)
                 newer = frame.bars
                 at_s = floor_s if frame.is_last else frame.start_s
@@ -207,13 +222,13 @@ class Backfill:
             if none[1] - none[0] <= MUTABLE * self.period_s:
                 self._none = join_spans(self._none, [none])
 
-    async def _renew(self, frame: Frame, fresh: Bars, known: Bars, end_s: int) -> None:
-        """Store *fresh* bars of a frame, and have the buffer show them."""
+    async def _renew(self, bars: Bars, fresh: Bars, known: Bars, end_s: int) -> None:
+        """Store those of the venue's *bars* that are *fresh*, and show them."""
         if self.keeper is not None:
             await self.keeper.append(fresh[is_news(fresh, known)])
         # what was flat at a wrong close is to be flat at the right one
         whole = merge(known, fresh)
-        if len(frame.bars):
+        if len(bars):
             whole = fill_gaps(whole, self.period_s, self.builder.calendar, end_s)
         is_due = ~np.isin(whole["time"], known["time"])
         is_due |= np.isin(whole["time"], fresh["time"])

@@ -9,6 +9,7 @@ A bar that trades may still change isn't asked for: what it gets then would coun
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,15 +69,15 @@ class Doubts:
         if trio.current_time() < self.due_at:
             return
         self.due_at = _NEVER
-        for start_s, end_s in self.spans:
-            ripe = start_s, min(end_s, fill.builder.settled_s)
-            if ripe[1] > ripe[0]:
-                await fill.mend(ripe)
-                self.spans = tuple(
-                    part for span in self.spans for part in without(span, [ripe])
-                )
-                if fill.keeper is not None:
-                    await fill.keeper.dispel(ripe)
+        until_s = fill.builder.settled_s
+        ripe = [(at_s, min(end_s, until_s)) for at_s, end_s in self.spans]
+        while ripe := [span for span in ripe if span[1] > span[0]]:
+            settled = await fill.mend(ripe)
+            self.spans = tuple(_left(self.spans, settled))
+            if fill.keeper is not None:
+                for span in settled:
+                    await fill.keeper.dispel(span)
+            ripe = list(_left(ripe, settled))
         if self.spans:
             again_at = trio.current_time() + max(_AGAIN_S, fill.period_s)
             self.due_at = min(self.due_at, again_at)
@@ -91,6 +92,12 @@ class Doubts:
             self.spans = _fewer(join_spans(self.spans, news))
             if fill.keeper is not None:
                 await fill.keeper.doubt(news)
+
+
+def _left(spans: Iterable[Span], known: Sequence[Span]) -> Iterator[Span]:
+    """Yield what of *spans* lies in none of *known*."""
+    for span in spans:
+        yield from without(span, known)
 
 
 def _fewer(spans: tuple[Span, ...]) -> tuple[Span, ...]:

@@ -71,7 +71,7 @@ OPENING = {
         for on, how in product(("details", "rule", "bars", "ticks", "market"), HOWS)
     },
     **{
-        f"bars {how}": [{"kind": "bars", "how": how, "count": 2}]
+        f"frames {how}": [{"kind": "bars", "how": how, "count": 2}]
         for how in ("reversed", "repeated", "empty", "overlap", "cut", "odd")
     },
     "nobody listens": [{"kind": "refuse", "seconds": 1.5}],

@@ -20,10 +20,11 @@ class Venue:
     def __init__(self, per_second: int, most: int) -> None:
         self.per_second, self.most = per_second, most
 
-    async def call(self, _method, _contract, begin_s):
+    async def call(self, _method, _contract, begin_s, most):
+        assert most == self.most
         found = []
         for second in range(begin_s, FROM_S + 20):
-            if len(found) >= self.most:
+            if len(found) >= most:
                 break
             time = datetime.fromtimestamp(second, UTC)
             found += [
@@ -34,7 +35,8 @@ class Venue:
 
 async def _fetched(monkeypatch, asked: range, per_second: int) -> tuple[int, list[int]]:
     """Return from when on trades lack, and the seconds of those that were sent."""
-    monkeypatch.setattr(_missed, "TICKS_MAX", 100)
+    monkeypatch.setattr(_missed, "TICKS_MAX", 101)
+    monkeypatch.setattr(_missed, "odd", lambda: 1)
     known = SimpleNamespace(
         is_by_middle=False,
         is_index=False,

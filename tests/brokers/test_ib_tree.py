@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from piker.data import Disconnected, Quote, Reconnected, Warned, open_feed
+from piker.service import Policy
 from piker.testing.emulator import open_emulator
 from tests.brokers._venues import check_live_bars
 from tests.data._live import watched
@@ -23,6 +24,9 @@ SIM = ["tsla.nasdaq.sim", f"mnq.cme.{QUARTER}.sim"]
 #: Its local symbol; quarters are named H, M, U, Z.
 MNQ_SYMBOL = f"MNQ{'HMUZ'[int(QUARTER[4:6]) // 3 - 1]}{QUARTER[3]}"
 TOLD = (Quote, Disconnected, Reconnected)
+SELDOM, SELDOM_SIM = "babab.nasdaq.ib", "babab.nasdaq.sim"
+#: Datads that are killed one after the other are no reason to give up.
+LENIENT = Policy(delays_s=(0.0,), max_deaths=100)
 #: In the table of ib: the waits before another look for a gateway end soon.
 SOON = "reconnect_max_s = 0.5\nsmall_bars = 100000\n"
 
@@ -202,6 +206,28 @@ async def test_a_market_that_is_opened_while_its_servers_are_lost(open_test_pike
                 await watcher.until(Quote, at)
                 await trio.sleep(1)
                 assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+
+
+async def test_a_datad_asks_nothing_that_the_one_before_has_asked(open_test_pikerd):
+    """IB refuses it for 15 s, and then all else that it is asked for of the past.
+
+    In a market that seldom trades each finds what the one before found.
+    """
+    async with (
+        open_emulator("ib.tws", sim=[SELDOM_SIM], past_s=600) as venue,
+        open_test_pikerd(conf=venue.conf + SOON, policy=LENIENT, deadline_s=90) as tree,
+        open_feed([SELDOM]) as feed,
+        watched(feed) as (watcher,),
+    ):
+        await watcher.until(Quote)
+        service = tree.services.service_tasks["datad.ib"]
+        for _ in range(8):
+            at = len(watcher.said)
+            os.kill(service.pid, signal.SIGKILL)
+            await watcher.until(Disconnected, at)
+            await watcher.until(Reconnected, at)
+        assert (await venue.stats())["limited"] == 0
+        assert await check_live_bars(feed, SELDOM, venue, SELDOM_SIM) > 3
 
 
 async def test_a_chain_of_a_hundred_options(open_test_pikerd):

@@ -447,6 +447,29 @@ async def test_bars_of_lost_trades_are_asked_for_of_both_periods(clock, dirs, tm
         )
 
 
+async def test_doubts_that_one_answer_settles_are_one_question(clock, dirs, tmp_path):
+    """Each restart of a backend may leave one; no bar between them is touched."""
+    truth = Truth(11, 4400, share=1.0)
+    place = Place(tmp_path, Venue(truth, max_bars=100))
+    async with running(place, NOW_S):
+        await place.until_done()
+        place.take(NOW_S, NOW_S + 300)
+        lies = truth.bars[1].copy()
+        lies["volume"] += 1
+        place.venue.truth = SimpleNamespace(bars={**truth.bars, 1: lies})
+        asked = len(place.venue.requests)
+        seconds = [NOW_S + 10, *range(NOW_S + 150, NOW_S + 250, 10)]
+        for at in seconds:
+            place.history.doubt(1, at)
+        await trio.sleep(20)
+        starts = [start for _, _, start in place.venue.requests[asked:]]
+        assert starts == [NOW_S + 150, NOW_S + 10]
+        got = shown(place, 1, (NOW_S, NOW_S + 260))
+        was = between(truth.bars[1], NOW_S, NOW_S + 260)
+        assert got["time"][got != was].tolist() == seconds
+        assert place.history._doubts[1].spans == ()
+
+
 async def test_what_a_venues_trades_leave_out_is_in_doubt(autojump_clock):
     """Every bar from the trade before it to the one after."""
     mod = SimpleNamespace(__name__="piker.brokers.scripted")

@@ -291,19 +291,24 @@ class Client:
         )
 
     async def trades(
-        self, contract: Contract, start_s: int
+        self, contract: Contract, start_s: int, most: int = TICKS_MAX
     ) -> list[HistoricalTickLast]:
         """Return trades from *start_s* on, ascending, all of its last second.
+
+        Args:
+          contract: with its ``conId``.
+          start_s: epoch s.
+          most: so many, and what more there are of the last one's second.
 
         Raises: as `bars`.
         """
         client = self.ib.client
         start = _stamp(start_s)
-        ask = Ask(contract.conId, contract.exchange, "TICKS", (start,))
+        ask = Ask(contract.conId, contract.exchange, "TICKS", (start, str(most)))
         return await self._past(
             ask,
             lambda req_id: client.reqHistoricalTicks(
-                req_id, contract, start, "", TICKS_MAX, "TRADES", False, False, []
+                req_id, contract, start, "", most, "TRADES", False, False, []
             ),
             f"trades of {contract.symbol}",
         )

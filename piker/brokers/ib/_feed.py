@@ -27,7 +27,6 @@ from piker.brokers._backend import (
     ResumePoint,
     Started,
 )
-from piker.brokers._web import run_local
 from piker.errors import SymbolNotFound, VenueUnreachable
 from piker.msgs import NS, FeedInit, Fqme, MktPair, Quote, SessionClock, Tick, WallClock
 from piker.service import collapse_eg
@@ -37,6 +36,7 @@ from ._client import Client
 from ._conf import load_conf, replay_clock
 from ._link import open_link
 from ._markets import Known
+from ._odd import odd
 from ._stream import MarketStream
 from ._symbols import cache_contract, find_known
 
@@ -45,7 +45,6 @@ _REQUESTS_S: Final = 1.0
 #: So long a frame may take: IB is slow with old ones.
 _BARS_S: Final = 60.0
 _MINUTE_NS: Final = 60 * NS
-_ODDS: Final = 360
 #: Bars are whole so long after their end.
 _SETTLED_NS: Final = 5 * NS
 
@@ -70,7 +69,7 @@ async def open_history_client(
             calendar=known.calendar,
             has_volume=not (known.is_by_middle or known.is_index),
             now_s=lambda: now_ns() / NS,
-            odd_s=run_local("ib odd", _odd_s),
+            odd_s=odd(),
         )
 
         async def get_bars(
@@ -82,14 +81,6 @@ async def open_history_client(
             get_bars,
             HistoryConf(periods_s=PERIODS_S, max_bars=MAX_BARS, requests_s=_REQUESTS_S),
         )
-
-
-def _odd_s() -> int:
-    """Return a number that another process has only if it began long before or after.
-
-    Those that began within 90 s of each other have others, down to a quarter second.
-    """
-    return int(time.time() * 4) % _ODDS
 
 
 async def _ask_bars(

@@ -21,6 +21,7 @@ from piker.msgs import Tick
 from ._client import TICKS_MAX, Client
 from ._decode import Ids
 from ._markets import Known
+from ._odd import odd
 from ._past import to_ticks
 
 log = get_logger(__name__)
@@ -100,11 +101,12 @@ class Missed:
         One that isn't answered is asked for again: if it is the line that is lost,
         whoever waits here is cancelled. Raises VenueError.
         """
+        most = TICKS_MAX - odd()
         for wait_s in (*_AGAIN_S, None):
             begin_s = self._beginning(at_s)
             try:
                 told = await self.proxy.call(
-                    Client.trades, self.known.contract, begin_s
+                    Client.trades, self.known.contract, begin_s, most
                 )
             except NoData:
                 return [], 0, False
@@ -118,5 +120,5 @@ class Missed:
             else:
                 wanted = [one for one in told if one.time.timestamp() >= at_s]
                 ticks, newest_s = to_ticks(wanted, ids, cut_s)
-                return ticks, newest_s, len(told) >= TICKS_MAX
+                return ticks, newest_s, len(told) >= most
         raise AssertionError("the last try returns or raises")
