@@ -28,7 +28,7 @@ class Proxy:
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    async def call(self, _method, _contract, begin_s):
+    async def call(self, _method, _contract, begin_s, _most):
         self.asked.append(begin_s)
         raise NoData("no trades")
 

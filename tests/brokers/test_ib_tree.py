@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 import trio
 
 from piker.data import Disconnected, Quote, Reconnected, Warned, open_feed
+from piker.msgs import NS
 from piker.service import Policy
 from piker.testing.emulator import open_emulator
-from tests.brokers._venues import check_live_bars
+from tests.brokers._venues import WHOLE_S, check_live_bars, venue_s
 from tests.data._live import watched
 from tests.data._replays import rows
 from tests.testing._tws import QUARTER
@@ -220,14 +222,23 @@ async def test_a_datad_asks_nothing_that_the_one_before_has_asked(open_test_pike
         watched(feed) as (watcher,),
     ):
         await watcher.until(Quote)
-        service = tree.services.service_tasks["datad.ib"]
+        service, began_ns = tree.services.service_tasks["datad.ib"], time.time_ns()
         for _ in range(8):
             at = len(watcher.said)
             os.kill(service.pid, signal.SIGKILL)
             await watcher.until(Disconnected, at)
             await watcher.until(Reconnected, at)
         assert (await venue.stats())["limited"] == 0
-        assert await check_live_bars(feed, SELDOM, venue, SELDOM_SIM) > 3
+        with trio.fail_after(30):
+            while not await _bars_since(venue, began_ns):
+                await trio.sleep(0.2)
+        assert await check_live_bars(feed, SELDOM, venue, SELDOM_SIM)
+
+
+async def _bars_since(venue, began_ns: int) -> bool:
+    """Whether a bar of trades since then is whole."""
+    told = (t.time_ns for t in await venue.trades(SELDOM_SIM) if t.time_ns > began_ns)
+    return next(told, 1 << 63) // NS + WHOLE_S < await venue_s(venue)
 
 
 async def test_a_chain_of_a_hundred_options(open_test_pikerd):
