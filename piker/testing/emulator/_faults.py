@@ -73,6 +73,8 @@ class Garbage(_Fault, frozen=True):
 class Flood(_Fault, frozen=True):
     """Send a file's frames to all websockets, at once and as fast as they are read.
 
+    It is done once each has read them.
+
     Attributes:
       path: of the file; each frame has its length before it, four bytes, big end first.
     """

@@ -249,6 +249,8 @@ class Server:
                 for conn in list(self.core.websockets):
                     conn.push(conn.framed(frame))
                     await conn.wait_below(HIGH_BYTES)
+            for conn in list(self.core.websockets):
+                await conn.wait_read()
         else:
             await self.player.apply(fault)
 

@@ -29,6 +29,7 @@ from ._stats import Stats
 #: At full speed the tape waits while more than this is unsent to a client.
 HIGH_BYTES: Final = 256 * 1024
 _RECEIVE: Final = 65536
+_READ: Final = b"all of it"
 _FLUSH_S: Final = 3.0  # for a client to take what precedes a disconnect
 _LINGER_NOW: Final = struct.pack("ii", 1, 0)
 _BROKEN: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -90,6 +91,7 @@ class Connection:
         self._segments: deque[tuple[float, bytearray]] = deque()
         self._wake = trio.Event()
         self._waiting = trio.lowlevel.ParkingLot()
+        self._read = trio.Event()
 
     # -- sending -------------------------------------------------------------------
 
@@ -156,11 +158,26 @@ class Connection:
             self.size = 0
             self.is_closing = True
             self._waiting.unpark_all()
+            self._read.set()
 
     async def wait_below(self, size: int) -> None:
         """Wait until no more than *size* bytes are unsent, or it is closed."""
         while self.size > size:
             await self._waiting.park()
+
+    async def wait_read(self) -> None:
+        """Wait until the client has read all that was sent, or it is closed.
+
+        It answers a ping in its turn.
+        """
+        if not self.is_closing:
+            self._read = trio.Event()
+            try:
+                self.proto.send_ping(_READ)
+            except (ConnectionClosed, InvalidState):
+                return
+            self.flush_protocol()
+            await self._read.wait()
 
     # -- receiving -----------------------------------------------------------------
 
@@ -185,6 +202,8 @@ class Connection:
             self.proto.receive_data(data)
             frames = [e for e in self.proto.events_received() if isinstance(e, Frame)]
             self.flush_protocol()
+            if any(f.opcode is Opcode.PONG and bytes(f.data) == _READ for f in frames):
+                self._read.set()
             if frames:
                 return frames
         return []
