@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +20,9 @@ settings.register_profile(
     "piker", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("piker")
+
+#: Of a tree whose test isn't about the past.
+SHALLOW = "[data]\nhist_days = 1\nrt_hours = 0.5\n"
 
 
 def pytest_configure() -> None:
@@ -39,6 +41,28 @@ def _kill_one(pid: int, sig: int, kill=os.kill) -> None:
     if pid <= 1:
         raise ValueError(f"no process of a test has the pid {pid}")
     kill(pid, sig)
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Have each worker begin with its share of what takes long.
+
+    Each is given a part of the list, in order, and one that is done takes from the
+    end of another's: trees there would run by themselves at last.
+    """
+    count = getattr(config, "workerinput", {}).get("workercount", 1)
+    if count == 1:
+        return
+    trees = [item for item in items if "tree" in item.keywords]
+    others = [item for item in items if "tree" not in item.keywords]
+    items[:] = [
+        item
+        for nth in range(count)
+        for item in (*trees[nth::count], *_part(others, nth, count))
+    ]
+
+
+def _part(items, nth, count):
+    return items[len(items) * nth // count : len(items) * (nth + 1) // count]
 
 
 def pytest_collection_finish() -> None:
@@ -80,5 +104,16 @@ def forks():
 
 @pytest.fixture
 def open_test_pikerd(tmp_path, forks):
-    """Opens a private tree in a folder of the test's own."""
-    return partial(testing.open_test_pikerd, tmp_path / "tree")
+    """Opens a private tree in a folder of the test's own.
+
+    Whose conf says nothing of data has a past of a day: to load the usual thirty was a
+    tenth of what all tests cost.
+    """
+
+    def opened(*, conf: str = "", **kwargs):
+        shallow = "" if "[data]" in conf else SHALLOW
+        return testing.open_test_pikerd(
+            tmp_path / "tree", conf=conf + shallow, **kwargs
+        )
+
+    return opened

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -275,8 +276,13 @@ def _trusted(base_url: str) -> ssl.SSLContext | bool:
 
     To load those who are trusted takes 30 ms, most of what a client's start does.
     """
-    is_plain = base_url.startswith("http:")
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else True
+    return _nobody() if base_url.startswith("http:") else True
+
+
+@cache
+def _nobody() -> ssl.SSLContext:
+    """Return what trusts nobody; it takes 4 ms to make."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @asynccontextmanager
