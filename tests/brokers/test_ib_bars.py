@@ -11,7 +11,9 @@ import trio
 from hypothesis import given, strategies as st
 from ib_async import BarData
 
-from piker.brokers.ib._bars import MAX_BARS, History, as_span, to_bars
+from piker.brokers import HistoryConf
+from piker.brokers.ib._bars import MAX_BARS, PERIODS_S, History, as_span, to_bars
+from piker.data._venue_bars import Pace, VenueBars
 from piker.errors import BadPayload, NoData, RateLimited
 from piker.msgs import Calendar
 from piker.tsp import find_fault
@@ -112,6 +114,20 @@ async def test_a_span_is_one_request():
     assert venue.asked == [(NOW_S, "100 S", "1 secs")]
     bars = await past.bars(60, NOW_S, NOW_S - 180)
     assert bars["time"].tolist() == [NOW_S - 180, NOW_S - 120, NOW_S - 60]
+
+
+async def test_no_question_is_asked_twice():
+    """What follows the last trade may be none, or have been left out: it is asked for.
+
+    However short it is, IB tells thirty seconds, the end of which is the same.
+    """
+    past, venue = history(range(NOW_S - 300, NOW_S - 2))
+    conf = HistoryConf(PERIODS_S, MAX_BARS)
+    bars = VenueBars(past.bars, conf, Pace(), pytest.fail)
+    for _ in range(2):
+        frame = await bars.frame(1, (NOW_S - 10, NOW_S))
+        assert frame.bars["time"].tolist() == list(range(NOW_S - 10, NOW_S - 2))
+    assert len(set(venue.asked)) == len(venue.asked) == 4
 
 
 async def test_the_newest_are_a_frame():

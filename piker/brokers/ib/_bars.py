@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -22,6 +22,8 @@ from ib_async import BarData
 from piker.errors import BadPayload, NoData
 from piker.msgs import Calendar
 from piker.tsp import OHLCV
+
+from ._odd import Recent
 
 #: Bars of one request, of either length: a day of minutes.
 MAX_BARS: Final = 1440
@@ -54,6 +56,7 @@ class History:
       now_s: gives the time it is there, epoch s.
       odd_s: so many seconds more are asked for of small bars. IB takes no question like
         another within 15 s, and whoever was here before may have asked it.
+      recent: questions for small bars that we asked ourselves, likewise.
     """
 
     name: str
@@ -62,6 +65,7 @@ class History:
     has_volume: bool = True
     now_s: Callable[[], float] = time.time
     odd_s: int = 0
+    recent: Recent = field(default_factory=Recent)
 
     async def bars(self, period_s: int, end_s: int, start_s: int | None) -> Bars:
         """Return bars, see :class:`piker.brokers.GetBars`."""
@@ -130,6 +134,10 @@ class History:
         """Return what one request gives; raises NoData if that is nothing."""
         if period_s == 1:
             span_s = max(span_s, _LEAST_S[period_s]) + self.odd_s
+            longest_s = max(span_s, _SECONDS_MAX[period_s])
+            _, span_s = self.recent.unlike(
+                (end_s, each_s) for each_s in range(span_s, longest_s + 1)
+            )
         told = await self.ask(end_s, as_span(period_s, span_s), _SIZES[period_s])
         bars = to_bars(told, has_volume=self.has_volume)
         kept = bars["time"] < end_s

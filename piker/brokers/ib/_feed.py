@@ -27,6 +27,7 @@ from piker.brokers._backend import (
     ResumePoint,
     Started,
 )
+from piker.brokers._web import run_local
 from piker.errors import SymbolNotFound, VenueUnreachable
 from piker.msgs import NS, FeedInit, Fqme, MktPair, Quote, SessionClock, Tick, WallClock
 from piker.service import collapse_eg
@@ -36,7 +37,7 @@ from ._client import Client
 from ._conf import load_conf, replay_clock
 from ._link import open_link
 from ._markets import Known
-from ._odd import odd
+from ._odd import Recent, odd
 from ._stream import MarketStream
 from ._symbols import cache_contract, find_known
 
@@ -70,6 +71,7 @@ async def open_history_client(
             has_volume=not (known.is_by_middle or known.is_index),
             now_s=lambda: now_ns() / NS,
             odd_s=odd(),
+            recent=run_local(("ib spans", known.contract.conId), Recent),
         )
 
         async def get_bars(

@@ -21,7 +21,7 @@ from piker.msgs import Tick
 from ._client import TICKS_MAX, Client
 from ._decode import Ids
 from ._markets import Known
-from ._odd import odd
+from ._odd import Recent, odd
 from ._past import to_ticks
 
 log = get_logger(__name__)
@@ -30,8 +30,6 @@ log = get_logger(__name__)
 _PAGES_MAX: Final = 5
 #: One that isn't answered is asked for again after so long.
 _AGAIN_S: Final = (1.0, 2.0, 5.0)
-#: The same isn't asked for again within so long: the next time it begins earlier.
-_SAME_S: Final = 16.0
 
 
 @dataclass(eq=False)
@@ -49,22 +47,12 @@ class Missed:
     warn: Callable[[str], Awaitable[None]]
 
     def _beginning(self, at_s: int) -> int:
-        """Return from which second on to ask: *at_s*, or the newest not asked before.
+        """Return from which second on to ask: *at_s*, or the newest not asked lately.
 
-        IB counts a question that it heard a moment ago, from whatever line of ours, as
-        one too many.
+        From whatever line of ours: IB counts them together.
         """
-        asked = run_local(
-            ("ib beginnings", self.known.contract.conId), dict[int, float]
-        )
-        now = trio.current_time()
-        for begin_s in [one for one, when in asked.items() if now - when > _SAME_S]:
-            del asked[begin_s]
-        begin_s = at_s
-        while begin_s in asked and begin_s > 0:
-            begin_s -= 1
-        asked[begin_s] = now
-        return begin_s
+        recent = run_local(("ib beginnings", self.known.contract.conId), Recent)
+        return recent.unlike(range(at_s, -1, -1))
 
     async def fetch(
         self, since_s: int, cut_s: int, send: Callable[[list[Tick]], Awaitable[None]]
