@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -47,12 +48,14 @@ def pytest_collection_modifyitems(config, items) -> None:
     """Have each worker begin with its share of what takes long.
 
     Each is given a part of the list, in order, and one that is done takes from the
-    end of another's: trees there would run by themselves at last.
+    end of another's: trees there would run by themselves at last. Those of one file
+    wait, or work, as one: they are mixed, in each run alike.
     """
     count = getattr(config, "workerinput", {}).get("workercount", 1)
     if count == 1:
         return
     trees = [item for item in items if "tree" in item.keywords]
+    trees.sort(key=lambda item: crc32(item.nodeid.encode()))
     others = [item for item in items if "tree" not in item.keywords]
     items[:] = [
         item

@@ -69,7 +69,7 @@ async def test_8_what_ends_leaves_nothing_while_pikerd_lives_and_after(tmp_path)
             shm, sizes = place.shm, []
             for i in range(3):
                 await live_and_die(place, pikerd.pid, f"toyd.{i}")
-                with trio.fail_after(3):
+                with trio.fail_after(10):
                     while await names() != {"pikerd", "test"}:
                         await trio.sleep(0.02)
                 assert [p.name for p in shm.iterdir()] == ["lock"]

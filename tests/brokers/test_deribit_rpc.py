@@ -67,7 +67,7 @@ async def test_answers_find_who_asked_in_whatever_order_they_come():
 
 @infected
 async def test_a_request_that_is_given_up_leaves_nothing_for_the_next():
-    async with open_asked(deadline_s=0.2) as (venue, calls):
+    async with open_asked(deadline_s=1.0) as (venue, calls):
         venue.on["public/echo"] = lambda _: LATE
         with pytest.raises(VenueUnreachable):
             await calls.call("public/echo", {"n": 1}, tries=1)
@@ -90,7 +90,7 @@ async def test_a_request_that_is_given_up_leaves_nothing_for_the_next():
 )
 def test_what_the_venue_refuses_is_told_by_its_code(code, data, kind):
     async def main() -> None:
-        async with open_asked(deadline_s=0.5) as (venue, calls):
+        async with open_asked(deadline_s=2.0) as (venue, calls):
 
             def refuse(_):
                 raise Refused({"code": code, "message": "no_such_luck", "data": data})
@@ -230,7 +230,7 @@ async def test_keys_that_the_venue_does_not_take_are_told_and_not_shown():
 async def test_an_answer_without_a_token_shows_nothing_of_itself():
     async with open_rpc_venue() as venue:
         venue.on["public/auth"] = lambda _: {"acces_token": "hidden-token"}
-        calls = Calls("x", venue.url, RateBudget(9, 1.0), keys=KEYS, deadline_s=0.5)
+        calls = Calls("x", venue.url, RateBudget(9, 1.0), keys=KEYS, deadline_s=2.0)
         async with open_calls(calls):
             with pytest.raises(VenueUnreachable, match="no token") as caught:
                 await calls.call("public/get_time")
@@ -254,7 +254,7 @@ async def test_a_socket_gives_frames_by_the_batch_and_then_says_why_it_ended():
         await trio.sleep(0.2)
         heard = sock.last_heard
         await sock.ping()
-        with trio.fail_after(2):
+        with trio.fail_after(10):
             while sock.last_heard <= heard + 0.1:
                 await trio.sleep(0.01)
         await venue.drop()

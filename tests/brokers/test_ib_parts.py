@@ -282,12 +282,12 @@ def test_a_client_whose_connection_is_kept_by_nobody_is_gone(monkeypatch):
         raise LookupError("odd")
 
     monkeypatch.setattr(Gateway, "run", run)
-    run_infected(_ask_nobody, deadline_s=10)
+    run_infected(_ask_nobody, deadline_s=15)
 
 
 async def _ask_nobody() -> None:
     opener = partial(open_client, IbConf(), "brokerd")
-    with trio.fail_after(3):
+    with trio.fail_after(10):
         async with open_proxy(opener, venue="ib", deadline_s=10.0) as proxy:
             with pytest.raises(VenueUnreachable, match="broken off"):
                 await proxy.call(Client.ready)

@@ -147,7 +147,7 @@ async def test_watch_ends_quietly(open_test_pikerd, sign, code):
         async with _cli.start("services", "--watch", env=tree.env) as watch:
             await served("attach_client")
             assert await watch.end(sign) == (code, "")
-        with trio.fail_after(3):
+        with trio.fail_after(10):
             while current_pikerd().clients:
                 await trio.sleep(0.01)
 

@@ -108,7 +108,7 @@ async def test_who_is_too_slow_is_let_go_and_memory_stays_bounded(monkeypatch):
     for _ in range(100):
         queue.frame(NS, b"x" * 100_000)
     assert queue.waiting <= (1 << 20) + 200_000
-    with trio.fail_after(1), pytest.raises(Overrun, match="too slow: more than 1 MiB"):
+    with trio.fail_after(10), pytest.raises(Overrun, match="too slow: more than 1 MiB"):
         await queue.guard()
 
 

@@ -92,7 +92,7 @@ async def counting(name: str):
         await tasks.start(follow)
         yield got
         seen = len(got)
-        with trio.fail_after(3):
+        with trio.fail_after(10):
             while len(got) < seen + 5:
                 await trio.sleep(0.01)
         tasks.cancel_scope.cancel()
@@ -364,7 +364,7 @@ async def test_a_running_daemon_is_found_though_the_registry_lost_it(open_test_p
         first = await pid_of("toyd.a")
         channel = tree.services.service_tasks["toyd.a"].child.portal.channel
         await evict(uid_of(channel))
-        with trio.fail_after(3):
+        with trio.fail_after(10):
             assert await pid_of("toyd.a") == first
         await tree.services.restart("toyd.a")
         assert await pid_of("toyd.a") != first

@@ -51,7 +51,7 @@ def counted(log, value, *, enter=None, leave=None):
 
 async def test_values_come_in_order_and_falsy_ones_too():
     log = []
-    with trio.fail_after(1):
+    with trio.fail_after(10):
         async with gather_contexts([counted(log, v) for v in (None, 0, "", [])]) as got:
             assert got == (None, 0, "", [])
             assert len(log) == 4
@@ -70,7 +70,7 @@ async def test_one_failure_leaves_all_others(where):
     fault = KeyError(where)
     kwargs = {where: fault} if where != "body" else {}
     managers = [counted(log, 1), counted(log, 2, **kwargs), counted(log, 3)]
-    with trio.fail_after(1), pytest.raises(KeyError, match=where):
+    with trio.fail_after(10), pytest.raises(KeyError, match=where):
         async with gather_contexts(managers):
             if where == "body":
                 raise fault
@@ -138,7 +138,7 @@ async def test_a_failed_enter_poisons_nothing(nursery):
     with pytest.raises(KeyError):
         async with maybe_open_context(opener, nursery=nursery):
             pass
-    with trio.fail_after(1):
+    with trio.fail_after(10):
         async with maybe_open_context(opener, nursery=nursery) as (hit, _):
             assert not hit
 
@@ -149,7 +149,7 @@ async def test_a_cancelled_enter_poisons_nothing(nursery):
     with trio.move_on_after(0.05):
         async with maybe_open_context(opener, nursery=nursery):
             pass
-    with trio.fail_after(1):
+    with trio.fail_after(10):
         async with maybe_open_context(opener, nursery=nursery) as (hit, (opened, _)):
             assert (hit, opened) == (False, 2)
 
@@ -227,7 +227,7 @@ async def test_all_users_hear_of_a_failure_in_use(nursery):
                     raise
         heard.append(what)
 
-    with trio.fail_after(1):
+    with trio.fail_after(10):
         async with trio.open_nursery() as users:
             for what in ("in use", "own", "in use"):
                 users.start_soon(use, what)
@@ -253,7 +253,7 @@ async def test_a_user_ends_with_a_manager_that_ends_by_itself(nursery):
 
             yield
 
-    with trio.fail_after(1):
+    with trio.fail_after(10):
         async with maybe_open_context(opener, nursery=nursery):
             gate.set()
             await trio.sleep_forever()

@@ -321,7 +321,7 @@ async def test_too_many_requests_end_the_connection():
             for _ in range(9):
                 await talk.ask("public/get_time")
         assert (failed.value.code, failed.value.text) == (10028, "too_many_requests")
-        with pytest.raises(ConnectionClosed), trio.fail_after(3):
+        with pytest.raises(ConnectionClosed), trio.fail_after(10):
             await talk.socket.recv()
         assert (await talk.venue.stats())["limited"] == 1
 

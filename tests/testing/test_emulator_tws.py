@@ -75,7 +75,7 @@ async def test_an_id_belongs_to_one_client():
         first = await tws.connect(7)
         with pytest.raises(TimeoutError):
             await tws.connect(7, deadline_s=0.3)
-        assert 326 in tws.codes(-1)
+        await until(lambda: 326 in tws.codes(-1))
         assert first.isConnected()
         await tws.connect(8)
         first.disconnect()
