@@ -76,8 +76,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Four a core: most tests wait for processes more than they work."""
-    return 4 * (os.cpu_count() or 1)
+    """Two a core: most tests wait for processes more than they work."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(wrapper=True)

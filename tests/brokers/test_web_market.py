@@ -392,22 +392,33 @@ async def test_a_trade_told_during_the_last_look_is_not_the_one_given_up(
     autojump_clock,
 ):
     """The look was begun before that trade was, so it says nothing of it."""
-    async with open_bench() as b:
-        await b.say(Up())
-        await trio.sleep(1)
-        await b.say([part(10**9, at_s=1)])
-        looks = 0
-        with trio.fail_after(20):
+    for _ in range(20):
+        async with open_bench() as b:
+            began, looks = trio.current_time(), 0
+            await b.say(Up())
+            await trio.sleep(1)
+            await b.say([part(10**9, at_s=1)])
             # looked at again and again, and given up by the first look after 13.07 s
-            while len(b.asked) == looks or trio.current_time() < 13.07:
-                looks = len(b.asked)
-                await trio.sleep(b.takes_s / 2)
-        b.newest = 1
-        await b.say([part(1)])
-        await trio.sleep(20)
-        tids, events = b.taken()
-        assert tids == [1]
-        assert not [event for event in events if isinstance(event, Warned)]
+            with trio.fail_after(20):
+                while len(b.asked) == looks or trio.current_time() - began < 13.07:
+                    looks = len(b.asked)
+                    await trio.sleep(b.takes_s / 2)
+            if warnings_of(b):
+                continue  # by one that ended after them: it was begun before
+            b.newest = 1
+            await b.say([part(1)])
+            await trio.sleep(20)
+            tids, events = b.taken()
+            assert tids == [1]
+            assert not [event for event in events if isinstance(event, Warned)]
+            return
+    raise AssertionError("no look was the last one")
+
+
+def warnings_of(bench) -> list:
+    """Return the warnings that were sent since."""
+    _, events = bench.taken()
+    return [event for event in events if isinstance(event, Warned)]
 
 
 async def test_a_first_trade_that_the_venue_lists_late_is_found_all_the_same(
