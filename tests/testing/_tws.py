@@ -201,11 +201,13 @@ async def open_tws(*args, port=None):
             tws = Tws(port, http)
             log, handler = logging.getLogger("ib_async.Decoder"), _Unread()
             log.addHandler(handler)
+            log.setLevel(logging.ERROR)  # a client of ours here has hushed its parent
             tws.unread = handler.texts
             try:
                 yield tws
             finally:
                 log.removeHandler(handler)
+                log.setLevel(logging.NOTSET)
                 for ib in tws.clients:
                     ib.disconnect()
                 await asyncio.sleep(0.02)  # their transports close

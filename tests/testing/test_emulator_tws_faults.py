@@ -427,6 +427,8 @@ async def test_the_question_for_open_orders_goes_wrong(how):
                 await asked
         elif how in ("refused", "odd"):
             await asyncio.wait([asked], timeout=0.3)
+            if how == "odd":
+                await until(lambda: talk.tws.unread)
             talk.tws.unread.clear()
             asked.cancel()
         else:
