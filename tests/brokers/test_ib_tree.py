@@ -275,7 +275,7 @@ async def test_money_goes_by_the_middle(open_test_pikerd):
     """It has no trades: its bars are of the middle of bid and ask, without a volume."""
     async with (
         open_emulator("ib.tws", sim=["eurusd.idealpro.sim"], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf),
+        open_test_pikerd(conf=venue.conf, deadline_s=90),
         open_feed(["eurusd.idealpro.ib"]) as feed,
     ):
         quotes, told = [], set()
@@ -283,7 +283,7 @@ async def test_money_goes_by_the_middle(open_test_pikerd):
             async for quote in feed.stream:
                 quotes.append(quote)
                 told |= {tick.type for tick in quote.ticks}
-                if told >= {"bid", "ask", "trade"} and len(quotes) > 20:
+                if told >= {"bid", "ask", "trade"} and len(quotes) > 5:
                     break
         flume = feed.flumes["eurusd.idealpro.ib"]
         assert not flume._told.init.has_volume
