@@ -110,7 +110,7 @@ def open_test_pikerd(tmp_path, forks):
     """Opens a private tree in a folder of the test's own.
 
     Whose conf says nothing of data has a past of a day: to load the usual thirty was a
-    tenth of what all tests cost.
+    third of a datad's work.
     """
 
     def opened(*, conf: str = "", **kwargs):

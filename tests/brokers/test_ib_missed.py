@@ -36,7 +36,7 @@ class Venue:
 async def _fetched(monkeypatch, asked: range, per_second: int) -> tuple[int, list[int]]:
     """Return from when on trades lack, and the seconds of those that were sent."""
     monkeypatch.setattr(_missed, "TICKS_MAX", 101)
-    monkeypatch.setattr(_missed, "odd", lambda: 1)
+    monkeypatch.setattr(_missed, "odd", lambda: 4)
     known = SimpleNamespace(
         is_by_middle=False,
         is_index=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.trio.client import connect
 
 from piker.testing.emulator import Emulator
+from piker.testing.emulator._client import no_tls
 from piker.testing.emulator._faults import parse_fault
 from piker.testing.emulator._run import Options, open_server
 
@@ -79,16 +79,13 @@ async def open_local(venue, *, session=None, sim=(), speed=1.0, faults=(), **opt
         tasks.cancel_scope.cancel()
 
 
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 def plain_http(base_url="", timeout=10):
-    """Return a client for plain HTTP: no certificates are loaded, which takes 30 ms."""
+    """Return a client for plain HTTP."""
     return httpx.AsyncClient(
         base_url=base_url,
         trust_env=False,
         timeout=timeout,
-        verify=NO_TLS,
+        verify=no_tls(),
     )
 
 

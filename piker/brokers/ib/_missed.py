@@ -89,7 +89,7 @@ class Missed:
         One that isn't answered is asked for again: if it is the line that is lost,
         whoever waits here is cancelled. Raises VenueError.
         """
-        most = TICKS_MAX - odd()
+        most = TICKS_MAX - odd() // 4  # whole seconds: none asks sooner after it began
         for wait_s in (*_AGAIN_S, None):
             begin_s = self._beginning(at_s)
             try:

@@ -91,7 +91,7 @@ class Connection:
         self._segments: deque[tuple[float, bytearray]] = deque()
         self._wake = trio.Event()
         self._waiting = trio.lowlevel.ParkingLot()
-        self._read = trio.Event()
+        self._pinging = trio.lowlevel.ParkingLot()
 
     # -- sending -------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Connection:
             self.size = 0
             self.is_closing = True
             self._waiting.unpark_all()
-            self._read.set()
+            self._pinging.unpark_all()
 
     async def wait_below(self, size: int) -> None:
         """Wait until no more than *size* bytes are unsent, or it is closed."""
@@ -168,16 +168,14 @@ class Connection:
     async def wait_read(self) -> None:
         """Wait until the client has read all that was sent, or it is closed.
 
-        It answers a ping in its turn.
+        It answers pings in their turn.
         """
-        if not self.is_closing:
-            self._read = trio.Event()
-            try:
-                self.proto.send_ping(_READ)
-            except (ConnectionClosed, InvalidState):
-                return
+        if self.is_closing:
+            return
+        with suppress(ConnectionClosed, InvalidState):
+            self.proto.send_ping(_READ)
             self.flush_protocol()
-            await self._read.wait()
+            await self._pinging.park()
 
     # -- receiving -----------------------------------------------------------------
 
@@ -202,8 +200,8 @@ class Connection:
             self.proto.receive_data(data)
             frames = [e for e in self.proto.events_received() if isinstance(e, Frame)]
             self.flush_protocol()
-            if any(f.opcode is Opcode.PONG and bytes(f.data) == _READ for f in frames):
-                self._read.set()
+            pongs = [bytes(f.data) for f in frames if f.opcode is Opcode.PONG]
+            self._pinging.unpark(count=pongs.count(_READ))
             if frames:
                 return frames
         return []
