@@ -103,11 +103,11 @@ class Watcher:
             self._changed.set()
             self._changed = trio.Event()
 
-    async def until(self, kind: type, after: int = 0) -> Any:
-        """Return the first message of a kind from number *after* on."""
+    async def until(self, kind: type, after: int = 0, *, fqme: str = "") -> Any:
+        """Return the first message of a kind, of a market, from number *after* on."""
         while True:
             for item in self.said[after:]:
-                if isinstance(item, kind):
+                if isinstance(item, kind) and (not fqme or fqme in item.fqmes):
                     return item
             await self._changed.wait()
 
