@@ -182,7 +182,7 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
             for actor, portal in portals.items():
                 for module, attr in sorted(others_of(modules_of(actor)) | beside):
                     with pytest.raises(tractor.RemoteActorError) as caught:
-                        with trio.fail_after(5):
+                        with trio.fail_after(20):
                             await portal.run_from_ns(module, attr)
                     assert "ModuleNotExposed" in str(caught.value), (module, attr)
                     asked += 1
@@ -327,11 +327,15 @@ def test_16_a_kind_has_its_parts(kind, package):
 def test_16_init_starts_nothing(actor):
     """No run, no thread, no process, no socket: it only describes."""
     me = psutil.Process()
-    before = me.children(), threading.active_count(), me.num_fds()
+    children, threads = me.children(), threading.enumerate()
+    fds = me.num_fds()
     spec = INITS[actor]()
     assert isinstance(spec, DaemonSpec)
     assert spec.name == actor
-    assert (me.children(), threading.active_count(), me.num_fds()) == before
+    # idle threads of an earlier test may end meanwhile
+    assert me.num_fds() <= fds
+    assert set(me.children()) <= set(children)
+    assert set(threading.enumerate()) <= set(threads)
     assert current_actor() is None
     for name in spec.enable_modules:
         importlib.import_module(name)
