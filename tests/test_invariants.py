@@ -63,7 +63,7 @@ async def names() -> set[str]:
 @pytest.mark.tree
 async def test_8_what_ends_leaves_nothing_while_pikerd_lives_and_after(tmp_path):
     place = Place(tmp_path / "tree")
-    with trio.fail_after(50):
+    with trio.fail_after(90):
         async with place.pikerd() as pikerd, place.attached():
             proc = psutil.Process(pikerd.pid)
             shm, sizes = place.shm, []
