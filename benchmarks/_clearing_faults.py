@@ -57,6 +57,8 @@ RATE: Final = 25.0
 #: Share of the kills that wait until orders are taken again; the rest hit a tree that
 #: is still coming up.
 _TRADING: Final = 0.75
+#: What a market did within so many seconds emsd may not have heard of yet.
+_LAG_S: Final = 5
 
 
 @dataclass
@@ -391,7 +393,7 @@ def _compare_darks(stream: _Stream) -> None:
         if dark.was_edited or oid in stream.fired or oid in stream.reported:
             continue
         start_s = dark.since_ns // NS + 1
-        end_s = (dark.until_ns or time.time_ns()) // NS - 1
+        end_s = (dark.until_ns or time.time_ns()) // NS - _LAG_S
         if end_s <= start_s:
             continue
         bars = source.bars(start_s * NS, end_s * NS, 1)

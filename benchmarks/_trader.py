@@ -146,14 +146,14 @@ class Trader:
 
         Args:
           fqme: the other market, see `is_loud`.
-          seconds: to go on for.
+          seconds: to go on for, and until there is one of each.
         """
         silent: list[float] = []
         loud: list[float] = []
         async with open_feed([fqme]) as feed:
             (flume,) = feed.flumes.values()
         until = trio.current_time() + seconds
-        while trio.current_time() < until:
+        while trio.current_time() < until or not (silent and loud):
             order = self._far(0)
             await self.until(order.oid, "open")
             before = is_loud(flume.clock.now_ns())

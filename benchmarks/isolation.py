@@ -220,9 +220,19 @@ async def _struck(
         for name in strikes:
             began_ns = time.monotonic_ns()
             await STRIKES[name](scene)
-            windows[name] = began_ns, time.monotonic_ns()
+            windows[name] = began_ns, await _both_heard_since(began_ns, ours, bare)
         heard, alone = _arrivals(ours), _arrivals(bare)
     return {name: _gaps(heard, alone, *at) for name, at in windows.items()}
+
+
+async def _both_heard_since(from_ns: int, ours: Program, bare: Program) -> int:
+    """Wait until both clients had some trades since; return when that was so, ns."""
+    while True:
+        heard, alone = _arrivals(ours), _arrivals(bare)
+        both = heard.keys() & alone.keys()
+        if sum(min(heard[tid], alone[tid]) > from_ns for tid in both) > 1:
+            return time.monotonic_ns()
+        await trio.sleep(0.01)
 
 
 def _arrivals(client: Program) -> dict[int, int]:

@@ -92,7 +92,10 @@ def names_in(tree: ast.AST) -> set[str]:
 
 @pytest.mark.tree
 async def test_1_a_chart_only_session_has_no_brokerd(open_test_pikerd):
-    async with open_test_pikerd(embedded=False) as tree, open_feed([BTC, ETH]) as feed:
+    async with (
+        open_test_pikerd(embedded=False, deadline_s=120) as tree,
+        open_feed([BTC, ETH]) as feed,
+    ):
         await feed.stream.receive()
         assert (await search_symbols("btc", ["sim"], limit=3)).matches
         async with open_sample_stream() as steps:
@@ -160,7 +163,7 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
         ("builtins", "eval"),
         ("piker.data._rpc", "nothing"),
     }
-    async with open_test_pikerd(embedded=False) as tree:
+    async with open_test_pikerd(embedded=False, deadline_s=180) as tree:
         async with AsyncExitStack() as stack:
             opening = {
                 "pikerd": open_portal_to(tree.addr),
@@ -182,7 +185,7 @@ async def test_2_nothing_else_can_be_called(open_test_pikerd):
             for actor, portal in portals.items():
                 for module, attr in sorted(others_of(modules_of(actor)) | beside):
                     with pytest.raises(tractor.RemoteActorError) as caught:
-                        with trio.fail_after(5):
+                        with trio.fail_after(20):
                             await portal.run_from_ns(module, attr)
                     assert "ModuleNotExposed" in str(caught.value), (module, attr)
                     asked += 1
@@ -235,7 +238,7 @@ async def test_6_datad_and_samplerd_killed_and_stopped(open_test_pikerd):
     """The others keep their process, the dead one serves again, two clients go on."""
     # none is killed for being held up by a busy machine
     policy = Policy(beat_s=0.15, kill_beats=40, delays_s=(0.0,))
-    async with open_test_pikerd(policy=policy) as tree:
+    async with open_test_pikerd(policy=policy, deadline_s=180) as tree:
         began = time.time()
         services = tree.services.service_tasks
         async with (
@@ -263,7 +266,7 @@ async def one_dies(tree, name: str, sig: signal.Signals, watchers: list) -> None
     pids = {other: service.pid for other, service in services.items()}
     at = [len(watcher.said) for watcher in watchers]
     os.kill(pids[name], sig)
-    with trio.fail_after(25):
+    with trio.fail_after(40):
         while services[name].pid in (pids[name], -1):
             await services[name].changed.wait()
         await tree.services.wait_up(name)
@@ -327,11 +330,15 @@ def test_16_a_kind_has_its_parts(kind, package):
 def test_16_init_starts_nothing(actor):
     """No run, no thread, no process, no socket: it only describes."""
     me = psutil.Process()
-    before = me.children(), threading.active_count(), me.num_fds()
+    children, threads = me.children(), threading.enumerate()
+    fds = me.num_fds()
     spec = INITS[actor]()
     assert isinstance(spec, DaemonSpec)
     assert spec.name == actor
-    assert (me.children(), threading.active_count(), me.num_fds()) == before
+    # idle threads of an earlier test may end meanwhile
+    assert me.num_fds() <= fds
+    assert set(me.children()) <= set(children)
+    assert set(threading.enumerate()) <= set(threads)
     assert current_actor() is None
     for name in spec.enable_modules:
         importlib.import_module(name)

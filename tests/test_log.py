@@ -286,9 +286,9 @@ def test_a_secret_is_found_however_it_is_quoted(secret, quotings):
 
 
 def test_many_backslashes_take_no_time():
-    began = time.perf_counter()
+    began = time.thread_time()
     log.redact("\\" * 5000, ["\\" * 20 + "x"])
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_redact_takes_the_longest_first():

@@ -222,8 +222,8 @@ async def open_live(open_test_pikerd, *, at=BINANCE, **options):
 
 
 @asynccontextmanager
-async def live_trading(at=BINANCE, **more):
+async def live_trading(at=BINANCE, deadline_s=60, **more):
     """Yield who trades live at a venue."""
-    with trio.fail_after(60):
+    with trio.fail_after(deadline_s):
         async with trading(at.fqme, mode="live", **more) as me:
             yield me

@@ -44,6 +44,11 @@ class Trader:
                 ):
                     return msg
 
+    async def until_is(self, resp: str, oid: str) -> None:
+        """Wait until an order was said to be that, by now or before."""
+        if resp not in self.resps(oid):
+            await self.until(resp=resp, oid=oid)
+
     async def fire(self, oid: str) -> None:
         """Move what waits to where the price is, until it is reached."""
         with trio.fail_after(60):

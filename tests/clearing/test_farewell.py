@@ -97,7 +97,7 @@ async def test_a_user_hears_of_alerts_and_of_an_emsd_that_is_stopped(
             far = live_order(now - 600, exec_mode="dark")
             for one in (*near, far):
                 await me.client.send(one)
-            await me.until(resp="triggered", deadline_s=40)
+            await me.fire(near[0].oid)
             await heard(f"{BTC} reached ")
             async with maybe_spawn_emsd():
                 await current_services().cancel_service("emsd")

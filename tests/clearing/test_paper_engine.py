@@ -61,16 +61,13 @@ def seat(engine, monkeypatch):
     return desk
 
 
-async def serve(engine, desk) -> None:
-    """Let the desk answer what it was asked."""
+async def serve(engine, desk, *, books=True) -> None:
+    """Let the desk answer what it was asked, and the engine tell it if it *books*."""
     await trio.testing.wait_all_tasks_blocked()
     while desk._requests.statistics().current_buffer_used:
         desk._serve_one(desk._requests.receive_nowait())
-    for _ in range(20):  # books in a thread
-        await trio.sleep(0.01)
-        await trio.testing.wait_all_tasks_blocked()
-    with trio.move_on_after(1):  # which waits for a disk, or can't book at all
-        while not engine._items.statistics().tasks_waiting_receive:
+    with trio.fail_after(20):  # it waits for a disk
+        while books and not engine._items.statistics().tasks_waiting_receive:
             await trio.sleep(0.01)
     await trio.testing.wait_all_tasks_blocked()
 
@@ -173,7 +170,7 @@ async def test_a_fill_that_was_not_booked_is_booked_by_the_next_engine(
         desk = seat(engine, monkeypatch)
         monkeypatch.setattr(engine, "_append", lambda txns: trio.sleep_forever())
         engine.ask(None, order(price="101", size="0.5"))
-        await serve(engine, desk)
+        await serve(engine, desk, books=False)
         assert desk.live == 0
         with closing(sqlite3.connect(killed)) as copy:
             engine._store._reader.backup(copy)  # what a kill now would leave
@@ -205,7 +202,6 @@ async def test_inputs_are_dropped_once_their_fills_are_booked(monkeypatch):
 async def test_a_dialog_that_is_lost_or_stuck_stops_nothing(
     monkeypatch,
 ):
-    monkeypatch.setattr(_paper_engine, "_SEND_DEADLINE_S", 0.05)
     async with open_engine(sim) as engine:
         engine.nursery.start_soon(engine.run)
         desk = seat(engine, monkeypatch)
@@ -220,8 +216,10 @@ async def test_a_dialog_that_is_lost_or_stuck_stops_nothing(
         async with engine.open_dialog() as (dialog, _):
             dialog.stream = Stream()
             dialog.stream.send = lambda _: trio.sleep_forever()
-            engine.ask(dialog, Reconcile(account="paper", after_seq=0))
-            await trio.sleep_forever()  # until it is ended
+            with monkeypatch.context() as patch:
+                patch.setattr(_paper_engine, "_SEND_DEADLINE_S", 0.05)
+                engine.ask(dialog, Reconcile(account="paper", after_seq=0))
+                await trio.sleep_forever()  # until it is ended
         async with engine.open_dialog() as (dialog, _):
             dialog.stream = stream = Stream()
             engine.ask(dialog, Reconcile(account="paper", after_seq=0))

@@ -443,7 +443,7 @@ async def test_nothing_fires_while_the_market_is_closed(world):
 
 
 async def test_no_dark_fires_by_a_crossed_book_or_an_old_tick(world):
-    world.watch.max_age_s = 5.0
+    world.watch.max_age_s = 30.0
     async with trio.open_nursery() as tasks:
         await run(world, tasks)
         world.ask(order(price="90", exec_mode="dark"))
