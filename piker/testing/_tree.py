@@ -37,7 +37,7 @@ from ._commands import open_command
 from ._forks import server_pids
 
 SHM_ROOT = Path("/dev/shm")  # noqa: S108 - the kernel's
-GONE_DEADLINE_S = 4.0
+GONE_DEADLINE_S = 15.0
 PORTS = range(10_000, 32_768)
 _SLICES = 16
 
