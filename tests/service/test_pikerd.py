@@ -332,6 +332,19 @@ async def test_a_stopped_pikerd_is_a_sentence_not_a_hang(place):
             assert await spawn("toyd.a")
 
 
+async def test_a_pikerd_that_is_held_up_for_a_while_is_waited_for(place):
+    async with place.pikerd() as pikerd, trio.open_nursery() as tasks:
+        pikerd.popen.send_signal(signal.SIGSTOP)
+
+        @tasks.start_soon
+        async def let_go_on():
+            await trio.sleep(2.5)
+            pikerd.popen.send_signal(signal.SIGCONT)
+
+        async with place.attached():
+            assert await spawn("toyd.a")
+
+
 # -- clients that start one ---------------------------------------------------
 
 
