@@ -98,7 +98,7 @@ def test_a_recording_says_what_it_holds(piker, tmp_path):
 async def test_a_recording_ends_in_each_way(open_test_pikerd, tmp_path):
     async with (
         open_emulator("binance.spot", sim=SIM, past_s=600) as emulator,
-        open_test_pikerd(conf=emulator.conf + NO_KRAKEN, deadline_s=90) as tree,
+        open_test_pikerd(conf=emulator.conf + NO_KRAKEN, deadline_s=180) as tree,
     ):
         services = tree.services
 
