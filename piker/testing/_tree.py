@@ -192,7 +192,7 @@ async def open_test_pikerd(
     folder: Path,
     *,
     conf: str = "",
-    deadline_s: float = 60.0,
+    deadline_s: float = 120.0,
     embedded: bool = True,
     policy: Policy | None = None,
     **pikerd_kwargs: Any,

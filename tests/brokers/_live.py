@@ -203,7 +203,7 @@ async def open_live_at(open_test_pikerd, *places: At, conf: str = "", **options)
         tree = await stack.enter_async_context(
             open_test_pikerd(
                 conf=f"{told}[risk]\nprice_band_pct = 0\n{conf}",
-                **{"deadline_s": 90, **options},
+                **{"deadline_s": 180, **options},
             )
         )
         lives = [
@@ -222,7 +222,7 @@ async def open_live(open_test_pikerd, *, at=BINANCE, **options):
 
 
 @asynccontextmanager
-async def live_trading(at=BINANCE, deadline_s=60, **more):
+async def live_trading(at=BINANCE, deadline_s=120, **more):
     """Yield who trades live at a venue."""
     with trio.fail_after(deadline_s):
         async with trading(at.fqme, mode="live", **more) as me:

@@ -149,7 +149,10 @@ async def test_what_breaks_on_the_way_is_asked_again(open_test_pikerd, at):
             least = 0 if fault["how"] == "stale" else len(placed)
             assert done.ended >= least, (fault, done)
             if fault["how"] == "late":  # it ends what is placed until then
-                await trio.sleep(0.5)
+                await by_hand(live)
+                with trio.move_on_after(3):  # it may have been before
+                    while "open" in await states(live):
+                        await trio.sleep(0.05)
 
 
 async def test_a_venue_that_is_out_of_order_is_told_of(open_test_pikerd):

@@ -171,7 +171,7 @@ async def all_up(note, env):
     """Wait until all daemons of the demo whose pikerd wrote *note* are up."""
     registry = note.stem.replace("-", ":")
     env = {**env, "PIKER_RUNTIME_DIR": str(note.parent), "PIKER_REGISTRY": registry}
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         states = []
         while len(states) < 3 or set(states) != {"running"}:
             said = await _cli.run("services", "--json", env=env)
@@ -223,7 +223,7 @@ async def test_demo_plays_a_recorded_session_to_its_end(env):
 async def test_a_demo_that_is_ended_leaves_nothing(env, sign, code):
     args = ("-v", "demo", "--headless", "--seconds", "100")
     async with _cli.start(*args, env=env) as demo:
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             while not (notes := list(Path(env["TMPDIR"]).glob("*/runtime/*.json"))):
                 assert demo.proc.poll() is None, await demo.errors()
                 await trio.sleep(0.01)
@@ -240,17 +240,17 @@ async def test_a_demo_that_is_ended_leaves_nothing(env, sign, code):
 
 async def test_ctrl_c_again_and_again_does_not_disturb_the_end(env):
     async with _cli.start("demo", "--headless", "--seconds", "100", env=env) as demo:
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             while not (notes := list(Path(env["TMPDIR"]).glob("*/runtime/*.json"))):
                 assert demo.proc.poll() is None, await demo.errors()
                 await trio.sleep(0.01)
         shm = Path(json.loads(notes[0].read_text())["shm"])
         await all_up(notes[0], env)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while shm.exists():
                 demo.proc.send_signal(signal.SIGINT)
                 await trio.sleep(0.02)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             assert await demo.proc.wait() in (130, -signal.SIGINT)
     nothing_left(env)
 

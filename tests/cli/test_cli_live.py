@@ -12,6 +12,7 @@ import psutil
 import pytest
 import trio
 
+from piker import config
 from piker.accounting import LedgerView, read_ledger
 from piker.clearing._journal import journal_path
 from piker.errors import LedgerError
@@ -128,13 +129,17 @@ def ledger_now() -> LedgerView | None:
         return None
 
 
-async def test_fetching_goes_on_where_it_was_killed(open_test_pikerd):
+async def test_fetching_goes_on_where_it_was_killed(open_test_pikerd, tmp_path):
     async with open_live(open_test_pikerd, embedded=False) as live:
         await live.venue.control("history?name=main&symbol=BTCUSDT&count=6000")
         # the last four pages take longer than a busy machine holds this up
         await live.venue.fault("slow", response_s=1.0)
+        conf = config.config_dir() / "conf.toml"
+        conf.write_text(conf.read_text().replace("deadline_s = 2.0", "deadline_s = 20"))
         argv = ("ledger", "sync", ACCOUNT, "-m", FQME)
-        async with _cli.start(*argv, env=live.tree.env) as running:
+        # who is killed leaves the folders of its tree
+        env = live.tree.env | {"TMPDIR": str(tmp_path)}
+        async with _cli.start(*argv, env=env) as running:
             with trio.fail_after(60):
                 while len(ledger_now() or ()) < 2000:
                     await trio.sleep(0.05)

@@ -88,7 +88,7 @@ async def test_it_writes_its_stacks_on_sigusr1(place):
         await boot(pikerd)
         os.kill(pikerd.proc.pid, signal.SIGUSR1)
         path = Path(place.folder, "state", "log", "pikerd.stacks")
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while "most recent call first" not in path.read_text():
                 await trio.sleep(0.01)
         assert (await pikerd.end(signal.SIGTERM))[0] == 0
@@ -104,7 +104,7 @@ async def test_a_tree_at_an_ipv6_address_serves(tmp_path):
     with private_dirs(tmp_path / "dirs"):
         env = TestTree(("::1", port), tmp_path / "dirs").env
     env["PIKER_REGISTRY"] = f"[::1]:{port}"
-    said = await _cli.run("search", "btcusdt.spot", "--json", env=env)
+    said = await _cli.run("search", "btcusdt.spot", "-b", "sim", "--json", env=env)
     try:
         assert said.code == 0, said  # so a daemon is up, too
         found = await _cli.run("services", "--json", env=env)
@@ -122,6 +122,8 @@ async def test_it_starts_daemons_where_its_folder_was_removed(place, tmp_path):
     ) as pikerd:
         await boot(pikerd)
         folder.rmdir()
-        said = await _cli.run("search", "btcusdt.spot", "--json", env=place.env)
+        said = await _cli.run(
+            "search", "btcusdt.spot", "-b", "sim", "--json", env=place.env
+        )
         assert said.code == 0, said
         assert (await pikerd.end(signal.SIGTERM))[0] == 0

@@ -98,7 +98,7 @@ def test_a_recording_says_what_it_holds(piker, tmp_path):
 async def test_a_recording_ends_in_each_way(open_test_pikerd, tmp_path):
     async with (
         open_emulator("binance.spot", sim=SIM, past_s=600) as emulator,
-        open_test_pikerd(conf=emulator.conf + NO_KRAKEN, deadline_s=90) as tree,
+        open_test_pikerd(conf=emulator.conf + NO_KRAKEN, deadline_s=180) as tree,
     ):
         services = tree.services
 
@@ -134,13 +134,10 @@ async def check_signals(services, env, folder) -> None:
     for sign, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         out = folder / f"{code}.zst"
         async with _cli.start("record", BTC, "--out", out, env=env) as recorder:
-            with trio.fail_after(20):
-                while not out.exists():
-                    await trio.sleep(0.02)
+            await wait_file(out)
             if sign == signal.SIGINT:
-                await trio.sleep(1.0)
                 os.kill(services.service_tasks["datad.binance"].pid, signal.SIGKILL)
-                await trio.sleep(6)  # it is back long before that
+                await wait_file(out, mended=1)
             ended, errors = await recorder.end(sign)
             line = await recorder.line()
         assert ended == code

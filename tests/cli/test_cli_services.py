@@ -114,7 +114,7 @@ async def test_stop_pikerd_ends_the_tree(open_test_pikerd):
     async with open_test_pikerd(embedded=False) as tree:
         said = await _cli.run("services", "stop", "pikerd", env=tree.env)
         assert (said.code, said.err) == (0, "the whole tree is stopped\n")
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while tree.pikerd.poll() is None:
                 await trio.sleep(0.01)
         assert tree.pikerd.returncode == 0

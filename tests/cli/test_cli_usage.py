@@ -161,7 +161,7 @@ def test_search_names_who_did_not_answer(monkeypatch):
 def test_reading_commands_start_no_pikerd(args):
     started = time.monotonic()
     refused(piker(*args), 1, "no pikerd answers at 127.0.0.1:", "start one with")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ async def test_answers_that_can_not_be_read(open_test_pikerd):
     async with (
         open_emulator("binance.spot", sim=["btcusdt.spot.sim"], past_s=600) as venue,
         open_emulator("kraken.spot", sim=["btcusdt.spot.sim"], past_s=600) as kraken,
-        open_test_pikerd(conf=conf_of(venue, kraken), deadline_s=60) as tree,
+        open_test_pikerd(conf=conf_of(venue, kraken)) as tree,
     ):
 
         async def ask(name, n="1"):

@@ -53,8 +53,9 @@ class Place:
             yield proc
 
     async def up(self, proc: Proc) -> None:
-        with trio.fail_after(15):
-            while await probe(self.addr) is None:
+        with trio.fail_after(25):
+            # one that listens may be too busy to answer yet
+            while (found := await probe(self.addr)) is None or found[0] != "pikerd":
                 assert proc.popen.poll() is None, (await proc.wait(), proc.said)
                 await trio.sleep(0.02)
 

@@ -100,7 +100,7 @@ async def test_invariant_7_an_end_is_clean_and_bounded(place, how, code):
                 await call_endpoint(portal, stop_service, name="pikerd")
         else:
             pikerd.popen.send_signal(signal.Signals[how])
-        assert (await ends(pikerd, 5))[0] == code
+        assert (await ends(pikerd, 15))[0] == code
         assert not any(is_alive(p) for p in procs)
         assert not await place.left(shm)
         assert "Traceback" not in pikerd.said
@@ -163,7 +163,7 @@ async def test_an_end_while_it_boots_leaves_nothing(place, anew, after_s):
     async with place.start(anew=anew) as pikerd:
         await trio.sleep(after_s)
         pikerd.popen.send_signal(signal.SIGTERM)
-        code, _ = await ends(pikerd, 5)
+        code, _ = await ends(pikerd, 15)
         assert code in (0, -signal.SIGTERM)  # the latter: before it had made anything
         assert not await place.left()
 
@@ -184,15 +184,14 @@ async def test_invariant_7_a_killed_pikerd_takes_its_tree_and_the_next_one_sweep
         procs, old = tree_processes(first.pid), place.shm
         assert len(procs) == 2
         await first.kill()
-        with trio.fail_after(10):
-            assert not await wait_gone(procs)
+        assert not await wait_gone(procs)
         # any pikerd of this user may sweep its folder from now on
         async with place.pikerd() as pikerd:
             assert place.info["pid"] == pikerd.pid
             assert place.shm.is_dir()
             assert not old.exists()
             async with place.attached():
-                with trio.fail_after(5):
+                with trio.fail_after(20):
                     names = set()
                     while "survivor" not in names:
                         names = {uid[0] for uid, _ in await tr.registered()}
@@ -202,10 +201,10 @@ async def test_invariant_7_a_killed_pikerd_takes_its_tree_and_the_next_one_sweep
                 assert await spawn("toyd.a")
             assert survivor.popen.poll() is None
             pikerd.popen.terminate()
-            assert (await ends(pikerd, 5))[0] == 0
+            assert (await ends(pikerd, 15))[0] == 0
         # and it leaves in order even where its pikerd never knew it
         survivor.popen.send_signal(signal.SIGINT)
-        await survivor.wait(5)
+        await survivor.wait(15)
         assert "RemoteActorError" not in survivor.said
 
 
@@ -216,8 +215,8 @@ async def test_idle_ends_it_but_not_under_a_client(tmp_path):
             await trio.sleep(4.5)
             assert pikerd.popen.poll() is None
             began = time.monotonic()
-        assert await pikerd.wait(12) == 0
-        assert 3.8 < time.monotonic() - began < 10
+        assert await pikerd.wait(20) == 0
+        assert 3.8 < time.monotonic() - began < 18
         assert "no client for 4 s" in pikerd.said
         assert not await place.left()
 
@@ -246,10 +245,10 @@ async def test_a_second_pikerd_says_who_runs_and_harms_nothing(place, tmp_path):
 @pytest.mark.parametrize("again", range(5))
 async def test_of_two_that_race_for_an_address_one_lives(place, again):
     async with place.start() as one, place.start() as two:
-        with trio.fail_after(15):  # either may be the one that comes up
+        with trio.fail_after(25):  # either may be the one that comes up
             while await probe(place.addr) is None:
                 await trio.sleep(0.02)
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             while one.popen.poll() is None and two.popen.poll() is None:
                 await trio.sleep(0.01)
         winner, loser = (one, two) if one.popen.poll() is None else (two, one)
@@ -258,10 +257,9 @@ async def test_of_two_that_race_for_an_address_one_lives(place, again):
         who = (f"pid {winner.pid}", "its pid is unknown")
         said = said_once(loser)
         assert any(f"already ({each})" in said for each in who), said
-        with place.dirs():
-            assert (await probe(place.addr))[0] == "pikerd"
+        await place.up(winner)
         winner.popen.terminate()
-        assert await winner.wait(5) == 0
+        assert await winner.wait(15) == 0
         assert not await place.left()
 
 
@@ -292,7 +290,7 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 async def test_a_stranger_at_the_address_is_a_sentence(place, answer):
     async with stranger(place.addr[1], answer), place.start() as pikerd:
         who = f"held by something that is not pikerd (pid {os.getpid()}, "
-        assert await pikerd.wait(8) == 1
+        assert await pikerd.wait(20) == 1
         assert who in said_once(pikerd)
         assert "--registry HOST:PORT" in pikerd.said
         with pytest.raises(
@@ -319,17 +317,30 @@ async def test_a_stopped_pikerd_is_a_sentence_not_a_hang(place):
         why = why.format(pikerd.pid)
         async with place.attached():
             pikerd.popen.send_signal(signal.SIGSTOP)
-            with trio.fail_after(10), pytest.raises(RegistryUnreachable, match=why):
+            with trio.fail_after(20), pytest.raises(RegistryUnreachable, match=why):
                 await spawn("toyd.a")
             began = time.monotonic()
         assert time.monotonic() - began < 10  # a client leaves whatever pikerd does
-        with trio.fail_after(10), pytest.raises(RegistryUnreachable, match=why):
+        with trio.fail_after(20), pytest.raises(RegistryUnreachable, match=why):
             async with place.attached():
                 pass
         async with place.start() as second:
-            assert await second.wait(8) == 1
+            assert await second.wait(20) == 1
             assert f"already (pid {pikerd.pid})" in said_once(second)
         pikerd.popen.send_signal(signal.SIGCONT)
+        async with place.attached():
+            assert await spawn("toyd.a")
+
+
+async def test_a_pikerd_that_is_held_up_for_a_while_is_waited_for(place):
+    async with place.pikerd() as pikerd, trio.open_nursery() as tasks:
+        pikerd.popen.send_signal(signal.SIGSTOP)
+
+        @tasks.start_soon
+        async def let_go_on():
+            await trio.sleep(2.5)
+            pikerd.popen.send_signal(signal.SIGCONT)
+
         async with place.attached():
             assert await spawn("toyd.a")
 
@@ -355,7 +366,7 @@ async def test_clients_that_find_none_start_one_and_all_find_it(tmp_path):
             await proc.popen.stdin.aclose()
             assert await proc.wait() == 0, proc.said
         assert is_alive(pikerd)
-        with trio.fail_after(15):
+        with trio.fail_after(30):
             while is_alive(pikerd):
                 await trio.sleep(0.05)
         assert not await place.left()
@@ -371,10 +382,13 @@ async def test_who_comes_while_it_ends_starts_the_next_one(tmp_path):
         ):
             pass  # it will be killed after 3 s
         first.popen.terminate()
-        await trio.sleep(0.3)
-        with pytest.raises(PikerdNotServing, match="pikerd is ending: SIGTERM"):
-            async with place.attached():
-                pass
+        with (
+            trio.fail_after(20),
+            pytest.raises(PikerdNotServing, match="pikerd is ending: SIGTERM"),
+        ):
+            while True:  # until it has heard of it
+                async with place.attached():
+                    await trio.sleep(0.05)
         with place.dirs(), trio.fail_after(20):
             async with maybe_open_pikerd("late", place.addr):
                 second = psutil.Process(place.info["pid"])
@@ -404,7 +418,7 @@ async def test_what_failed_is_told_though_its_pikerd_went_meanwhile(place, monke
 
 async def test_a_pikerd_that_can_not_start_says_why_to_the_client(tmp_path):
     place = Place(tmp_path / "tree", conf="[pikerd]\nidle_exit_s = 'soon'\n")
-    with place.dirs(), trio.fail_after(10):
+    with place.dirs(), trio.fail_after(25):
         with pytest.raises(
             RegistryUnreachable, match=r"could not start pikerd: .*idle_exit_s"
         ):
@@ -422,7 +436,7 @@ async def test_the_pid_of_a_killed_pikerd_may_be_an_innocents_by_now(place):
                 pass
     assert str(innocent) not in str(told.value)
     (Path(place.env["PIKER_CONFIG_DIR"]) / "conf.toml").write_text("nonsense")
-    with place.dirs(), trio.fail_after(10):
+    with place.dirs(), trio.fail_after(25):
         with pytest.raises(RegistryUnreachable, match="could not start pikerd: .*toml"):
             async with maybe_open_pikerd("test", place.addr):
                 pass
@@ -453,7 +467,7 @@ async def test_who_lost_the_race_to_start_one_waits_for_the_winner(place, monkey
     monkeypatch.setattr(
         _runtime, "_start_detached", lambda _, *rest: start(lost, *rest)
     )
-    with trio.fail_after(15), place.dirs():
+    with trio.fail_after(30), place.dirs():
         async with place.start() as winner, trio.open_nursery() as tasks:
             winner.popen.send_signal(signal.SIGSTOP)
             tasks.start_soon(_runtime.start_pikerd, place.addr)

@@ -184,7 +184,7 @@ async def test_the_callers_own_error_comes_out_and_ends_the_far_side(open_kid):
 async def test_an_own_cancel_ends_the_block_and_is_absorbed(open_kid):
     async with open_kid() as (_, portal):
         after = False
-        with trio.fail_after(3):
+        with trio.fail_after(15):
             async with t.open_context(portal, eps.hold) as (ctx, _):
                 await ctx.cancel()
                 await trio.sleep_forever()
@@ -194,8 +194,9 @@ async def test_an_own_cancel_ends_the_block_and_is_absorbed(open_kid):
 
 async def test_an_outer_cancel_is_clean(open_kid):
     async with open_kid() as (_, portal):
-        with trio.move_on_after(0.2) as scope:
+        with trio.CancelScope() as scope:
             async with t.open_context(portal, eps.hold, tag="o"):
+                scope.cancel()
                 await trio.sleep_forever()
         assert scope.cancelled_caught
         assert await t.call_endpoint(portal, eps.who_is_alive) == []
@@ -244,7 +245,7 @@ async def test_who_sends_to_a_call_that_failed_is_told_so(open_kid, how):
                 t.open_context(portal, eps.fail, when="after", kind="ours") as (ctx, _),
                 ctx.open_stream() as stream,
             ):
-                with trio.CancelScope(shield=True), trio.fail_after(5):
+                with trio.CancelScope(shield=True), trio.fail_after(15):
                     while True:
                         await stream.send(Tick("trade", 1.0, 1.0))
                         await trio.sleep(0.01)
@@ -322,7 +323,6 @@ async def main(port, cookie):
                         async with t.open_context(portal, ep, tag=tag, **kw):
                             await trio.sleep_forever()
                     tasks.start_soon(held if tag == "held" else call)
-                await trio.sleep(0.5)
                 print("ready", flush=True)
 
 if __name__ == "__main__":
@@ -352,7 +352,7 @@ async def client_process(addr, tmp_path):
     )
     try:
         assert proc.stdout is not None
-        with trio.fail_after(15):
+        with trio.fail_after(20):
             assert await first_line(proc.stdout) == b"ready"
         yield proc
     finally:
@@ -367,8 +367,11 @@ async def test_endpoints_end_with_their_caller(open_root, tmp_path, sig):
     async with open_root() as addr, t.open_child("kid", enable_modules=EPS) as child:
         async with t.wait_for_actor("kid", addr) as portal:
             async with client_process(addr, tmp_path) as proc:
-                tags = await t.call_endpoint(portal, eps.who_is_alive)
-                assert tags == ["echoing", "held", "sending"]
+                tags: list[str] = []
+                with trio.fail_after(10):
+                    while tags != ["echoing", "held", "sending"]:
+                        tags = await t.call_endpoint(portal, eps.who_is_alive)
+                        await trio.sleep(0.02)
                 os.kill(proc.pid, sig)
                 with trio.fail_after(10):
                     while await t.call_endpoint(portal, eps.who_is_alive):
@@ -482,7 +485,7 @@ async def test_a_wedged_child_is_killed_by_deadline(open_root, how):
                                 await trio.sleep_forever()
 
                     await tasks.start(wedge)
-        assert trio.current_time() - began < 6
+        assert trio.current_time() - began < 15
         assert child.exit_code == -signal.SIGKILL
 
 
@@ -594,9 +597,9 @@ async def test_no_child_outlives_its_root(tmp_path, sig):
 
 
 async def left_of(procs: list[psutil.Process]) -> list[psutil.Process]:
-    """Those of *procs* that are still there in three seconds; killed then."""
+    """Those of *procs* that are still there in ten seconds; killed then."""
     left = procs
-    with trio.move_on_after(3):
+    with trio.move_on_after(10):
         while left := [p for p in left if is_alive(p)]:
             await trio.sleep(0.02)
     for proc in left:
@@ -629,7 +632,7 @@ async def test_who_is_orphaned_while_it_imports_leaves(
         modules = (source.stem, *EPS)
         with pytest.raises(TransportClosed):
             async with t.open_context(mid.portal, eps.be_parent, modules=modules):
-                with trio.fail_after(10):
+                with trio.fail_after(20):
                     while not place.exists():
                         await trio.sleep(0.01)
                 leaf = psutil.Process(int(place.read_text()))
@@ -785,10 +788,10 @@ async def test_lookups_leave_nothing_open(open_root):
         for _ in range(20):
             async with t.find_actor("kid", addr) as portal:
                 await t.call_endpoint(portal, eps.who_is_alive)
-        await trio.sleep(0.5)
-        after = me.num_fds(), psutil.Process(child.pid).num_fds()
-        assert after[0] <= before[0] + 1
-        assert after[1] <= before[1] + 1
+        for each, most in zip((me, psutil.Process(child.pid)), before, strict=True):
+            with trio.fail_after(10):
+                while each.num_fds() > most + 1:
+                    await trio.sleep(0.02)
         t.sweep_contexts()
         assert len(t.current_actor()._contexts) <= 3
 
@@ -803,7 +806,7 @@ async def test_a_cancel_while_a_portal_opens_is_no_hang(open_root):
 
             @guards.start_soon
             async def end_a_hang():
-                await trio.sleep(3)
+                await trio.sleep(10)
                 child.kill()
 
             with trio.CancelScope() as scope:
@@ -858,7 +861,7 @@ async def test_only_endpoints_can_be_called(open_kid):
             ("os", "getpid"),
         ):
             with pytest.raises((RemoteActorError, Exception)) as caught:
-                with trio.fail_after(3):
+                with trio.fail_after(15):
                     await portal.run_from_ns(ns, name)
             assert "ModuleNotExposed" in repr(caught.value) or "not an endpoint" in str(
                 caught.value
@@ -871,7 +874,7 @@ async def test_only_endpoints_can_be_called(open_kid):
 async def test_asyncio_code_is_reached_and_left_cleanly(open_kid):
     async with open_kid(infect_asyncio=True) as (child, portal):
         for how in ("leave", "cancel", "outer"):
-            with trio.move_on_after(0.4 if how == "outer" else 10):
+            with trio.CancelScope() as scope:
                 async with t.open_context(portal, eps.through_asyncio, factor=3) as (
                     ctx,
                     first,
@@ -882,14 +885,16 @@ async def test_asyncio_code_is_reached_and_left_cleanly(open_kid):
                             await stream.send(i)
                             assert await stream.receive() == 3 * i
                         if how == "outer":
+                            scope.cancel()
                             await trio.sleep_forever()
                         if how == "leave":
                             await stream.send("leave")
                             await ctx.wait_for_result()
                     if how == "cancel":
                         await ctx.cancel()
-            await trio.sleep(0.1)
-            assert await t.call_endpoint(portal, eps.who_is_alive) == []
+            with trio.fail_after(10):
+                while await t.call_endpoint(portal, eps.who_is_alive):
+                    await trio.sleep(0.02)
         with pytest.raises(RemoteFailure, match="ValueError"):
             async with t.open_context(portal, eps.through_asyncio, factor=3) as (
                 ctx,
@@ -966,7 +971,7 @@ async def test_a_child_that_dies_while_it_starts_is_an_error_at_once(open_root):
                 tasks.start_soon(kill_it)
                 async with t.open_child("kid", enable_modules=EPS):
                     pass
-        assert trio.current_time() - began < 3
+        assert trio.current_time() - began < 12
 
 
 async def test_a_child_may_call_home_before_it_is_waited_for(open_root, monkeypatch):
@@ -1001,7 +1006,7 @@ async def test_a_cancel_at_the_last_moment_of_a_start_holds(
                 return take(*args)
 
             monkeypatch.setattr(step, cancel_meanwhile)
-            with would_hang(10):
+            with would_hang(25):
                 async with t.open_child("kid", enable_modules=EPS):
                     await trio.sleep_forever()
         assert scope.cancelled_caught
@@ -1044,7 +1049,7 @@ async def test_a_sweep_takes_no_call_that_is_on_its_way(open_kid, monkeypatch, s
                 await trio.sleep(0)
                 t.sweep_contexts()
 
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             async with trio.open_nursery() as tasks:
                 tasks.start_soon(sweep)
                 assert await t.call_endpoint(portal, eps.late) == child.pid
@@ -1077,7 +1082,7 @@ async def test_what_a_stranger_sends_ends_its_own_connection_only(open_kid, fare
             await stream.send_all(FARES[fare])
             if fare not in ENDLESS:
                 await stream.send_eof()
-            with trio.fail_after(5), suppress(trio.BrokenResourceError):
+            with trio.fail_after(15), suppress(trio.BrokenResourceError):
                 while await stream.receive_some():
                     pass
             await stream.aclose()
@@ -1175,7 +1180,7 @@ async def test_a_caller_that_leaves_within_its_result_harms_nobody(open_kid, tmp
         shown = {"cookie": cookie(), "args": t.encode({})}
         await stream.send_all(HELLO + call("tests.service.seam_eps", "big", shown))
         got = 0
-        with trio.fail_after(5):
+        with trio.fail_after(15):
             while got < 2**16:
                 got += len(await stream.receive_some())
         reset_soon(stream.socket)
@@ -1276,7 +1281,7 @@ async def test_only_its_parent_ends_an_actor(open_kid, what):
                 async with stream:
                     await stream.send_all(HELLO + call("self", what, {}))
                     said = b""
-                    with trio.fail_after(5):
+                    with trio.fail_after(10):
                         while b"parent may call" not in said:
                             more = await stream.receive_some()
                             assert more, said

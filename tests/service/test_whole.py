@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from piker.service._tractor import _whole
 from piker.service._tractor._whole import send_whole
 
 DATA = bytes(range(256)) * 8192
@@ -32,14 +33,17 @@ async def cancel_midway(stream) -> None:
         pytest.fail("it was to be cancelled")
 
 
-async def test_a_cancelled_message_is_ended_where_it_can_be(ends):
+async def test_a_cancelled_message_is_ended_where_it_can_be(ends, monkeypatch):
+    monkeypatch.setattr(_whole, "REST_S", 30.0)  # this may be held up itself
     near, far = ends
     async with trio.open_nursery() as tasks:
         tasks.start_soon(cancel_midway, near)
         await trio.sleep(0.1)
         found = bytearray()
         while len(found) < len(DATA):
-            found += await far.receive_some(65536)
+            more = await far.receive_some(65536)
+            assert more, "it was broken off"
+            found += more
         assert found == DATA
     await send_whole(near, b"next")
     assert await far.receive_some() == b"next"

@@ -15,6 +15,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
+from trio.testing import wait_all_tasks_blocked
 
 from piker.config import UiConf
 from piker.ui._layouts import WindowLayout
@@ -49,10 +50,10 @@ NAMED = {
 
 
 class Hands:
-    """Whoever sits before a window."""
+    """Whoever sits before a window; with no tree behind it, all else comes to rest."""
 
-    def __init__(self, charts: ChartApp, window) -> None:
-        self.charts, self.window = charts, window
+    def __init__(self, charts: ChartApp, window, *, has_tree: bool = True) -> None:
+        self.charts, self.window, self.has_tree = charts, window, has_tree
 
     async def reopen(self) -> None:
         """Sit before another window, as the one before was closed."""
@@ -75,7 +76,15 @@ class Hands:
         return QApplication.focusWidget() or self.canvas
 
     async def settle(self, seconds: float = 0.05) -> None:
+        """Wait a while, and for what is under way: this may be held up itself."""
         await trio.sleep(seconds)
+        if self.has_tree:
+            return
+        await wait_all_tasks_blocked()
+        threads = trio.to_thread.current_default_thread_limiter()
+        while threads.borrowed_tokens:
+            await trio.sleep(0.01)
+            await wait_all_tasks_blocked()
 
     # -- keyboard -----------------------------------------------------------------
 
@@ -178,7 +187,7 @@ def use_window(tmp_path, scenario, *names, deadline_s: float = 60.0, **conf) -> 
                 await trio.sleep(0.05)
                 window.focus_chart()
                 try:
-                    await scenario(Hands(charts, window))
+                    await scenario(Hands(charts, window, has_tree=False))
                 finally:
                     charts.close()
                 await charts.until_closed()

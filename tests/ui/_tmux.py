@@ -116,4 +116,5 @@ async def open_terminal(argv: list[str], env: dict[str, str], size=(80, 24)):
     finally:
         with trio.CancelScope(shield=True):
             await terminal.tmux("kill-server", check=False)
-        shutil.rmtree(place)
+        # the server may still be at it, to remove its socket
+        shutil.rmtree(place, ignore_errors=True)

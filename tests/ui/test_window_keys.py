@@ -384,7 +384,7 @@ async def a_market_is_searched_and_loaded(hands: Hands):
     window, search = hands.window, hands.window.search
     await hands.tap("ctrl-l")
     await hands.type("usdt")
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while "dogeusdt.spot.kraken" not in [each.text(0) for each in search.items()]:
             await hands.settle()
     rows = [item.text(0) for item in search.items()]

@@ -320,15 +320,18 @@ async def test_a_signal_ends_it_and_leaves_orders(open_test_pikerd, sig, code):
         env = {**tree.env, "QT_QPA_PLATFORM": "offscreen"}
         with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE) as chart:
             before = psutil.Process(chart.pid)
-            with trio.fail_after(30):
+            with trio.fail_after(40):
                 while BTC not in await shown(tree) or (
                     "emsd" not in await tree.infos()
                 ):
                     assert chart.poll() is None
                     await trio.sleep(0.1)
-            await trio.sleep(0.5)  # its market is there: the window opens at once
+            # its market is there: its window opens at once, before it answers again
+            for _ in range(5):
+                await trio.sleep(0.1)
+                assert BTC in await shown(tree)
             chart.send_signal(signal.Signals[sig])
-            with trio.fail_after(10):
+            with trio.fail_after(20):
                 while chart.poll() is None:
                     await trio.sleep(0.02)
             said = chart.stderr.read().decode()

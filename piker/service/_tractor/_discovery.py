@@ -26,6 +26,8 @@ from ._trionics import but_cancels, leaves
 
 CONNECT_DEADLINE_S = 3.0
 CLOSE_DEADLINE_S = 2.0
+#: A busy machine may hold either side up for two seconds.
+PROBE_DEADLINE_S = 5.0
 _NOBODY_THERE: tuple[type[Exception], ...] = (*TRANSPORT_ERRORS, OSError)
 
 
@@ -136,7 +138,7 @@ def _is_ours(err: BaseException) -> bool:
 
 
 async def probe(
-    addr: Addr, *, deadline_s: float = 2.0
+    addr: Addr, *, deadline_s: float = PROBE_DEADLINE_S
 ) -> Uid | Literal["foreign"] | None:
     """Tell who listens at *addr*: an actor's (name, uuid), ``"foreign"``, or nobody."""
     me = ("probe", str(uuid.uuid4()))
