@@ -113,7 +113,7 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
             assert live_requests(told) == live_requests(was)
             await venue.clear()
         down, back = set(), set()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async for item in feed.messages:
                 if isinstance(item, Disconnected):
                     down |= set(item.fqmes)
@@ -139,7 +139,7 @@ async def test_venues_that_offer_no_tls(open_test_pikerd):
         conf = conf.replace("clock = ", SOON)
         async with open_test_pikerd(conf=conf), open_feed(MARKETS) as feed:
             reasons = {}
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while reasons.keys() != set(MARKETS):
                     event = await next_event(feed)
                     if isinstance(event, Disconnected):  # else of quotes alone
