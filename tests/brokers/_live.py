@@ -197,7 +197,7 @@ async def open_live_at(open_test_pikerd, *places: At, conf: str = "", **options)
     async with AsyncExitStack() as stack:
         venues = [await stack.enter_async_context(open_venue(at)) for at in places]
         told = "".join(
-            f"{venue.conf}deadline_s = 2.0\n{at.conf}"
+            f"{venue.conf}deadline_s = 4.0\n{at.conf}"
             for at, (venue, *_) in zip(places, venues, strict=True)
         )
         tree = await stack.enter_async_context(

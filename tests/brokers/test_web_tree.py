@@ -92,11 +92,12 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
         open_test_pikerd(conf=conf_of(*venues.values()).replace("clock = ", SOON)),
         open_feed(MARKETS) as feed,
     ):
-        quotes = feed.stream
-        await quotes.receive()
-        before = [await venue.stats() for venue in venues.values()]
+        with trio.fail_after(30):
+            await until_all_trade(feed)
+        before = []
         began = trio.current_time()
         for venue in venues.values():
+            before.append(await venue.stats())
             await venue.fault("upgrade", status=503, count=0)
             await venue.fault("disconnect", how="rst")
         await trio.sleep(3)
@@ -121,6 +122,16 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
                     back.add(item.fqme)
                     if back == set(MARKETS):
                         break
+
+
+async def until_all_trade(feed) -> None:
+    """Wait until each market has told a trade: what was before it was asked for."""
+    unseen = set(MARKETS)
+    async for quote in feed.stream:
+        if any(tick.type == "trade" for tick in quote.ticks):
+            unseen.discard(quote.fqme)
+            if not unseen:
+                return
 
 
 def live_requests(told) -> dict[str, int]:
