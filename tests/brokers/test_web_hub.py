@@ -44,9 +44,9 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def virtual(monkeypatch, autojump_clock):
-    """Let silence last as long as it does, on a clock that stands while it is broken.
+    """Let silence last as long as it does, on a clock that jumps.
 
-    What is sent on the loopback is there before the clock jumps.
+    Who is held up isn't silent then: what is sent on the loopback is there before.
     """
     autojump_clock.autojump_threshold = 0.02
     for name, value in USUAL.items():

@@ -38,7 +38,7 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
     """Of each venue: a connection, or two; a subscription a stream; few requests."""
     async with (
         open_simulated() as venues,
-        open_test_pikerd(conf=conf_of(*venues.values())),
+        open_test_pikerd(conf=conf_of(*venues.values()), deadline_s=90),
         trio.open_nursery() as tasks,
     ):
         quoted = trio.Event()
@@ -89,7 +89,9 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
 async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
     async with (
         open_simulated() as venues,
-        open_test_pikerd(conf=conf_of(*venues.values()).replace("clock = ", SOON)),
+        open_test_pikerd(
+            conf=conf_of(*venues.values()).replace("clock = ", SOON), deadline_s=90
+        ),
         open_feed(MARKETS) as feed,
     ):
         with trio.fail_after(30):
@@ -148,7 +150,10 @@ async def test_venues_that_offer_no_tls(open_test_pikerd):
     async with open_simulated() as venues:
         conf = conf_of(*venues.values()).replace('"ws://', '"wss://')
         conf = conf.replace("clock = ", SOON)
-        async with open_test_pikerd(conf=conf), open_feed(MARKETS) as feed:
+        async with (
+            open_test_pikerd(conf=conf, deadline_s=90),
+            open_feed(MARKETS) as feed,
+        ):
             reasons = {}
             with trio.fail_after(30):
                 while reasons.keys() != set(MARKETS):
