@@ -52,7 +52,7 @@ _ODD_PATTERNS: Final = (
 #: A stream has so long for its first word, and for each further batch.
 WORD_S: Final = 20.0
 #: It has so long to end when it is cancelled.
-CANCEL_S: Final = 2.0
+CANCEL_S: Final = 5.0
 
 
 @dataclass(frozen=True)

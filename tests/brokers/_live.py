@@ -35,6 +35,7 @@ class At:
       money: what the account begins with.
       sim: the market of sim that its tape is of.
       worth: prices are of BTC times that, and sizes BTC's over it.
+      deadline_s: of requests; a venue that is held up for a moment keeps it.
     """
 
     fqme: str
@@ -48,6 +49,7 @@ class At:
     )
     sim: str = "btcusdt.spot.sim"
     worth: Decimal = Decimal(1)
+    deadline_s: float = 4.0
 
     def price(self, of_btc) -> Decimal:
         """Return a price there that is as BTC's."""
@@ -89,6 +91,7 @@ DERIBIT = At(
 IB = At(
     "tsla.nasdaq.ib", "TSLA", "ib.main", "ib.tws", "reconnect_max_s = 1.0\n", {},
     {"USD": "10000000"}, "tsla.nasdaq.sim", Decimal("0.002"),
+    2.0,  # lists are waited for thrice as long
 )  # fmt: skip
 AT = {one.broker: one for one in (BINANCE, KRAKEN, DERIBIT, IB)}
 
@@ -197,7 +200,7 @@ async def open_live_at(open_test_pikerd, *places: At, conf: str = "", **options)
     async with AsyncExitStack() as stack:
         venues = [await stack.enter_async_context(open_venue(at)) for at in places]
         told = "".join(
-            f"{venue.conf}deadline_s = 2.0\n{at.conf}"
+            f"{venue.conf}deadline_s = {at.deadline_s}\n{at.conf}"
             for at, (venue, *_) in zip(places, venues, strict=True)
         )
         tree = await stack.enter_async_context(

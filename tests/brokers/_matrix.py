@@ -51,7 +51,7 @@ WHATS = {
     },
 }  # fmt: skip
 #: What is looked at again and again is looked at within that.
-_STRUCK_S = 8.0
+_STRUCK_S = 20.0
 _CUT = {"kind": "disconnect", "how": "rst"}
 #: Faults of the connection, of REST, of clocks: what is asked only when a connection
 #: is new comes with a break of the one before.

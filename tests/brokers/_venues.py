@@ -104,7 +104,7 @@ def differences(feed: Feed, venue: Venue) -> list[tuple]:
     return found
 
 
-async def wait_exact(feed: Feed, venue: Venue, deadline_s: float = 15) -> None:
+async def wait_exact(feed: Feed, venue: Venue, deadline_s: float = 30) -> None:
     """Wait until all bars are as they should be; fail with what differs."""
     with trio.move_on_after(deadline_s):
         while differences(feed, venue):
@@ -131,7 +131,7 @@ async def check_live_bars(feed, fqme: str, emulator, symbol: str = "BTCUSDT") ->
     ]
     expected = [row for row in naive_bars(prints, 1) if row[0] <= whole_s]
     await bars_are(flume, expected)
-    with trio.move_on_after(10):  # under a load they are late for a while
+    with trio.move_on_after(20):  # under a load they are late for a while
         while abs(await behind_s(flume, emulator)) >= 3:
             await trio.sleep(0.1)
         return len(expected)
@@ -149,7 +149,7 @@ async def bars_are(flume, expected: list[tuple]) -> None:
 
     What was missed may be asked for again just now, under a load: soon they are right.
     """
-    for _ in range(50):
+    for _ in range(150):
         got = [
             row
             for row in rows(flume.rt_shm)
@@ -159,4 +159,4 @@ async def bars_are(flume, expected: list[tuple]) -> None:
         if not odd:
             return
         await trio.sleep(0.1)
-    raise AssertionError(f"bars aren't the trades', 5 s later: {odd[:5]}")
+    raise AssertionError(f"bars aren't the trades', 15 s later: {odd[:5]}")

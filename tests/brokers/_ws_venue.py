@@ -127,13 +127,13 @@ class WsVenue:
 
     async def wait_conns(self, n: int) -> None:
         """Wait until so many websockets have been opened, ever."""
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while len(self.paths) < n:
                 await trio.sleep(0.005)
 
     async def wait_heard(self, n: int) -> None:
         """Wait until so many requests came, ever."""
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while len(self.heard) < n:
                 await trio.sleep(0.005)
 

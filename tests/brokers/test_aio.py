@@ -146,6 +146,13 @@ def tasks_now():
     return {task for task in asyncio.all_tasks() if not task.done()}
 
 
+async def until(holds):
+    """Wait until something holds: each loop needs its turns, and may get them late."""
+    with trio.fail_after(20):
+        while not holds():
+            await trio.sleep(0.005)
+
+
 @infected
 async def test_ten_thousand_answers_each_come_to_their_caller():
     """Random delays and random patience: no answer at a wrong caller, no task left."""
@@ -188,14 +195,12 @@ async def test_ten_thousand_answers_each_come_to_their_caller():
         assert len(got) + len(gave_up) == 10_000
         assert len(got) > 1000
         assert len(gave_up) > 1000
-        with trio.fail_after(5):  # those that go on do so to their end
-            while clients[-1].running:
-                await trio.sleep(0.01)
-        assert proxy.waiting == proxy.running == 0
+        # those that go on do so to their end
+        await until(lambda: not clients[-1].running and not proxy.running)
+        assert proxy.waiting == 0
         assert proxy.stats.asked == 10_000
         assert await proxy.call(Client.echo, "still alive") == "still alive"
-    await trio.sleep(0.05)
-    assert tasks_now() <= before
+    await until(lambda: tasks_now() <= before)
 
 
 ERRORS = (
@@ -252,16 +257,14 @@ async def test_the_deadline_is_told_and_ends_the_work():
             VenueUnreachable, match=r"test didn't answer Client.hold within 0.05 s"
         ):
             await proxy.call(Client.hold)
-        await trio.sleep(0.02)
-        assert not clients[-1].running
+        await until(lambda: not clients[-1].running and not proxy.running)
         with pytest.raises(VenueUnreachable):
             await proxy.within(0.02, goes_on=True).call(Client.pass_gate, 5)
-        assert clients[-1].running == {5}
+        await until(lambda: clients[-1].running == {5})
         assert (proxy.waiting, proxy.running) == (0, 1)
         clients[-1].gate.set()
-        await trio.sleep(0.02)
+        await until(lambda: not proxy.running)
         assert clients[-1].log == [5]
-        assert proxy.running == 0
         assert proxy.stats.late == 2
 
 
@@ -272,8 +275,8 @@ async def test_a_request_that_is_let_go_before_it_begins_leaves_nothing():
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await proxy.call(Client.hold)
-        await trio.sleep(0.02)
-        assert proxy.waiting == proxy.running == 0
+        await until(lambda: not proxy.running)
+        assert proxy.waiting == 0
         assert not clients[-1].running
 
 
@@ -367,22 +370,23 @@ async def test_the_client_is_closed_with_what_it_was_doing():
                 with pytest.raises(VenueUnreachable, match="broken off|closed"):
                     await proxy.call(Client.hold)
 
+            heard = trio.Event()
+
             async def listen():
                 with pytest.raises(VenueUnreachable):
                     async with proxy.stream(Client.keep_counting) as batches:
                         async for _ in batches:
-                            pass
+                            heard.set()
 
             nursery.start_soon(hold)
             nursery.start_soon(listen)
-            await trio.sleep(0.02)
-            assert client.running == {"held"}
+            await heard.wait()
+            await until(lambda: client.running == {"held"})
         assert not client.running
         assert client.log == ["ended", "closed"]
     with pytest.raises(VenueUnreachable, match="it was closed"):
         await proxy.call(Client.echo, 1)
-    await trio.sleep(0.02)
-    assert tasks_now() <= before
+    await until(lambda: tasks_now() <= before)
 
 
 @infected
@@ -399,7 +403,7 @@ async def test_a_client_that_dies_is_told_to_all_and_ends_nothing_else(caplog):
             async with trio.open_nursery() as nursery:
                 for _ in range(3):
                     nursery.start_soon(hold)
-                await trio.sleep(0.02)
+                await until(lambda: proxy.waiting == 3)
                 with pytest.raises(VenueUnreachable):
                     await proxy.call(Client.die)
             assert "the venue hung up" in await proxy.wait_closed()
@@ -448,9 +452,8 @@ async def test_a_cancel_at_any_time_ends_it_cleanly(where, caplog):
                 if where != "closing":
                     await proxy.call(Client.hold)
         assert scope.cancelled_caught or where == "closing"
-    await trio.sleep(0.05)
-    assert trio.current_time() - start < 3
-    assert tasks_now() <= before
+    assert trio.current_time() - start < 10
+    await until(lambda: tasks_now() <= before)
     assert not caplog.records
 
 

@@ -78,9 +78,9 @@ async def test_a_key_that_is_wrong_is_said_at_once_and_so_is_a_secret(
         with pytest.raises(AccountNotFound, match="mend the account's key and secret"):
             async with live_trading(at):
                 pass
-        assert trio.current_time() - began < 10
+        assert trio.current_time() - began < 18, "that takes 20 s"
         write_secrets(secrets_of(at, **right))
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while not await _takes_orders(at):
                 await trio.sleep(0.2)
 

@@ -52,7 +52,7 @@ def test_the_matrix_is_as_large_as_it_is_said_to_be(at):
     assert {name.partition(":")[0] for name in every} == set(STEPS)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("at", NAMES, ids=[at.broker for at in NAMES])
 async def test_whatever_goes_wrong_all_agree_in_the_end(tmp_path, at):
     every = {case.name: case for case in islice(cases(at), 260)}

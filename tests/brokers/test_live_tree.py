@@ -101,7 +101,8 @@ async def test_an_order_from_elsewhere_is_looked_after(open_test_pikerd):
         first = (await live.venue.control("place", by_hand))["serial"]
         async with live_trading() as me:
             one = f"{ACCOUNT}:{first}"
-            told = await me.until(resp="open", oid=one)
+            # it is told of at the start, or a moment later
+            told = me.dialogs.get(one) or await me.until(resp="open", oid=one)
             assert (told.req.price, told.req.size) == (58_000, Decimal("0.5"))
             second = (await live.venue.control("place", by_hand))["serial"]
             two = f"{ACCOUNT}:{second}"

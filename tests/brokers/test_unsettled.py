@@ -58,14 +58,14 @@ def test_an_order_before_the_first_look_has_an_answer(tmp_path, monkeypatch):
             await trio.sleep(0.1)
             desk.ask(asked, told.extend)
             desk.ask(order("b"), told.extend)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while not told:
                     await trio.sleep(0.01)
             tasks.cancel_scope.cancel()
 
     dirs = config.Dirs.under(tmp_path)
     with config.use_dirs(dirs), open_ledger("kraken", ACCOUNT) as ledger:
-        trio.run(ask, ledger)
+        trio.run(ask, ledger, clock=trio.testing.MockClock(autojump_threshold=0))
     (refused,) = told
     assert isinstance(refused, BrokerdError)
     assert refused.oid == "b"

@@ -17,31 +17,55 @@ from piker.brokers._web._market import MarketStream
 from piker.brokers._web._ws import open_socket
 from piker.errors import MarketGone, RateLimited, VenueRefused, VenueUnreachable
 from piker.msgs import NS, Tick, boot_ns
+from piker.testing import free_port
 from tests.brokers._loopback import answer, open_server
 from tests.brokers._ws_venue import open_ws_venue
 
-QUICK = {"PING_AFTER_S": 0.15, "DEAD_AFTER_S": 0.4, "_LOOK_S": 0.03, "_ACK_S": 0.3}
+USUAL = {
+    name: getattr(_hub, name) for name in ("PING_AFTER_S", "DEAD_AFTER_S", "_LOOK_S")
+}
+#: What is waited for: nobody who is held up is taken for silent.
+PATIENT = {"PING_AFTER_S": 0.15, "DEAD_AFTER_S": 60.0, "_LOOK_S": 0.03, "_ACK_S": 60.0}
+ACK_S = 0.3
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Let all that takes seconds take tenths of one."""
-    for name, value in QUICK.items():
+def patient(monkeypatch):
+    """Look often, and give nothing up in the time of a test."""
+    for name, value in PATIENT.items():
         monkeypatch.setattr(_hub, name, value)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Wait for an answer for tenths of a second."""
+    monkeypatch.setattr(_hub, "_ACK_S", ACK_S)
+
+
+@pytest.fixture
+def virtual(monkeypatch, autojump_clock):
+    """Let silence last as long as it does, on a clock that jumps.
+
+    Who is held up isn't silent then: what is sent on the loopback is there before.
+    """
+    autojump_clock.autojump_threshold = 0.02
+    for name, value in USUAL.items():
+        monkeypatch.setattr(_hub, name, value)
+    return autojump_clock
 
 
 @asynccontextmanager
 async def open_bench(venue_options=None, **dialect):
     async with open_ws_venue(**(venue_options or {})) as venue:
         async with open_hub(venue.dialect(**dialect), reconnect_max_s=0.05) as hub:
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 yield venue, hub
 
 
 async def until(member, kind, n: int = 1) -> list:
     """Return a member's items up to the *n*th of a kind."""
     items = []
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while n:
             items.append(await member.items.receive())
             n -= isinstance(items[-1], kind)
@@ -51,7 +75,7 @@ async def until(member, kind, n: int = 1) -> list:
 async def serials(member, n: int) -> list[int]:
     """Return the serials of the next *n* trades, nothing else among them."""
     found = []
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while len(found) < n:
             found += [part.first for part in await member.items.receive()]
     return found
@@ -104,8 +128,7 @@ async def test_a_url_that_subscribes_needs_no_request():
                 assert venue.paths[1:] == ["/A,B,C"]
 
 
-async def test_who_joins_while_it_connects_again_is_told_when_it_is_up(monkeypatch):
-    monkeypatch.setattr(_hub, "_ACK_S", 60.0)
+async def test_who_joins_while_it_connects_again_is_told_when_it_is_up():
     async with open_bench() as (venue, hub):
         async with hub.join("A") as a:
             await until(a, Up)
@@ -114,7 +137,7 @@ async def test_who_joins_while_it_connects_again_is_told_when_it_is_up(monkeypat
             await until(a, Down)
             async with hub.join("B") as b, hub.join("A") as again:
                 await venue.wait_conns(2)
-                with trio.fail_after(5):
+                with trio.fail_after(20):
                     while {s for _, told in venue.owed for s in told["s"]} != {
                         "A",
                         "B",
@@ -141,7 +164,7 @@ async def test_an_answer_for_each_channel_is_waited_for():
         await until(a, Up)
 
 
-async def test_no_more_is_said_a_second_than_the_venue_takes():
+async def test_no_more_is_said_a_second_than_the_venue_takes(quick):
     async with open_bench(frames_a_s=3) as (venue, hub), trio.open_nursery() as tasks:
 
         async def come(symbol):
@@ -157,7 +180,7 @@ async def test_no_more_is_said_a_second_than_the_venue_takes():
             await venue.wait_heard(min(n + 1, 3))
         while len(times) < 5:
             await trio.sleep(0.01)
-        assert 0.9 < times[-1] - began < 4
+        assert 0.9 < times[-1] - began < 10
         assert hub.stats.connects == 1, "what waits to be said wants no answer yet"
         tasks.cancel_scope.cancel()
 
@@ -290,7 +313,9 @@ async def test_a_subscription_refused_for_now_is_asked_for_again(reason):
 
 
 @pytest.mark.parametrize("what", ["refusal", "no answer"])
-async def test_one_that_can_not_be_had_now_leaves_the_others_alone(what):
+async def test_one_that_can_not_be_had_now_leaves_the_others_alone(
+    what, quick, monkeypatch
+):
     async with open_bench() as (venue, hub), hub.join("A") as a:
         await until(a, Up)
         venue.acks = what == "refusal"
@@ -306,6 +331,7 @@ async def test_one_that_can_not_be_had_now_leaves_the_others_alone(what):
                 }[what]
             )
             venue.acks, venue.refuses = True, set()
+            monkeypatch.setattr(_hub, "_ACK_S", 60.0)
             await until(b, Up)
             assert venue.heard[-2:] == [("unsub", ["B"]), ("sub", ["B"])]
             tasks.cancel_scope.cancel()
@@ -313,7 +339,7 @@ async def test_one_that_can_not_be_had_now_leaves_the_others_alone(what):
         assert hub.stats.connects == 1
 
 
-async def test_a_market_that_left_before_its_answer_costs_nobody_the_connection():
+async def test_a_market_that_left_before_its_answer_costs_nobody_the_connection(quick):
     """Twice: a symbol that fails again is a reason to give a connection up."""
     async with open_bench() as (venue, hub), hub.join("A") as a:
         await until(a, Up)
@@ -321,14 +347,13 @@ async def test_a_market_that_left_before_its_answer_costs_nobody_the_connection(
         for heard in (1, 2):
             async with hub.join("B"):
                 await venue.wait_heard(2 * heard)
-            await trio.sleep(3 * QUICK["_ACK_S"])
+            await trio.sleep(3 * ACK_S)
         assert nothing_left(a)
         assert hub.stats.connects == 1
 
 
 async def test_nobody_there_is_tried_again_ever_more_seldom():
-    async with open_server(answer()) as server:
-        url = server.ws_url
+    url = f"ws://127.0.0.1:{free_port()}"
     async with open_ws_venue() as venue:
         async with open_hub(
             venue.dialect(url=lambda _: url), reconnect_max_s=30
@@ -364,7 +389,7 @@ async def test_a_handshake_never_answered_holds_for_nothing(monkeypatch):
         await trio.sleep(0.2)
         await venue.drop()
         await until(a, Up)
-        assert 0.15 < waits[-1] < 3
+        assert 0.15 < waits[-1] < 10
 
 
 async def silent(stream):
@@ -384,7 +409,7 @@ async def test_a_handshake_has_a_deadline(how):
         with pytest.raises(VenueUnreachable, match=r"^x can't be reached at ws://127"):
             async with open_socket("x", server.ws_url, deadline_s=0.4):
                 pass
-        assert 0.3 < trio.current_time() - began < 3
+        assert 0.3 < trio.current_time() - began < 10
 
 
 async def test_closing_waits_for_no_answer():
@@ -395,7 +420,7 @@ async def test_closing_waits_for_no_answer():
             venue.conns[0].pause_reading()
             await sock.send('{"m": "x", "s": [], "id": 1}')
             began = trio.current_time()
-        assert trio.current_time() - began < 3
+        assert trio.current_time() - began < 8, "the library's own patience is 10 s"
 
 
 # -- lost connections ------------------------------------------------------------------
@@ -424,7 +449,7 @@ async def test_a_closing_word_is_told():
         assert "too old" in down.reason
 
 
-async def test_an_answer_that_is_lost_is_asked_for_on_another_connection():
+async def test_an_answer_that_is_lost_is_asked_for_on_another_connection(quick):
     async with open_bench() as (venue, hub):
         venue.acks = False
         async with hub.join("A") as a, trio.open_nursery() as tasks:
@@ -436,10 +461,10 @@ async def test_an_answer_that_is_lost_is_asked_for_on_another_connection():
             tasks.cancel_scope.cancel()
 
 
-async def _talk(venue):
+async def _talk(venue, every_s=0.02):
     while True:
         await venue.send({"k": "heartbeat"})
-        await trio.sleep(0.02)
+        await trio.sleep(every_s)
 
 
 async def test_a_decoder_with_a_bug_ends_nothing(caplog):
@@ -502,46 +527,46 @@ async def test_a_subscription_is_ended_before_it_is_asked_for_again():
 # -- silence ---------------------------------------------------------------------------
 
 
-async def test_a_quiet_venue_that_answers_pings_is_not_dead():
+async def test_a_quiet_venue_that_answers_pings_is_not_dead(virtual):
     async with open_bench() as (_, hub), hub.join("A") as a:
         await until(a, Up)
-        await trio.sleep(3 * QUICK["DEAD_AFTER_S"])
+        await trio.sleep(3 * USUAL["DEAD_AFTER_S"])
         assert nothing_left(a)
         assert hub.stats.connects == 1
 
 
-async def test_the_venues_own_pings_are_a_sign_of_life(monkeypatch):
+async def test_the_venues_own_pings_are_a_sign_of_life(virtual, monkeypatch):
     monkeypatch.setattr(_hub, "PING_AFTER_S", 60.0)
-    options = {"ping_interval": 0.1, "ping_timeout": None}
+    options = {"ping_interval": 1.0, "ping_timeout": None}
     async with open_bench(options) as (_, hub), hub.join("A") as a:
         await until(a, Up)
-        await trio.sleep(3 * QUICK["DEAD_AFTER_S"])
+        await trio.sleep(3 * USUAL["DEAD_AFTER_S"])
         assert nothing_left(a)
 
 
-async def test_a_venue_that_says_nothing_at_all_is_dead():
+async def test_a_venue_that_says_nothing_at_all_is_dead(virtual):
     async with open_bench() as (venue, hub), hub.join("A") as a:
         await until(a, Up)
         for conn in venue.conns:  # who doesn't read answers no ping
             conn.pause_reading()
         began = trio.current_time()
         (down,) = await until(a, Down)
-        assert "said nothing for 0.4 s" in down.reason
+        assert "said nothing for 4 s" in down.reason
         # the read under way may still have answered a ping
-        assert trio.current_time() - began < 3
+        assert trio.current_time() - began < 7
         await until(a, Up)
 
 
-async def test_pings_alone_are_no_heartbeat():
-    async with open_bench(heartbeat_s=0.3) as (venue, hub), hub.join("A") as a:
+async def test_pings_alone_are_no_heartbeat(virtual):
+    async with open_bench(heartbeat_s=3) as (venue, hub), hub.join("A") as a:
         await until(a, Up)
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(_talk, venue)
-            await trio.sleep(0.6)
+            tasks.start_soon(partial(_talk, venue, every_s=0.5))
+            await trio.sleep(6)
             assert nothing_left(a), "heartbeats come"
             tasks.cancel_scope.cancel()
         (down,) = await until(a, Down)
-        assert "sent no heartbeat for 0.3 s" in down.reason
+        assert "sent no heartbeat for 3 s" in down.reason
 
 
 async def test_a_line_is_dead_after_the_machine_slept(monkeypatch):
@@ -552,7 +577,7 @@ async def test_a_line_is_dead_after_the_machine_slept(monkeypatch):
         (down,) = await until(a, Down)
         assert down.reason == "this machine was asleep for 3600 s"
         await until(a, Up)
-        await trio.sleep(3 * QUICK["_LOOK_S"])
+        await trio.sleep(3 * PATIENT["_LOOK_S"])
         assert nothing_left(a), "once"
 
 
@@ -596,7 +621,7 @@ async def test_trades_for_which_there_was_no_room_are_fetched(monkeypatch):
         return Page([Part("B", [tick], n, n) for n, tick in trades], is_last=True)
 
     async def take(tids, last):
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while not tids or tids[-1] < last:
                 _, ticks = await sent.receive()
                 tids += [tick.tid for tick in ticks]
@@ -647,8 +672,7 @@ async def test_bad_frames_are_counted_and_logged_once_a_kind(caplog):
         assert len(said) == len(hub._faults.counts) == 2  # quotations make no kind
 
 
-async def test_a_bad_frame_soon_after_another_is_told_of_too(monkeypatch):
-    monkeypatch.setattr(_hub, "_DOUBT_EVERY_S", 0.3)
+async def test_a_bad_frame_soon_after_another_is_told_of_too(virtual):
     async with open_bench() as (venue, hub), hub.join("A") as a, hub.join("B") as b:
         for member in (a, b):
             await until(member, Up)
@@ -657,9 +681,9 @@ async def test_a_bad_frame_soon_after_another_is_told_of_too(monkeypatch):
         began = trio.current_time()
         await venue.send("garbage", "more", {"k": "heartbeat"})
         await until(a, Doubt)
-        assert 0.2 < trio.current_time() - began < 3
+        assert 0.9 < trio.current_time() - began < 1.1
         await until(b, Doubt, 2)
-        await trio.sleep(0.4)
+        await trio.sleep(1.5)
         assert nothing_left(a), "each once"
 
 
@@ -691,9 +715,9 @@ async def test_taps_see_frames_as_they_came():
         seen = []
         hub.taps.add(lambda ns, frame, parts: seen.append((ns, frame, parts)))
         await venue.trade("A", 1)
+        assert await serials(a, 1) == [1]
         await venue.send("garbage", {"k": "heartbeat"})
         await venue.trade("A", 2)
-        assert await serials(a, 1) == [1]
         await until(a, list)
         assert [parts[0].first for _, _, parts in seen] == [1, 2]
         assert seen[0][1] == b'{"k": "trade", "s": "A", "n": 1}'

@@ -54,7 +54,7 @@ async def open_bench(**quotes):
                 mkt, hub, fetch, quote, ask_time, VenueTime("x"), quotes=other
             )  # fmt: skip
 
-        with trio.fail_after(10):
+        with trio.fail_after(40):
             yield trades, books, open_source
 
 
@@ -287,7 +287,7 @@ async def test_who_does_not_fit_in_a_url_is_subscribed_to_in_pieces():
 
 
 async def until(holds):
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         while not holds():
             await trio.sleep(0.005)
 

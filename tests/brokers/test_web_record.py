@@ -42,7 +42,7 @@ class Sink:
 
     async def until(self, so):
         """Wait until *so* of it holds."""
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while not so(self):
                 self._came = trio.Event()
                 await self._came.wait()

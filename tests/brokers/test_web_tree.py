@@ -38,7 +38,7 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
     """Of each venue: a connection, or two; a subscription a stream; few requests."""
     async with (
         open_simulated() as venues,
-        open_test_pikerd(conf=conf_of(*venues.values())),
+        open_test_pikerd(conf=conf_of(*venues.values()), deadline_s=90),
         trio.open_nursery() as tasks,
     ):
         quoted = trio.Event()
@@ -89,14 +89,17 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
 async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
     async with (
         open_simulated() as venues,
-        open_test_pikerd(conf=conf_of(*venues.values()).replace("clock = ", SOON)),
+        open_test_pikerd(
+            conf=conf_of(*venues.values()).replace("clock = ", SOON), deadline_s=90
+        ),
         open_feed(MARKETS) as feed,
     ):
-        quotes = feed.stream
-        await quotes.receive()
-        before = [await venue.stats() for venue in venues.values()]
+        with trio.fail_after(30):
+            await until_all_trade(feed)
+        before = []
         began = trio.current_time()
         for venue in venues.values():
+            before.append(await venue.stats())
             await venue.fault("upgrade", status=503, count=0)
             await venue.fault("disconnect", how="rst")
         await trio.sleep(3)
@@ -113,7 +116,7 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
             assert live_requests(told) == live_requests(was)
             await venue.clear()
         down, back = set(), set()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async for item in feed.messages:
                 if isinstance(item, Disconnected):
                     down |= set(item.fqmes)
@@ -121,6 +124,16 @@ async def test_venues_that_refuse_are_asked_ever_more_seldom(open_test_pikerd):
                     back.add(item.fqme)
                     if back == set(MARKETS):
                         break
+
+
+async def until_all_trade(feed) -> None:
+    """Wait until each market has told a trade: what was before it was asked for."""
+    unseen = set(MARKETS)
+    async for quote in feed.stream:
+        if any(tick.type == "trade" for tick in quote.ticks):
+            unseen.discard(quote.fqme)
+            if not unseen:
+                return
 
 
 def live_requests(told) -> dict[str, int]:
@@ -137,9 +150,12 @@ async def test_venues_that_offer_no_tls(open_test_pikerd):
     async with open_simulated() as venues:
         conf = conf_of(*venues.values()).replace('"ws://', '"wss://')
         conf = conf.replace("clock = ", SOON)
-        async with open_test_pikerd(conf=conf), open_feed(MARKETS) as feed:
+        async with (
+            open_test_pikerd(conf=conf, deadline_s=90),
+            open_feed(MARKETS) as feed,
+        ):
             reasons = {}
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while reasons.keys() != set(MARKETS):
                     event = await next_event(feed)
                     if isinstance(event, Disconnected):  # else of quotes alone
