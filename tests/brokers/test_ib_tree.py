@@ -43,7 +43,7 @@ async def check_bars(feed, fqme, venue, symbol, *, more_than) -> None:
 async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf),
+        open_test_pikerd(conf=venue.conf, deadline_s=120),
         open_feed([TSLA, MNQ]) as feed,
     ):
         await trio.sleep(6)
@@ -57,7 +57,7 @@ async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
 async def test_twenty_clients_are_one_subscription(open_test_pikerd):
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf),
+        open_test_pikerd(conf=venue.conf, deadline_s=120),
         trio.open_nursery() as tasks,
     ):
         left, quoted = 20, trio.Event()
@@ -77,7 +77,7 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
 
         for _ in range(20):
             tasks.start_soon(watch)
-        with trio.fail_after(40):
+        with trio.fail_after(100):
             await quoted.wait()
         told = await venue.stats()
         assert told["websockets"] == 1
@@ -102,11 +102,11 @@ async def test_what_is_missed_is_fetched(open_test_pikerd, cut):
     fault, words = CUTS[cut]
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf + SOON),
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120),
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
-        with trio.fail_after(40):
+        with trio.fail_after(100):
             await watcher.until(Quote)
             await trio.sleep(1.5)
             await venue.fault(**fault)
@@ -128,7 +128,7 @@ async def test_what_is_missed_is_fetched(open_test_pikerd, cut):
 async def test_a_datad_that_is_killed_goes_on_where_it_was(open_test_pikerd):
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf + SOON) as tree,
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
@@ -209,7 +209,7 @@ async def test_a_market_that_is_opened_while_its_servers_are_lost(open_test_pike
     """Nothing is told of it: it isn't taken for quiet, and no trade lacks after."""
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf + SOON),
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120),
         open_feed([MNQ]) as other,
         watched(other) as (others,),
     ):
@@ -236,7 +236,7 @@ async def test_a_datad_asks_nothing_that_the_one_before_has_asked(open_test_pike
     async with (
         open_emulator("ib.tws", sim=[SELDOM_SIM], past_s=600) as venue,
         open_test_pikerd(
-            conf=venue.conf + SOON, policy=LENIENT, deadline_s=120
+            conf=venue.conf + SOON, policy=LENIENT, deadline_s=200
         ) as tree,
         open_feed([SELDOM]) as feed,
         watched(feed) as (watcher,),
@@ -265,14 +265,14 @@ async def test_a_chain_of_a_hundred_options(open_test_pikerd):
     """All are subscribed at once; their pasts are asked for no faster than IB wants."""
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf, deadline_s=120),
+        open_test_pikerd(conf=venue.conf, deadline_s=200),
     ):
         # by its clock what we send in a few spans of time may come in one
         await venue.control("limits", {"messages": 180, "burst": 21})
         told = await venue.control("contracts")
         names = [name_of(one["key"]) for one in told if one["sec_type"] == "OPT"][:100]
         assert len(set(names)) == 100
-        with trio.fail_after(60):
+        with trio.fail_after(180):
             async with open_feed(names) as feed:
                 assert feed.flumes.keys() == set(names)
                 counts = await venue.stats()
@@ -320,11 +320,13 @@ async def test_delayed_data_are_shown_if_they_are_asked_for(open_test_pikerd):
     """Each new connection is told anew: it begins with live data, which are denied."""
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=f"{venue.conf}{SOON}market_data_type = 3\n"),
+        open_test_pikerd(
+            conf=f"{venue.conf}{SOON}market_data_type = 3\n", deadline_s=120
+        ),
     ):
         await venue.control("permit?symbol=TSLA&code=10167", {})
         async with open_feed([TSLA]) as feed, watched(feed) as (watcher,):
-            with trio.fail_after(40):
+            with trio.fail_after(100):
                 await watcher.until(Quote)
                 await venue.fault("disconnect", how="rst")
                 at = watcher.said.index(await watcher.until(Disconnected))
@@ -349,7 +351,7 @@ async def test_a_loss_that_is_heard_of_once_it_is_over_leaves_no_hole(
     """Datad was stopped: it hears of the loss, its end and later trades at once."""
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600, budget=100_000) as venue,
-        open_test_pikerd(conf=venue.conf + SOON) as tree,
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
