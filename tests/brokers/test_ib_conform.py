@@ -57,7 +57,7 @@ OF_TRADES = (check_start, check_trades, check_resume, check_cancel)
 async def _check(tmp_path, name):
     async with open_emulator("ib.tws", sim=[name], budget=100_000) as venue:
         # searches may come closer together than they were sent: it answers those not
-        await venue.control("limits", {"symbols_s": 0.8})
+        await venue.control("limits", {"symbols_s": 0})
         with private_dirs(tmp_path, venue.conf + BUDGET):
             for check in CHECKS:
                 if "cboe" not in name or check not in OF_TRADES:

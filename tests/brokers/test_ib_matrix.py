@@ -88,7 +88,7 @@ def test_there_are_as_many_cases_as_promised():
     assert len(LIVE) + len(OPENING) >= 90
 
 
-async def _until_exact(feed, venue, deadline_s: float = 25) -> str:
+async def _until_exact(feed, venue, deadline_s: float = 40) -> str:
     """Return what of the bars isn't as it should be, empty once all is."""
     wrong = "nothing was compared"
     with trio.move_on_after(deadline_s):
@@ -118,7 +118,7 @@ async def test_while_it_is_live(open_test_pikerd, names):
     wrong = {}
     async with (
         open_emulator("ib.tws", sim=[SIM], past_s=600, budget=100_000) as venue,
-        open_test_pikerd(conf=venue.conf + CONF + DATA, deadline_s=200),
+        open_test_pikerd(conf=venue.conf + CONF + DATA, deadline_s=300),
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
@@ -127,7 +127,7 @@ async def test_while_it_is_live(open_test_pikerd, names):
             at = len(watcher.said)
             await _strike(venue, LIVE[name])
             await trio.sleep(0.6)
-            with trio.move_on_after(20) as patience:
+            with trio.move_on_after(40) as patience:
                 await watcher.until(Quote, at)
                 while any(isinstance(one, Disconnected) for one in watcher.said[at:]):
                     await watcher.until(Reconnected, at)
@@ -149,7 +149,7 @@ async def test_while_it_is_opened(open_test_pikerd, names):
     async with (
         open_emulator("ib.tws", sim=[SIM], past_s=600, budget=100_000) as venue,
         open_test_pikerd(
-            conf=venue.conf + CONF + DATA, policy=LENIENT, deadline_s=200
+            conf=venue.conf + CONF + DATA, policy=LENIENT, deadline_s=300
         ) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
@@ -160,7 +160,7 @@ async def test_while_it_is_opened(open_test_pikerd, names):
             at, pid = len(watcher.said), service.pid
             await _strike(venue, OPENING[name])
             os.kill(pid, signal.SIGKILL)
-            with trio.move_on_after(25) as patience:
+            with trio.move_on_after(40) as patience:
                 await watcher.until(Disconnected, at)
                 await trio.sleep(0.6)
                 await watcher.until(Reconnected, at)

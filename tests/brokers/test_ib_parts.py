@@ -277,18 +277,25 @@ def test_a_connection_that_is_lost_is_down_at_once():
 
 
 def test_a_client_whose_connection_is_kept_by_nobody_is_gone(monkeypatch):
+    asked = asyncio.Event()
+
     async def run(self) -> None:
-        await asyncio.sleep(0.1)
+        await asked.wait()
         raise LookupError("odd")
 
+    async def ready(self) -> None:
+        asked.set()
+        await asyncio.sleep(60)
+
     monkeypatch.setattr(Gateway, "run", run)
-    run_infected(_ask_nobody, deadline_s=15)
+    monkeypatch.setattr(Gateway, "ready", ready)
+    run_infected(_ask_nobody)
 
 
 async def _ask_nobody() -> None:
     opener = partial(open_client, IbConf(), "brokerd")
-    with trio.fail_after(10):
-        async with open_proxy(opener, venue="ib", deadline_s=10.0) as proxy:
+    with trio.fail_after(30):
+        async with open_proxy(opener, venue="ib", deadline_s=20.0) as proxy:
             with pytest.raises(VenueUnreachable, match="broken off"):
                 await proxy.call(Client.ready)
             assert "odd" in await proxy.wait_closed()

@@ -33,15 +33,22 @@ LENIENT = Policy(delays_s=(0.0,), max_deaths=100)
 SOON = "reconnect_max_s = 0.5\nsmall_bars = 100000\n"
 
 
+async def check_bars(feed, fqme, venue, symbol, *, more_than) -> None:
+    """Compare the 1 s bars with the venue's trades, once there are some."""
+    with trio.fail_after(40):
+        while await check_live_bars(feed, fqme, venue, symbol) <= more_than:
+            await trio.sleep(0.5)
+
+
 async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf),
+        open_test_pikerd(conf=venue.conf, deadline_s=120),
         open_feed([TSLA, MNQ]) as feed,
     ):
         await trio.sleep(6)
-        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
-        assert await check_live_bars(feed, MNQ, venue, SIM[1]) > 3
+        await check_bars(feed, TSLA, venue, SIM[0], more_than=3)
+        await check_bars(feed, MNQ, venue, SIM[1], more_than=3)
         told = await venue.stats()
         assert told["websockets"] == 1
         assert told["limited"] == 0
@@ -50,7 +57,7 @@ async def test_bars_are_those_of_the_venues_trades(open_test_pikerd):
 async def test_twenty_clients_are_one_subscription(open_test_pikerd):
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf),
+        open_test_pikerd(conf=venue.conf, deadline_s=120),
         trio.open_nursery() as tasks,
     ):
         left, quoted = 20, trio.Event()
@@ -70,7 +77,7 @@ async def test_twenty_clients_are_one_subscription(open_test_pikerd):
 
         for _ in range(20):
             tasks.start_soon(watch)
-        with trio.fail_after(40):
+        with trio.fail_after(100):
             await quoted.wait()
         told = await venue.stats()
         assert told["websockets"] == 1
@@ -85,7 +92,7 @@ CUTS = {
     "reset": ({"kind": "reset", "seconds": 2}, "hung up"),
     "kept": ({"kind": "connectivity", "seconds": 2}, "has lost ib"),
     "lost": ({"kind": "connectivity", "seconds": 2, "lost": True}, "has lost ib"),
-    "farm": ({"kind": "farm", "name": "usfarm", "seconds": 5}, "'usfarm'"),
+    "farm": ({"kind": "farm", "name": "usfarm"}, "'usfarm'"),
 }
 
 
@@ -95,21 +102,23 @@ async def test_what_is_missed_is_fetched(open_test_pikerd, cut):
     fault, words = CUTS[cut]
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf + SOON),
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120),
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
-        with trio.fail_after(40):
+        with trio.fail_after(100):
             await watcher.until(Quote)
             await trio.sleep(1.5)
             await venue.fault(**fault)
             lost = await watcher.until(Disconnected)
             assert words in lost.reason
             at = watcher.said.index(lost)
+            if cut == "farm":
+                await venue.clear()
             await watcher.until(Reconnected, at)
             await watcher.until(Quote, at)
             await trio.sleep(1)
-        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+        await check_bars(feed, TSLA, venue, SIM[0], more_than=3)
         # the past is loaded meanwhile, and told of
         watcher.said = [one for one in watcher.said if isinstance(one, TOLD)]
         assert watcher.check_order() == 1
@@ -119,7 +128,7 @@ async def test_what_is_missed_is_fetched(open_test_pikerd, cut):
 async def test_a_datad_that_is_killed_goes_on_where_it_was(open_test_pikerd):
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf + SOON) as tree,
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):
@@ -135,7 +144,7 @@ async def test_a_datad_that_is_killed_goes_on_where_it_was(open_test_pikerd):
             await watcher.until(Quote, at)
             await trio.sleep(2)
         assert (service.pid != pid, service.restarts) == (True, 1)
-        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+        await check_bars(feed, TSLA, venue, SIM[0], more_than=3)
         told = await venue.stats()
         assert told["websockets_now"] == 1
         # what it asks for anew isn't what the one before asked: IB would take it amiss
@@ -164,7 +173,7 @@ async def test_a_market_that_ib_tells_nothing_of_any_more_is_asked_for_anew(
             assert "told nothing of tsla.nasdaq.ib for a while" in warned.reason
             await watcher.until(Quote, watcher.said.index(warned, at))
         await trio.sleep(3)
-        assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 6
+        await check_bars(feed, TSLA, venue, SIM[0], more_than=6)
         assert not [e for e in watcher.said if isinstance(e, Disconnected)]
 
 
@@ -186,20 +195,21 @@ async def test_a_market_of_other_servers_is_not_cut_off(open_test_pikerd):
             while cut != {MNQ}:
                 await trio.sleep(2)
                 at = len(watcher.said)
-                await venue.fault("farm", name="usfuture", seconds=5)
-                for kind in (Disconnected, Reconnected):
-                    await watcher.until(kind, at, fqme=MNQ)
+                await venue.fault("farm", name="usfuture")
+                await watcher.until(Disconnected, at, fqme=MNQ)
+                await venue.clear()
+                await watcher.until(Reconnected, at, fqme=MNQ)
                 lost = [e for e in watcher.said[at:] if isinstance(e, Disconnected)]
                 cut = {fqme for event in lost for fqme in event.fqmes}
         await trio.sleep(1)
-        assert await check_live_bars(feed, MNQ, venue, SIM[1]) > 3
+        await check_bars(feed, MNQ, venue, SIM[1], more_than=3)
 
 
 async def test_a_market_that_is_opened_while_its_servers_are_lost(open_test_pikerd):
     """Nothing is told of it: it isn't taken for quiet, and no trade lacks after."""
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf + SOON),
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120),
         open_feed([MNQ]) as other,
         watched(other) as (others,),
     ):
@@ -215,7 +225,7 @@ async def test_a_market_that_is_opened_while_its_servers_are_lost(open_test_pike
                 await watcher.until(Reconnected, at)
                 await watcher.until(Quote, at)
                 await trio.sleep(1)
-                assert await check_live_bars(feed, TSLA, venue, SIM[0]) > 3
+                await check_bars(feed, TSLA, venue, SIM[0], more_than=3)
 
 
 async def test_a_datad_asks_nothing_that_the_one_before_has_asked(open_test_pikerd):
@@ -225,7 +235,9 @@ async def test_a_datad_asks_nothing_that_the_one_before_has_asked(open_test_pike
     """
     async with (
         open_emulator("ib.tws", sim=[SELDOM_SIM], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf + SOON, policy=LENIENT, deadline_s=90) as tree,
+        open_test_pikerd(
+            conf=venue.conf + SOON, policy=LENIENT, deadline_s=200
+        ) as tree,
         open_feed([SELDOM]) as feed,
         watched(feed) as (watcher,),
     ):
@@ -253,14 +265,14 @@ async def test_a_chain_of_a_hundred_options(open_test_pikerd):
     """All are subscribed at once; their pasts are asked for no faster than IB wants."""
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf, deadline_s=120),
+        open_test_pikerd(conf=venue.conf, deadline_s=200),
     ):
-        # by its clock what we send in two spans of time may come in one
-        await venue.control("limits", {"messages": 90, "burst": 11})
+        # by its clock what we send in a few spans of time may come in one
+        await venue.control("limits", {"messages": 180, "burst": 21})
         told = await venue.control("contracts")
         names = [name_of(one["key"]) for one in told if one["sec_type"] == "OPT"][:100]
         assert len(set(names)) == 100
-        with trio.fail_after(60):
+        with trio.fail_after(180):
             async with open_feed(names) as feed:
                 assert feed.flumes.keys() == set(names)
                 counts = await venue.stats()
@@ -283,34 +295,38 @@ async def test_money_goes_by_the_middle(open_test_pikerd):
     """It has no trades: its bars are of the middle of bid and ask, without a volume."""
     async with (
         open_emulator("ib.tws", sim=["eurusd.idealpro.sim"], past_s=600) as venue,
-        open_test_pikerd(conf=venue.conf, deadline_s=90),
+        open_test_pikerd(conf=venue.conf, deadline_s=120),
         open_feed(["eurusd.idealpro.ib"]) as feed,
     ):
-        quotes, told = [], set()
-        with trio.fail_after(50):
-            async for quote in feed.stream:
-                quotes.append(quote)
-                told |= {tick.type for tick in quote.ticks}
-                if told >= {"bid", "ask", "trade"} and len(quotes) > 5:
-                    break
         flume = feed.flumes["eurusd.idealpro.ib"]
+        quotes, told, sides = 0, set(), []
+        with trio.fail_after(80):
+            async for quote in feed.stream:
+                quotes += 1
+                told |= {tick.type for tick in quote.ticks}
+                sides += [t.price for t in quote.ticks if t.type in ("bid", "ask")]
+                # a bar may be of a quote that is still on its way
+                close = rows(flume.rt_shm)[-1][4]
+                is_between = bool(sides) and min(sides) <= close <= max(sides)
+                if told >= {"bid", "ask", "trade"} and quotes > 5 and is_between:
+                    break
         assert not flume._told.init.has_volume
         bars = rows(flume.rt_shm)
         assert len(bars) > 300, "its past is there"
         assert all(row[5] == 0 for row in bars)
-        sides = [t.price for q in quotes for t in q.ticks if t.type in ("bid", "ask")]
-        assert min(sides) <= bars[-1][4] <= max(sides)
 
 
 async def test_delayed_data_are_shown_if_they_are_asked_for(open_test_pikerd):
     """Each new connection is told anew: it begins with live data, which are denied."""
     async with (
         open_emulator("ib.tws", sim=SIM, past_s=600) as venue,
-        open_test_pikerd(conf=f"{venue.conf}{SOON}market_data_type = 3\n"),
+        open_test_pikerd(
+            conf=f"{venue.conf}{SOON}market_data_type = 3\n", deadline_s=120
+        ),
     ):
         await venue.control("permit?symbol=TSLA&code=10167", {})
         async with open_feed([TSLA]) as feed, watched(feed) as (watcher,):
-            with trio.fail_after(40):
+            with trio.fail_after(100):
                 await watcher.until(Quote)
                 await venue.fault("disconnect", how="rst")
                 at = watcher.said.index(await watcher.until(Disconnected))
@@ -335,7 +351,7 @@ async def test_a_loss_that_is_heard_of_once_it_is_over_leaves_no_hole(
     """Datad was stopped: it hears of the loss, its end and later trades at once."""
     async with (
         open_emulator("ib.tws", sim=SIM[:1], past_s=600, budget=100_000) as venue,
-        open_test_pikerd(conf=venue.conf + SOON) as tree,
+        open_test_pikerd(conf=venue.conf + SOON, deadline_s=120) as tree,
         open_feed([TSLA]) as feed,
         watched(feed) as (watcher,),
     ):

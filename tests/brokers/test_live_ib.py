@@ -79,8 +79,9 @@ async def test_a_stop_waits_is_moved_fires_and_fills(open_test_pikerd):
             (one["state"], D(one["stop"])) for one in (await live.told())["orders"]
         ] == [("waiting", IB.price(59_100))] * 2
         await print_at(live, 59_050)
-        for stop in (limited, bare):
-            await me.until(resp="closed", oid=stop.oid)
+        for stop in (limited, bare):  # whichever ends first
+            if "closed" not in me.resps(stop.oid):
+                await me.until(resp="closed", oid=stop.oid)
         await live.check(me, [limited.oid, bare.oid])
 
 
@@ -186,11 +187,11 @@ async def asked_contracts(live) -> int:
 async def settled(live, before: int) -> None:
     """Wait until a new daemon has learnt the contracts of what is open.
 
-    It has asked for some, more than were *before* it, and asks for no more.
+    It has asked for two, beyond those that were *before* it, and asks for no more.
     """
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         seen = before
-        while (now := await asked_contracts(live)) != seen or now == before:
+        while (now := await asked_contracts(live)) != seen or now < before + 2:
             seen = now
             await trio.sleep(0.7)
 
@@ -253,14 +254,14 @@ async def test_client_0_changes_and_ends_what_was_placed_in_tws(open_test_pikerd
 
 async def test_a_fee_that_comes_late_is_booked_by_itself(open_test_pikerd):
     async with open_live(open_test_pikerd, at=IB) as live, live_trading(IB) as me:
-        await live.venue.fault("answer", on="commission", how="late", seconds=3.5)
+        await live.venue.fault("answer", on="commission", how="late", seconds=5)
         # else the list of executions tells it, too
         await live.venue.fault("answer", on="executions", how="never", count=1)
         one = order(60_000, "0.1", at=IB)
         await me.client.send(one)
         fill = await me.until(resp="fill", oid=one.oid)
         assert fill.fill.cost == 0
-        with trio.fail_after(10):
+        with trio.fail_after(20):
             while not (fees := read_ledger("ib", IB.account).positions()[IB.fqme].fees):
                 await trio.sleep(0.1)
         (trade,) = (await live.told())["trades"]

@@ -50,7 +50,7 @@ def on_asyncio(test):
 
     @functools.wraps(test)
     def run(*args, **kwargs):
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60))
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 120))
 
     return run
 
@@ -154,7 +154,7 @@ class Tws:
         await self.outside("buy", bid, size, symbol, rests=True)
         await self.outside("sell", ask, size, symbol, rests=True)
 
-    async def connect(self, client_id=None, *, deadline_s=5, **more):
+    async def connect(self, client_id=None, *, deadline_s=30, **more):
         client_id = next(_IDS) if client_id is None else client_id
         ib = IB()
         ib.errorEvent += lambda *told: self.errors.append(told[:3])
@@ -167,13 +167,13 @@ class Tws:
 
     async def until_left(self, clients=0):
         """Wait until no more clients are there: an id is free again then."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await self.stats())["websockets_now"] > clients:
                 await asyncio.sleep(0.01)
 
     async def until_listening(self, *, is_listening=True):
         """Wait until somebody listens at the port, or nobody does."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -214,7 +214,7 @@ async def open_tws(*args, port=None):
             assert tws.unread == []
 
 
-async def until(true, deadline_s=5.0, *, what=""):
+async def until(true, deadline_s=30.0, *, what=""):
     """Wait until something is true."""
     try:
         async with asyncio.timeout(deadline_s):

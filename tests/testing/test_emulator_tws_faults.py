@@ -36,11 +36,11 @@ async def test_an_answer_comes_late_or_never():
         ib = await tws.connect()
         one = await contract(ib)
         loop = asyncio.get_running_loop()
-        await tws.fault("answer", on="bars", how="late", seconds=1.0)
+        await tws.fault("answer", on="bars", how="late", seconds=3.0)
         began = loop.time()
         others = asyncio.ensure_future(contract(ib))
         assert await ask(ib, one)
-        assert loop.time() - began >= 1.0
+        assert loop.time() - began >= 3.0
         assert others.done()
         await tws.fault("answer", on="details", how="never", count=2)
         for _ in range(2):
@@ -149,7 +149,7 @@ async def test_the_socket_drops(how):
 async def test_nobody_listens_and_limbo():
     async with open_tws() as tws:
         await tws.connect(1)
-        await tws.fault("refuse", seconds=1)
+        await tws.fault("refuse", seconds=3)
         await tws.until_listening(is_listening=False)
         with pytest.raises(ConnectionRefusedError):
             await tws.connect(2)
@@ -169,7 +169,7 @@ async def test_the_nightly_reset():
     """All are cut off, nobody is there for a while, and then all is as it was."""
     async with open_talk() as talk:
         live = await talk.placed(limit())
-        await talk.tws.fault("reset", seconds=1)
+        await talk.tws.fault("reset", seconds=3)
         await until(lambda: not talk.ib.isConnected())
         await talk.tws.until_listening(is_listening=False)
         with pytest.raises(ConnectionRefusedError):
@@ -187,7 +187,10 @@ async def is_told(ticker, seconds=1.5):
     """Tell whether anything is told within some seconds."""
     heard = []
     ticker.updateEvent += heard.append
-    await asyncio.sleep(seconds)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not heard:
+                await asyncio.sleep(0.005)
     ticker.updateEvent -= heard.append
     return bool(heard)
 
@@ -205,7 +208,7 @@ async def test_a_farm_is_down():
         assert not await is_told(ticker)
         await tws.control("clear", {})
         await until(lambda: tws.errors[-1][2].endswith("is OK:cryptofarm"))
-        assert await is_told(ticker, 3)
+        assert await is_told(ticker, 30)
         # of history: its requests wait
         await tws.fault("farm", name="ushmds")
         await until(lambda: tws.codes()[-1] == 2105)
@@ -213,7 +216,7 @@ async def test_a_farm_is_down():
         await asyncio.sleep(0.3)
         assert not asked.done()
         await tws.control("clear", {})
-        assert await asyncio.wait_for(asked, 2)
+        assert await asyncio.wait_for(asked, 30)
         assert tws.codes()[-1] == 2106
         await tws.fault("farm", name="secdefil", seconds=0.3)
         assert await contract(ib, Crypto("BTC", "PAXOS", "USD")) == one
@@ -237,10 +240,10 @@ async def test_the_line_to_ib_is_lost(lost, code):
         await tws.control("clear", {})
         await until(lambda: tws.codes()[-1] == code)
         await until(lambda: trade.orderStatus.status == "Submitted")
-        assert await is_told(ticker, 3) is not lost
+        assert await is_told(ticker, 3 if lost else 30) is not lost
         if lost:
             ticker = ib.reqMktData(one, "233")
-            assert await is_told(ticker, 3)
+            assert await is_told(ticker, 30)
 
 
 @on_asyncio
@@ -269,9 +272,10 @@ async def test_faults_that_strike_at_frames():
         fired = (await tws.stats())["fired"]
         assert set(fired) == {"garbage", "truncate", "duplicate", "reorder"}
         tws.unread.clear()
-        await tws.fault("silence", seconds=3)
+        await tws.fault("silence", seconds=60)
         await asyncio.sleep(0.2)  # what was on its way
         assert not await is_told(ticker, 1)
+        await tws.control("clear", {})
         await until(lambda: len(heard) > count + 30, 20)
 
 
@@ -286,7 +290,7 @@ async def until_orders(tws, wanted, *keys):
         return [tuple(one[key] for key in keys) for one in orders]
 
     with suppress(TimeoutError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await found() != wanted:
                 await asyncio.sleep(0.02)
     assert await found() == wanted
@@ -417,9 +421,10 @@ async def test_a_commission_comes_late_by_itself():
 async def test_the_question_for_open_orders_goes_wrong(how):
     async with open_talk() as talk:
         await talk.placed(limit())
-        await asyncio.sleep(2)
+        if how == "stale":
+            await asyncio.sleep(4)
         await talk.placed(limit())
-        seconds = 1.5 if how == "stale" else 0.5
+        seconds = 3.5 if how == "stale" else 0.5
         await talk.tws.fault("asked", on="open", how=how, seconds=seconds)
         asked = asyncio.ensure_future(talk.ib.reqOpenOrdersAsync())
         if how == "unanswered":
@@ -538,7 +543,7 @@ async def test_recorded_live_ticks_are_told_again_each_as_it_was():
         volume = [size for kind, _, size in wanted if kind == 8]
         more = volume[-1] - volume[0]
         traded = lambda: sum(size for kind, _, size in heard if kind == 48)  # noqa: E731
-        await until(lambda: traded() == more, 30)
+        await until(lambda: traded() == more and heard[-1] == wanted[-1])
         await asyncio.sleep(0.2)
         told = [row for row in heard if row[0] != 48]
         opening, told = told[:3], told[3:]
