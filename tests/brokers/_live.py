@@ -203,7 +203,7 @@ async def open_live_at(open_test_pikerd, *places: At, conf: str = "", **options)
         tree = await stack.enter_async_context(
             open_test_pikerd(
                 conf=f"{told}[risk]\nprice_band_pct = 0\n{conf}",
-                **{"deadline_s": 90, **options},
+                **{"deadline_s": 150, **options},
             )
         )
         lives = [
@@ -224,6 +224,6 @@ async def open_live(open_test_pikerd, *, at=BINANCE, **options):
 @asynccontextmanager
 async def live_trading(at=BINANCE, **more):
     """Yield who trades live at a venue."""
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with trading(at.fqme, mode="live", **more) as me:
             yield me
