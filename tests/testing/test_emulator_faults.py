@@ -286,7 +286,7 @@ async def test_skew_and_latency(venue):
         await venue.fault("latency", ms=100)
         for call in (
             lambda: client.get("/api/v3/ping"),
-            lambda: ask(ws, method="SUBSCRIBE", params=["btcusdt@aggTrade"], id=1),
+            lambda: ask(ws, method="LIST_SUBSCRIPTIONS", id=1),
         ):
             took = []
             while not took or (min(took) >= 0.35 and len(took) < 9):  # a busy machine
@@ -294,6 +294,7 @@ async def test_skew_and_latency(venue):
                 await call()
                 took.append(time.monotonic() - began)
             assert 0.2 <= min(took) < 0.35, took
+        await ask(ws, method="SUBSCRIBE", params=["btcusdt@aggTrade"], id=2)
         event = json.loads(await ws.recv())
     assert event["E"] == event["T"] - 4000
 
