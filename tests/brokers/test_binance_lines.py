@@ -49,7 +49,7 @@ async def play(tasks: trio.Nursery) -> dict[str, list[Tick]]:
 
     await tasks.start(stream)
     found: dict[str, list[Tick]] = {"trade": [], "bid": [], "ask": []}
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while len(found["bid"]) < 300 or sum(t.count for t in found["trade"]) < 300:
             _, ticks = await receive.receive()
             for tick in ticks:
@@ -95,7 +95,7 @@ async def open_members(venue, markets):
 
 
 async def all_up(members) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         for member in members:
             while not isinstance(await member.items.receive(), Up):
                 pass

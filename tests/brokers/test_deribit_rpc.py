@@ -35,7 +35,7 @@ def infected(test):
 async def open_asked(**options):
     """Yield a venue, and what asks it."""
     async with open_rpc_venue() as venue:
-        usual = {"deadline_s": 2.0, "reconnect_max_s": 0.05}
+        usual = {"deadline_s": 10.0, "reconnect_max_s": 0.05}
         calls = Calls("x", venue.url, RateBudget(10**6, 1.0), **(usual | options))
         async with open_calls(calls):
             yield venue, calls
@@ -90,7 +90,7 @@ async def test_a_request_that_is_given_up_leaves_nothing_for_the_next():
 )
 def test_what_the_venue_refuses_is_told_by_its_code(code, data, kind):
     async def main() -> None:
-        async with open_asked(deadline_s=2.0) as (venue, calls):
+        async with open_asked() as (venue, calls):
 
             def refuse(_):
                 raise Refused({"code": code, "message": "no_such_luck", "data": data})
@@ -143,7 +143,7 @@ async def test_a_lost_connection_is_opened_again_and_what_only_looks_asked_again
 
 @infected
 async def test_who_asks_while_nobody_is_there_hears_why():
-    async with open_asked(deadline_s=0.4) as (venue, calls):
+    async with open_asked() as (venue, calls):
         calls.url = "ws://127.0.0.1:9/ws/api/v2"
         await trio.sleep(0.05)
         await venue.drop()
@@ -219,7 +219,7 @@ async def test_keys_that_the_venue_does_not_take_are_told_and_not_shown():
             raise Refused({"code": 13004, "message": "invalid_credentials"})
 
         venue.on["public/auth"] = refuse
-        calls = Calls("x", venue.url, RateBudget(9, 1.0), keys=KEYS, deadline_s=1.0)
+        calls = Calls("x", venue.url, RateBudget(9, 1.0), keys=KEYS)
         async with open_calls(calls):
             with pytest.raises(VenueRefused, match="invalid_credentials") as caught:
                 await calls.call("public/get_time")
@@ -230,7 +230,7 @@ async def test_keys_that_the_venue_does_not_take_are_told_and_not_shown():
 async def test_an_answer_without_a_token_shows_nothing_of_itself():
     async with open_rpc_venue() as venue:
         venue.on["public/auth"] = lambda _: {"acces_token": "hidden-token"}
-        calls = Calls("x", venue.url, RateBudget(9, 1.0), keys=KEYS, deadline_s=2.0)
+        calls = Calls("x", venue.url, RateBudget(9, 1.0), keys=KEYS)
         async with open_calls(calls):
             with pytest.raises(VenueUnreachable, match="no token") as caught:
                 await calls.call("public/get_time")
@@ -244,13 +244,14 @@ async def test_an_answer_without_a_token_shows_nothing_of_itself():
 async def test_a_socket_gives_frames_by_the_batch_and_then_says_why_it_ended():
     async with open_rpc_venue() as venue, open_rpc_socket("x", venue.url) as sock:
         for n in range(50):
+            began = trio.current_time()
             await venue.send({"jsonrpc": "2.0", "method": "subscription", "params": n})
         frames = []
         while len(frames) < 50:
             _, batch = await sock.receive()
             frames += batch
         assert b'"params": 49' in frames[-1]
-        assert abs(trio.current_time() - sock.last_heard) < 1
+        assert began <= sock.last_heard <= trio.current_time()
         await trio.sleep(0.2)
         heard = sock.last_heard
         await sock.ping()

@@ -164,7 +164,7 @@ async def test_a_stop_that_counted_while_nobody_was_there(open_test_pikerd):
 
 async def until_booked(tid_starts: str, count: int):
     """Return what the ledger has of such ids, once there are so many."""
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while True:
             txns = read_ledger(*_ledger()).txns
             found = [txn for txn in txns if txn.tid.startswith(tid_starts)]
@@ -177,7 +177,7 @@ async def look_again(live) -> None:
     """Have brokerd ask the venue for all, and take it in: its line breaks."""
     before = await _log_asked(live)
     await live.venue.fault("disconnect", how="rst")
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         while await _log_asked(live) == before:
             await trio.sleep(0.05)
     await trio.sleep(0.5)  # what would be booked twice must be by then
@@ -213,7 +213,7 @@ async def test_a_settlement_is_booked_once(open_test_pikerd, funding):
         assert position.realised == D("0.1") - D("0.08") - D("0.00005") - paid
         told = await live.venue.account("main")
         assert D(told["money"]["BTC"]["free"]) == 100 + position.realised
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while me.positions[INVERSE.account, INVERSE.fqme].avg_price != 75_000:
                 await me.trades._receive.receive()
         # the account file is written once nobody trades
@@ -297,7 +297,7 @@ async def test_data_and_orders_do_not_die_of_each_other(open_test_pikerd):
         assert services["brokerd.deribit"].pid == pids["brokerd"]
         (only,) = (await live.venue.account("main"))["orders"]
         assert only["state"] == "open"
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             while services["datad.deribit"].pid in (-1, pids["datad"]):
                 await trio.sleep(0.05)
         again = services["datad.deribit"].pid

@@ -114,7 +114,7 @@ def cache(venue):
 
 async def until(is_so):
     """Wait for what a fetch in the background brings about."""
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while not await is_so():
             await trio.sleep(0.005)
 

@@ -42,7 +42,7 @@ class Talk:
         return self._count
 
     async def answer(self, number):
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while number not in self.answers:
                 await self._hear()
         found = self.answers.pop(number)
@@ -62,7 +62,7 @@ class Talk:
 
     async def hear(self, channel, count=1, where=lambda _: True):
         """Return the first so many notifications of a channel, in order."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while True:
                 found = [d for c, d in self.told if c == channel and where(d)]
                 if len(found) >= count:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -112,18 +112,31 @@ async def open_all(venue, more=""):
         ]
 
 
-async def hear(ws, count=10**9, *, quiet_s=0.3):
-    """Return messages until *count*, the end, or a pause; JSON where it is JSON."""
+async def hear(ws, count=None, *, quiet_s=None):
+    """Return messages until *count*, the end, or a pause; JSON where it is JSON.
+
+    The pause is of 0.3 s; of ten where so many messages are to come.
+    """
+    quiet_s = quiet_s or (10 if count else 0.3)
     heard = []
-    try:
-        while len(heard) < count:
-            with trio.move_on_after(quiet_s) as scope:
-                heard.append(parse(await ws.recv()))
-            if scope.cancelled_caught:
+    with suppress(ConnectionClosed):
+        while count is None or len(heard) < count:
+            message = await within(quiet_s, ws.recv)
+            if message is None:
                 break
-    except ConnectionClosed:
-        pass
+            heard.append(parse(message))
     return heard
+
+
+async def within(seconds, receive):
+    """Return what is received in so long, None if nothing is.
+
+    Bit by bit: of who is held up, venue and client alike, one bit is lost, not all.
+    """
+    for _ in range(10):
+        with trio.move_on_after(seconds / 10):
+            return await receive()
+    return None
 
 
 def parse(message):

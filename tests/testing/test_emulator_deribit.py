@@ -287,7 +287,7 @@ async def test_the_same_methods_over_http():
         asked = {"jsonrpc": "2.0", "id": 5, "method": "public/get_time", "params": {}}
         told = (await client.post("/api/v2", json=asked)).json()
         assert told["id"] == 5
-        assert abs(told["result"] / 1000 - time.time()) < 5
+        assert abs(told["result"] / 1000 - time.time()) < 30
         wrong = await client.get("/api/v2/public/ticker?instrument_name=X")
         assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, 13020)
         only = await client.get("/api/v2/public/set_heartbeat?interval=10")
@@ -304,7 +304,7 @@ async def test_heartbeats_are_to_be_answered():
             await talk.ask("public/test")
         kinds = [params["type"] for channel, params in talk.told]
         assert kinds[:2] == ["heartbeat", "test_request"]
-        with trio.fail_after(5), pytest.raises(ConnectionClosed):
+        with pytest.raises(ConnectionClosed):
             await talk.hear("heartbeat", 100)
         async with open_ws(talk.venue, "/ws/api/v2") as socket:
             other = Talk(talk.venue, socket)

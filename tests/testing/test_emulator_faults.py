@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 
 import httpx
@@ -25,6 +26,7 @@ from ._emulated import (
     ids,
     open_local,
     open_ws,
+    within,
     write_session,
 )
 
@@ -55,16 +57,14 @@ async def test_disconnects_at_frames(venue):
     await venue.fault("disconnect", at=[20], how="rst")
     await venue.fault("disconnect", at=[30], how="mid_frame", missed=7)
     parts, ends = [], []
-    for _ in range(4):
+    for _ in range(3):
         async with open_ws(venue, AGGS) as ws:
-            heard = []
-            try:
-                with trio.move_on_after(1):
-                    while True:
-                        heard.append(json.loads(await ws.recv()))
-            except ConnectionClosed as error:
-                ends.append(error)
-            parts.append(ids(heard))
+            parts.append(ids(await hear(ws, quiet_s=10)))
+            with pytest.raises(ConnectionClosed) as caught:
+                await ws.recv()
+            ends.append(caught.value)
+    async with open_ws(venue, AGGS) as ws:
+        parts.append(ids(await hear(ws, quiet_s=1)))
     assert [len(part) for part in parts[:3]] == [10, 9, 9]
     assert ends[0].rcvd.code == 1000
     assert [error.rcvd for error in ends[1:]] == [None, None]
@@ -165,14 +165,15 @@ async def test_frames_swallowed_in_silence(venue):
 
 async def test_silence_with_the_socket_open(venue):
     """Nothing comes for a while, pings are or aren't answered; then it goes on."""
-    await venue.fault("silence", at=[10], seconds=0.6, pongs=False)
+    await venue.fault("silence", at=[10], seconds=2, pongs=False)
     await venue.fault("silence", at=[20], seconds=30)
     async with open_ws(venue, AGGS) as ws:
-        assert len(await hear(ws, 12, quiet_s=0.2)) == 11
+        assert len(await hear(ws, 11)) == 11
+        assert await hear(ws, 1, quiet_s=0.2) == []
         with trio.move_on_after(0.1) as scope:
             await (await ws.ping()).wait()
         assert scope.cancelled_caught
-        assert len(await hear(ws, 10, quiet_s=1)) == 10, "the tape waited"
+        assert len(await hear(ws, 10)) == 10, "the tape waited"
         with trio.fail_after(10):
             await (await ws.ping()).wait()
         async with open_ws(venue, AGGS) as other:  # which isn't struck
@@ -183,10 +184,10 @@ async def test_silence_with_the_socket_open(venue):
 
 async def test_silence_while_a_clock_runs(session):
     """What came due meanwhile is lost on the stream; REST has it."""
-    async with open_local("binance.spot", session=session, speed=20) as venue:
-        await venue.fault("silence", at=[20], seconds=0.2)
+    async with open_local("binance.spot", session=session, speed=5) as venue:
+        await venue.fault("silence", at=[20], seconds=1)
         async with open_ws(venue, AGGS) as ws:
-            heard = ids(await hear(ws, quiet_s=0.5))
+            heard = ids(await hear(ws, quiet_s=1.5))
         every = await rest_ids(venue)
     gaps = [b - a for a, b in pairwise(heard) if b != a + 1]
     assert len(gaps) == 1
@@ -231,14 +232,14 @@ async def test_faults_of_connecting(session):
         async with open_ws(venue, AGGS) as ws:
             assert time.monotonic() - began >= 0.3
             await venue.clear()
-            await venue.fault("refuse", seconds=0.5)
-            with trio.fail_after(5):
+            began = time.monotonic()
+            await venue.fault("refuse", seconds=1)
+            with trio.fail_after(20):
                 while await connects(venue.port):
                     await trio.sleep(0.005)
-                began = time.monotonic()
                 while not await connects(venue.port):
                     await trio.sleep(0.01)
-            assert 0.3 < time.monotonic() - began < 2
+            assert time.monotonic() - began >= 1
             assert (await ask(ws, method="GET_PROPERTY", params=["combined"], id=1))[
                 "result"
             ]
@@ -285,7 +286,7 @@ async def test_skew_and_latency(venue):
         await venue.fault("latency", ms=100)
         for call in (
             lambda: client.get("/api/v3/ping"),
-            lambda: ask(ws, method="SUBSCRIBE", params=["btcusdt@aggTrade"], id=1),
+            lambda: ask(ws, method="LIST_SUBSCRIPTIONS", id=1),
         ):
             took = []
             while not took or (min(took) >= 0.35 and len(took) < 9):  # a busy machine
@@ -293,6 +294,7 @@ async def test_skew_and_latency(venue):
                 await call()
                 took.append(time.monotonic() - began)
             assert 0.2 <= min(took) < 0.35, took
+        await ask(ws, method="SUBSCRIBE", params=["btcusdt@aggTrade"], id=2)
         event = json.loads(await ws.recv())
     assert event["E"] == event["T"] - 4000
 
@@ -346,10 +348,8 @@ async def test_at_full_speed_the_tape_waits(tmp_path):
                 await trio.sleep(0.1)
             assert 0 < passed < 10_000
             assert not (await venue.stats())["done"]
-            size, is_quiet = 0, False
-            while not is_quiet:
-                with trio.move_on_after(0.3) as scope:
-                    size += len(await stream.receive_some(1 << 20))
-                is_quiet = scope.cancelled_caught
+            size, receive = 0, partial(stream.receive_some, 1 << 20)
+            while data := await within(0.3, receive):
+                size += len(data)
             assert (await venue.stats())["done"]
     assert size > 1_000_000

@@ -55,7 +55,7 @@ class Talk:
 
     async def until(self, exec_type, oid=None):
         """Return the next row of a kind, of an order if one is named."""
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while True:
                 *_, last = self.rows or [{}]
                 if last.get("exec_type") == exec_type and oid in (

@@ -326,11 +326,15 @@ class Binance:
 
     async def _ping(self, conn: Connection) -> None:
         """Ping it now and then; end it if it doesn't answer."""
+        waits_since = trio.current_time()
         try:
             while True:
                 await trio.sleep(self._ping_s)
+                now = trio.current_time()
+                if conn.last_heard >= waits_since:
+                    waits_since = now  # not when it was heard: pings may be late
                 conn.ping()
-                if trio.current_time() - conn.last_heard > self._pong_s:
+                if now - waits_since > self._pong_s:
                     self.core.drop(conn)
                     await conn.close(1008, "Pong timeout")
                     conn.break_off()

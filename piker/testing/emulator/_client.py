@@ -26,7 +26,7 @@ VENUES: Final = ("binance.spot", "binance.usdtm", "kraken.spot", "deribit", "ib.
 
 #: Where nobody listens: what isn't emulated must not be looked for in the world.
 _NOWHERE: Final = "127.0.0.1:9"
-_READY_S: Final = 40.0
+_READY_S: Final = 60.0
 _REFUSED_S: Final = 5.0  # for a venue that refuses connections for a while
 _END_S: Final = 5.0
 
