@@ -300,7 +300,7 @@ async def test_two_readers_of_one_tap_share_it_and_both_end():
     async def read():
         got.extend([one async for one in tap])
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as readers:
             readers.start_soon(read)
             readers.start_soon(read)

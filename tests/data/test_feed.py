@@ -161,7 +161,7 @@ async def test_a_market_that_is_refused_after_a_restart_keeps_no_other_down(
     ):
         file.write_bytes(b"gone")
         os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
-        with trio.fail_after(20):
+        with trio.fail_after(40):
             back = await watcher.until(Reconnected)
             assert back.fqmes == (ETH,)
             at = watcher.said.index(back)
@@ -210,34 +210,33 @@ async def test_paused_and_resumed(open_test_pikerd):
         await feed.stream.receive()
         await feed.pause()
         quotes = feed.stream
-        with trio.fail_after(20):  # what was on its way comes still
+        with trio.fail_after(30):  # what was on its way comes still
             while True:
-                await trio.sleep(2)
+                rows = len(feed.flumes[BTC].rt_shm)
+                while len(feed.flumes[BTC].rt_shm) < rows + 4:  # bars go on
+                    await trio.sleep(0.05)
                 if not len(quotes):
                     break
                 while len(quotes):
                     quotes.receive_nowait()
-            rows = len(feed.flumes[BTC].rt_shm)
-            while len(feed.flumes[BTC].rt_shm) < rows + 2:  # bars go on
-                await trio.sleep(0.05)
-        assert len(quotes) == 0
         await feed.resume()
         with trio.fail_after(20):  # at some hours the sim is quiet for seconds
             assert isinstance(await quotes.receive(), Quote)
 
 
 async def test_a_throttle_and_several_markets(open_test_pikerd):
-    async with open_test_pikerd(), open_feed([BTC, ETH], tick_throttle=4) as feed:
+    async with open_test_pikerd():
+        began = time.monotonic()  # some may wait for us once it is open
         times: dict[str, list[float]] = {BTC: [], ETH: []}
-        began = time.monotonic()
         tids: list[int] = []
-        with trio.fail_after(30):  # a busy machine tells fewer in a given time
-            async for quote in feed.streams["sim"]:
-                times[quote.fqme].append(time.monotonic())
-                if quote.fqme == BTC:
-                    tids += [t.tid for t in quote.ticks if t.type == "trade"]
-                if len(times[BTC]) >= 8 and times[ETH]:
-                    break
+        async with open_feed([BTC, ETH], tick_throttle=4) as feed:
+            with trio.fail_after(30):  # a busy machine tells fewer in a given time
+                async for quote in feed.streams["sim"]:
+                    times[quote.fqme].append(time.monotonic())
+                    if quote.fqme == BTC:
+                        tids += [t.tid for t in quote.ticks if t.type == "trade"]
+                    if len(times[BTC]) >= 16 and times[ETH]:
+                        break
         # some may be on their way together; each is sent a quarter of a second after
         # the one before it at the earliest
         assert all(
@@ -272,7 +271,7 @@ async def test_search(open_test_pikerd):
 
 async def test_closed_after_a_linger_and_exact_for_the_next(open_test_pikerd):
     conf = (
-        "[data]\nlinger_s = 0.5\nrt_bars = 1024\n"
+        "[data]\nlinger_s = 0.5\nrt_bars = 2048\n"  # a minute of ours, and its past
         '[sim]\nstart = "2026-03-02T00:00:00Z"\nspeed = 20\n'
     )
     async with open_test_pikerd(conf=conf) as tree:
@@ -297,7 +296,7 @@ async def test_idle_datad_ends_and_its_bars_are_adopted(open_test_pikerd):
         began = time.time()
         async with open_feed(BTC) as feed:
             await feed.stream.receive()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while "datad.sim" in tree.services.service_tasks:
                 await trio.sleep(0.05)
         async with open_feed(BTC) as feed:
@@ -315,14 +314,14 @@ async def test_stopped_by_command_is_told_and_a_restart_heals(open_test_pikerd):
             await watcher.until(Quote)
             await tree.services.cancel_service("datad.sim")
             await watcher.until(Disconnected)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while "stopped by command" not in watcher.said[-1].reason:
                     await trio.sleep(0.02)
             told = len(watcher.said)
             await trio.sleep(1.5)
             assert len(watcher.said) == told, "told once"
             await tree.services.restart("datad.sim")
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 await watcher.until(Reconnected, told)
                 await watcher.until(Quote, told + 2)
             assert watcher.check_order() == 1
@@ -339,12 +338,12 @@ async def test_quarantined_is_told_and_a_restart_heals(open_test_pikerd):
                 os.kill(service.pid, signal.SIGKILL)
                 while service.state == "running":
                     await service.changed.wait()
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while "quarantined" not in getattr(watcher.said[-1], "reason", ""):
                     await trio.sleep(0.02)
             told = len(watcher.said)
             await tree.services.restart("datad.sim")
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 back = await watcher.until(Reconnected, told)
                 await watcher.until(Quote, told + 2)
             assert back.missed >= 0
@@ -395,9 +394,10 @@ async def test_a_buffer_made_anew_is_read_anew(open_test_pikerd):
                 Path(path).unlink()
             os.kill(tree.services.service_tasks["datad.sim"].pid, signal.SIGKILL)
             await watcher.until(Reconnected)
-            await trio.sleep(1.5)
             new = feed.flumes[BTC].rt_shm
             assert new is not old
             assert new is feed.flumes[BTC].rt_shm
-            assert new.forming().time > old.forming().time
+            with trio.fail_after(20):
+                while new.forming().time <= old.forming().time:
+                    await trio.sleep(0.05)
             await check_live_bars(feed.flumes[BTC], time.time() - 300)

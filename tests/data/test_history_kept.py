@@ -622,7 +622,7 @@ async def test_a_disk_that_hangs_holds_up_no_opening(dirs, tmp_path, monkeypatch
     began = time.monotonic()
     try:
         assert await place.begin(NOW_S) == ""
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         assert len(shown(place, 60, (BEGIN_S, START_S))) == 60
     finally:
         disk.gate.set()
@@ -655,8 +655,8 @@ async def test_a_disk_that_hangs_holds_up_no_end(dirs, tmp_path, monkeypatch, st
             while not (disk.is_in.is_set() or (step == "close" and list_stores())):
                 await trio.sleep(0.01)
             began = time.monotonic()
-        assert time.monotonic() - began < 5
-        assert disk.is_in.is_set()
+        assert time.monotonic() - began < 15
+        assert await trio.to_thread.run_sync(disk.is_in.wait, 20)
     finally:
         disk.gate.set()
     place.take(NOW_S, NOW_S + 60)

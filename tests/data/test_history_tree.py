@@ -44,12 +44,21 @@ def truth(start_s: int, end_s: int, period_s: int):
     return between(fill_gaps(bars, period_s, until_s=end_s), start_s, end_s)
 
 
-def check_bars(bars, start_s: int, end_s: int, period_s: int) -> None:
-    """Each bar of a span is there, once, and the venue's."""
+async def check_bars(read, start_s: int, end_s: int, period_s: int) -> None:
+    """Each bar of a span is there, once, and the venue's; the newest are waited for."""
     start_s, end_s = (at - at % period_s for at in (start_s, end_s))
-    got = between(bars, start_s, end_s)
-    assert np.array_equal(got, truth(start_s, end_s, period_s))
-    assert len(got) == (end_s - start_s) // period_s
+    wanted = truth(start_s, end_s, period_s)
+    assert len(wanted) == (end_s - start_s) // period_s
+    until = trio.current_time() + 15
+    while not np.array_equal(got := between(read(), start_s, end_s), wanted):
+        lacking = np.setdiff1d(wanted["time"], got["time"])
+        assert trio.current_time() < until, (period_s, len(got), len(wanted), lacking)
+        await trio.sleep(0.2)
+
+
+def shown(shm):
+    """Return what reads all bars of a buffer."""
+    return lambda: shm.last(10_000).to_structured()
 
 
 def klines(told) -> int:
@@ -69,12 +78,15 @@ async def test_newest_first_then_all_and_never_twice(open_test_pikerd):
         open_emulator(
             "binance.spot", sim=[SOURCE], past_s=600, history_s=3 * 86_400
         ) as venue,
-        open_test_pikerd(conf=CONF + venue.conf, policy=PATIENT) as tree,
+        open_test_pikerd(
+            conf=CONF + venue.conf, policy=PATIENT, deadline_s=150
+        ) as tree,
     ):
-        await venue.fault("slow", response_s=0.05)
+        await venue.fault("slow", response_s=1)  # we may be held up before we look
         async with open_feed(BTC) as feed:
             flume = feed.flumes[BTC]
             first = {1: len(flume.rt_shm), 60: len(flume.hist_shm)}
+            await venue.fault("slow", response_s=0.05)
             assert min(first.values()) >= 500, "at once"
             assert max(first.values()) < 1800, "not all of it yet"
             for fault in FAULTS:
@@ -88,13 +100,13 @@ async def test_newest_first_then_all_and_never_twice(open_test_pikerd):
             assert klines(await venue.stats()) == asked
             await trio.sleep(6.5)
             now_s = int(time.time()) - 2
-            check_bars(flume.rt_shm.last(10_000).to_structured(),
-                       began_s - 2600, now_s, 1)  # fmt: skip
-            check_bars(flume.hist_shm.last(10_000).to_structured(),
-                       began_s - 172_000, now_s, 60)  # fmt: skip
+            await check_bars(shown(flume.rt_shm), began_s - 2600, now_s, 1)
+            await check_bars(shown(flume.hist_shm), began_s - 172_000, now_s, 60)
             for period_s, back_s in ((1, 2600), (60, 172_000)):
-                stored = read_bars(BTC, period_s).bars()
-                check_bars(stored, began_s - back_s, now_s - 6, period_s)
+                await check_bars(
+                    lambda p=period_s: read_bars(BTC, p).bars(),
+                    began_s - back_s, now_s - 6, period_s,
+                )  # fmt: skip
                 assert not verify(BTC, period_s)
             read = await flume.read(began_s - 86_400, now_s, 3600)
             start_s = (began_s - 86_400) // 3600 * 3600
@@ -137,7 +149,9 @@ async def test_killed_in_mid_load(open_test_pikerd):
     """A sample; `python -m benchmarks.faults` kills fifty times."""
     async with (
         deep_venue() as venue,
-        open_test_pikerd(conf=DEEP + venue.conf, policy=PATIENT) as tree,
+        open_test_pikerd(
+            conf=DEEP + venue.conf, policy=PATIENT, deadline_s=150
+        ) as tree,
     ):
         outcome = await kill_again_and_again(tree, venue, kills=4, seed=5)
     assert outcome.faults == []

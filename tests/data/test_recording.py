@@ -55,7 +55,7 @@ async def wait_recorded(emulator, path, venue: Venue) -> SessionInfo:
     """
     await emulator.wait_done(60)
     wanted, read = len(prints_of(venue.path)), 0
-    with trio.fail_after(40):
+    with trio.fail_after(80):
         while True:
             while path.stat().st_size == read:
                 await trio.sleep(0.05)
@@ -95,14 +95,14 @@ async def test_recorded_and_played_are_the_same_bars(open_test_pikerd, tmp_path,
             missed = rng.choice([1, 40, 300])
             await emulator.fault("disconnect", at=[at], how=how, missed=missed)
         conf = emulator.conf + SOON + BUDGET[venue.broker] + sim_conf(out)
-        async with open_test_pikerd(conf=conf, deadline_s=90):
+        async with open_test_pikerd(conf=conf, deadline_s=180):
             async with (
                 open_recording([venue.fqme], out) as recording,
                 open_feed(venue.fqme) as feed,
             ):
                 await wait_recorded(emulator, out, venue)
                 told = await emulator.stats()
-                with trio.fail_after(20):
+                with trio.fail_after(40):
                     while (
                         feed.flumes[venue.fqme].rt_shm.last(1).time[0]
                         != (bars_of(venue.session, 1)[-1][0])
@@ -126,12 +126,12 @@ async def test_three_venues_while_their_daemons_are_killed(open_test_pikerd, tmp
     out, rng, said = tmp_path / "day.zst", random.Random(5), []
     paths = {v: tmp_path / f"day.{v.name}.zst" for v in VENUES}
     async with (
-        open_emulator(SPOT.name, session=SPOT.path, speed=60) as spot,
-        open_emulator(USDTM.name, session=USDTM.path, speed=60) as usdtm,
-        open_emulator(KRAKEN.name, session=KRAKEN.path, speed=60) as kraken,
+        open_emulator(SPOT.name, session=SPOT.path, speed=40) as spot,
+        open_emulator(USDTM.name, session=USDTM.path, speed=40) as usdtm,
+        open_emulator(KRAKEN.name, session=KRAKEN.path, speed=40) as kraken,
     ):
         conf = conf_of(spot, usdtm, kraken) + sim_conf(*paths.values())
-        async with open_test_pikerd(conf=conf, policy=LENIENT, deadline_s=90) as tree:
+        async with open_test_pikerd(conf=conf, policy=LENIENT, deadline_s=180) as tree:
             names = [venue.fqme for venue in VENUES]
             async with open_recording(names, out, on_event=said.append) as recording:
                 assert sorted(file.path for file in recording.files) == sorted(
@@ -164,10 +164,10 @@ async def test_a_recorder_without_room_and_one_killed_20_times(
 
     No trade before it is missing, but what was still being fetched; that is counted.
     """
-    rng, speed, killed = random.Random(11), 8, []
+    rng, speed, killed = random.Random(11), 2, []
     async with (
         open_emulator(SPOT.name, session=SPOT.path, speed=speed) as emulator,
-        open_test_pikerd(conf=emulator.conf, deadline_s=120) as tree,
+        open_test_pikerd(conf=emulator.conf, deadline_s=240) as tree,
         open_feed(SPOT.fqme),
         trio.open_nursery() as tasks,
     ):
@@ -180,6 +180,10 @@ async def test_a_recorder_without_room_and_one_killed_20_times(
                 async with _cli.start(*args, env=tree.env) as recorder:
                     with trio.fail_after(30):
                         while not path.exists():
+                            await trio.sleep(0.01)
+                        # of half of them something is there for sure
+                        least = path.stat().st_size + 1000 if i % 2 else 0
+                        while path.stat().st_size < least:
                             await trio.sleep(0.01)
                     await trio.sleep(rng.uniform(0.0, 2.5))
                     recorder.proc.kill()
@@ -200,7 +204,7 @@ async def check_full_disk(env, folder) -> None:
     """Without room it says so, and leaves what it has."""
     out = folder / "full.zst"
     command = 'ulimit -f 96; exec "$0" -m piker record "$1" --out "$2"'
-    with trio.fail_after(40):
+    with trio.fail_after(80):
         done = await trio.run_process(
             ["sh", "-c", command, sys.executable, SPOT.fqme, str(out)],
             env=env, capture_stdout=True, capture_stderr=True, check=False,
@@ -254,29 +258,34 @@ async def test_a_stopped_recorder_delays_nobody_and_misses_nothing(
 ):
     """Too much waits for it: datad lets it go, and it asks for what it lacks."""
     path = tmp_path / "stopped.zst"
-    async with open_emulator(USDTM.name, session=USDTM.path, speed=80) as emulator:
+    async with open_emulator(USDTM.name, session=USDTM.path, speed=40) as emulator:
         let_wait(1 << 20, tmp_path / "site", monkeypatch)
         conf = emulator.conf + sim_conf(path)
-        async with open_test_pikerd(conf=conf, deadline_s=90) as tree:
+        async with open_test_pikerd(conf=conf, deadline_s=180) as tree:
             args = ("record", USDTM.fqme, "--out", path)
             async with _cli.start(*args, env=tree.env) as recorder:
-                with trio.fail_after(20):
+                with trio.fail_after(40):
                     while not path.exists():
                         await trio.sleep(0.01)
                 async with open_feed(USDTM.fqme) as feed:
                     await stop_and_look_on(recorder, feed)
-                    await emulator.wait_done()
+                    await emulator.wait_done(60)
                     recorder.proc.send_signal(signal.SIGCONT)
                     info = await wait_recorded(emulator, path, USDTM)
                 code, said = await recorder.end()
         assert code == 130
-        lost, again = said.splitlines()  # why it was lost may not get through to it
-        assert lost.startswith(f"disconnected: {USDTM.fqme}: ")
-        assert again.startswith(f"reconnected: {USDTM.fqme}: ")
+        # why it was lost may not get through to it; if held up it was lost before, too
+        lines = said.splitlines()
+        assert lines
+        assert [line.split(": ")[:2] for line in lines] == [
+            [what, USDTM.fqme]
+            for _ in lines[::2]
+            for what in ("disconnected", "reconnected")
+        ]
         assert "Overrun: the recorder is too slow: more than 1 MiB" in tree.logs()
         info = session_info(path)
         assert (info.lost, info.torn, info.in_order) == (0, "", True)
-        async with open_test_pikerd(conf=conf, deadline_s=90):
+        async with open_test_pikerd(conf=conf, deadline_s=180):
             await check_played(info, USDTM)
 
 

@@ -168,7 +168,7 @@ async def test_steps_outlive_samplerd(open_test_pikerd):
             for sig in (signal.SIGKILL, signal.SIGSTOP):
                 pid = service.pid
                 os.kill(pid, sig)
-                with trio.fail_after(20):
+                with trio.fail_after(40):
                     while service.pid in (pid, -1) or service.state != "running":
                         await service.changed.wait()
                     drain(wall_steps)
@@ -181,7 +181,7 @@ async def test_steps_outlive_samplerd(open_test_pikerd):
             assert all(step % 60 == 0 for step in fast_steps)
             assert fast_steps == sorted(set(fast_steps))
             assert all(step % 60 == 0 for step in drain(minutes))
-        assert service.restarts == 2
+        assert service.restarts >= 2  # one more, should it be held up for 4 s
 
 
 def _session(tree) -> SessionClock:

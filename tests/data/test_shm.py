@@ -295,4 +295,4 @@ def test_a_read_gives_up_in_the_end(pair, monkeypatch):
         began = time.monotonic()
         with pytest.raises(ShmError, match="changed them without pause"):
             read()
-        assert 0.04 < time.monotonic() - began < 1
+        assert 0.04 < time.monotonic() - began < 10
