@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from piker.brokers import HistoryConf
 from piker.config import DataConf
-from piker.data import _history, _keeper
+from piker.data import _keeper
 from piker.data._bars import BarBuilder
 from piker.data._history import History
 from piker.data._shm import ShmArray, ShmWriter
@@ -34,6 +34,7 @@ from piker.msgs import NS, FeedInit, FlumeMsg, Quote, Tick
 from piker.storage import StoreWriter, list_stores, read_bars, verify
 from piker.testing import private_dirs
 from piker.tsp import OHLCV, aggregate, between, fill_gaps, find_fault, resample
+from tests.data._clock import waits_for_threads
 from tests.data._truth import BEGIN_S, FQME, LOT, MKT, Truth, Venue
 
 NO_BARS = np.empty(0, OHLCV)
@@ -155,17 +156,12 @@ def check_stored(place: Place, upto_s: int) -> None:
 
 
 def trio_run(main, seed: int = 0):
-    """Run with a mocked clock, the order of tasks told by *seed*.
-
-    It jumps while a thread works: what closes is waited for all the same.
-    """
+    """Run with a clock that jumps, the order of tasks told by *seed*."""
     run = trio._core._run
     run._ALLOW_DETERMINISTIC_SCHEDULING = True
     run._r = random.Random(seed)
-    clock = trio.testing.MockClock(autojump_threshold=0.0005)
-    with pytest.MonkeyPatch.context() as patch:
-        for mod in (_history, _keeper):
-            patch.setattr(mod, "CLOSE_DEADLINE_S", math.inf)
+    clock = trio.testing.MockClock()
+    with waits_for_threads(clock, 0.0):
         return trio.run(main, clock=clock)
 
 
