@@ -111,8 +111,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two a core: most tests wait for processes more than they work."""
-    return 2 * (os.cpu_count() or 1)
+    """Four a core: most tests wait for processes more than they work."""
+    return 4 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(wrapper=True)
