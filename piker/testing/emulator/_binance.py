@@ -41,6 +41,7 @@ _ROUTE: Final = re.compile(r"/(public|market|private)(?=/)")
 _PUBLIC: Final = frozenset({"bookTicker", "depth", "rpiDepth", "trade"})
 _PING_S: Final = {"spot": 20.0, "usdtm": 180.0}
 _PONG_S: Final = {"spot": 60.0, "usdtm": 600.0}
+_PINGS: Final = 3  # and at least as many of them go unanswered
 
 _METHODS: Final = (
     "SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY",
@@ -326,15 +327,18 @@ class Binance:
 
     async def _ping(self, conn: Connection) -> None:
         """Ping it now and then; end it if it doesn't answer."""
-        waits_since = trio.current_time()
+        waits_since, unanswered = trio.current_time(), 0
         try:
             while True:
                 await trio.sleep(self._ping_s)
                 now = trio.current_time()
                 if conn.last_heard >= waits_since:
-                    waits_since = now  # not when it was heard: pings may be late
+                    waits_since, unanswered = now, 0  # not when: pings may be late
+                else:
+                    unanswered += 1
                 conn.ping()
-                if now - waits_since > self._pong_s:
+                # one who was held up along with us had no time to answer the last
+                if unanswered >= _PINGS and now - waits_since > self._pong_s:
                     self.core.drop(conn)
                     await conn.close(1008, "Pong timeout")
                     conn.break_off()
