@@ -106,15 +106,18 @@ class Checker:
         trades = [tick for tick in ticks if tick.type == "trade"]
         assert len(trades) <= 1
         assert len(trades) == len(ticks) or not trades
+        limits: dict[str, Decimal] = {}  # of each fill, as told last before it
         for msg in answers:
             if isinstance(msg, BrokerdStatus) and msg.status == "open":
                 self._on_open(msg, old)
+            elif isinstance(msg, BrokerdFill):
+                limits[msg.tid] = self.orders[msg.oid].price
         for order in self.orders.values():
             for tick in trades:
                 order.hear(tick, self.quotes[order.side])
             if ticks and not trades:
                 order.see(self.quotes[order.side])
-        self._on_fills(answers, trades, old)
+        self._on_fills(answers, trades, old, limits)
         for msg in answers:
             if isinstance(msg, BrokerdStatus) and msg.status in ("closed", "canceled"):
                 self._on_end(msg)
@@ -138,7 +141,9 @@ class Checker:
         order.size = msg.size
         self.seen["open"] += 1
 
-    def _on_fills(self, answers, trades: list[Tick], old: dict[int, Best]) -> None:
+    def _on_fills(
+        self, answers, trades: list[Tick], old: dict[int, Best], limits
+    ) -> None:
         resting = ZERO
         for msg in answers:
             if not isinstance(msg, BrokerdFill):
@@ -156,7 +161,7 @@ class Checker:
                 assert before * order.side < 0
                 assert self.position * before >= 0
             if msg.taker:
-                self._on_taken(msg, order, old)
+                self._on_taken(msg, order, old, limits[msg.tid])
             else:
                 resting += msg.size
                 self._on_rested(msg, order, trades)
@@ -170,11 +175,13 @@ class Checker:
         assert order.resting <= order.bound, (msg, order)
         self.seen["through" if exact(tick.price) != order.price else "at"] += 1
 
-    def _on_taken(self, msg, order: Resting, old: dict[int, Best]) -> None:
+    def _on_taken(
+        self, msg, order: Resting, old: dict[int, Best], limit: Decimal
+    ) -> None:
         now = self.quotes[-order.side]
         best = now if now.price == msg.price else old[-order.side]
         assert best.price == msg.price, "at the touch"
-        assert (msg.price - order.price) * order.side <= 0, "within the limit"
+        assert (msg.price - limit) * order.side <= 0, "within the limit"
         best.taken += msg.size
         assert best.taken <= best.supply
         self.seen["taken"] += 1

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from piker.clearing import PaperMarket, PaperRules
 from piker.clearing._paper_state import dump_state, load_state
@@ -116,8 +116,16 @@ def give(market, method, args):
     return getattr(market, method)(*args)
 
 
+#: An order takes, and is edited away, before it is told of either.
+EDITED_AWAY = [
+    ("quote", 0, 1, 1, 1), ("put", "a", "sell", 0, 2, {}), ("edit", "a", 1, 2),
+    ("wait", 4),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("rules", RULES)
 @settings(max_examples=400)
+@example(script=EDITED_AWAY)
 @given(script=scripts)
 def test_no_more_is_filled_than_a_venue_could_have(rules, script):
     play, checker = Play(rules), Checker()
