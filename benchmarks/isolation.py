@@ -232,7 +232,7 @@ async def _both_heard_since(from_ns: int, ours: Program, bare: Program) -> int:
         both = heard.keys() & alone.keys()
         if sum(min(heard[tid], alone[tid]) > from_ns for tid in both) > 1:
             return time.monotonic_ns()
-        await trio.sleep(0.01)
+        await trio.sleep(0.1)  # to be asked is work for both
 
 
 def _arrivals(client: Program) -> dict[int, int]:

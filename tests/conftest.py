@@ -29,7 +29,7 @@ settings.load_profile("piker")
 SHALLOW = "[data]\nhist_days = 1\nrt_hours = 0.5\n"
 
 
-def pytest_configure(config) -> None:
+def pytest_configure() -> None:
     """Undo what a shell without job control does to its background jobs.
 
     They start with SIGINT ignored, and so would every process that a test starts and
@@ -38,18 +38,23 @@ def pytest_configure(config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.kill = _kill_one
+
+
+def pytest_sessionstart(session) -> None:
+    """Compile test modules before workers start: each would do it for itself.
+
+    Of the whole suite, in a fresh clone, that was 13 s of a core for each of them.
+    """
+    config = session.config
+    is_whole = config.args_source is config.ArgsSource.TESTPATHS
     has_workers = getattr(config.option, "numprocesses", None)
-    if has_workers and not hasattr(config, "workerinput"):
+    is_worker = hasattr(config, "workerinput")
+    if is_whole and has_workers and not is_worker and not sys.dont_write_bytecode:
         _compile(config.rootpath / "tests")
 
 
 def _compile(folder: Path) -> None:
-    """Compile test modules that aren't, once: each worker would do it for itself.
-
-    In a fresh clone that was 13 s of a core for each of them.
-    """
-    if sys.dont_write_bytecode:
-        return
+    """Have one process a core collect what isn't compiled."""
     files = [str(file) for file in folder.rglob("test_*.py") if not _is_compiled(file)]
     count = min(os.cpu_count() or 1, len(files) // 20)
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-n0"]

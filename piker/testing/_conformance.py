@@ -52,7 +52,7 @@ _ODD_PATTERNS: Final = (
 #: A stream has so long for its first word, and for each further batch.
 WORD_S: Final = 20.0
 #: It has so long to end when it is cancelled.
-CANCEL_S: Final = 5.0
+CANCEL_S: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -323,10 +323,13 @@ async def check_resume(case: BackendCase) -> None:
 
 async def check_cancel(case: BackendCase) -> None:
     """A cancelled stream ends soon, and says nothing afterwards."""
-    async with open_stream(case) as stream:
-        await stream.trades(1)
-        began = trio.current_time()
-    assert trio.current_time() - began < CANCEL_S, "a cancel took too long"
+    took_s: list[float] = []
+    while not took_s or (took_s[-1] >= CANCEL_S and len(took_s) < 3):  # a busy machine
+        async with open_stream(case) as stream:
+            await stream.trades(1)
+            began = trio.current_time()
+        took_s.append(trio.current_time() - began)
+    assert took_s[-1] < CANCEL_S, f"a cancel took too long, each time: {took_s}"
     while True:
         try:
             stream.receive.receive_nowait()

@@ -181,7 +181,7 @@ async def test_steps_outlive_samplerd(open_test_pikerd):
             assert all(step % 60 == 0 for step in fast_steps)
             assert fast_steps == sorted(set(fast_steps))
             assert all(step % 60 == 0 for step in drain(minutes))
-        assert service.restarts >= 2  # one more, should it be held up for 4 s
+        assert service.restarts in (2, 3)  # one more, should it be held up for 4 s
 
 
 def _session(tree) -> SessionClock:
