@@ -57,7 +57,9 @@ async def ask(*answers, **options):
                 came = await http.get("/a", {"b": 1})
             except PikerError as err:
                 came = err
-            assert http.requests == len(server.asked)
+            # one that its deadline ends may not have been read by the server
+            unread = http.requests - len(server.asked)
+            assert unread in ((0, 1) if "deadline_s" in options else (0,))
             return came, len(server.asked)
 
 
