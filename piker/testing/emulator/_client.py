@@ -135,7 +135,7 @@ class Emulator:
         """Wait until the tape has played; return the counters then."""
         with trio.fail_after(deadline_s):
             while not (counted := await self.stats())["done"]:  # noqa: ASYNC110
-                await trio.sleep(0.1)  # each look costs 4 ms of a core
+                await trio.sleep(0.25)  # each look costs 4 ms of a core
         return counted
 
     async def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
