@@ -27,6 +27,8 @@ def prints_of(path: Path) -> tuple[Print, ...]:
     found = []
     with gzip.open(path, "rt") as lines:
         for line in lines:
+            if '"trade"' not in line:
+                continue  # most are of the book
             frame = json.loads(line.partition(" ")[2])
             data = frame.get("data", {})
             if data.get("e") == "trade" and data.get("X", "MARKET") == "MARKET":

@@ -95,14 +95,15 @@ async def test_no_room_for_bars_reaches_the_opener_only(open_test_pikerd):
 @pytest.fixture
 def damaged(tmp_path):
     """Recorded sessions with something wrong with them."""
-    raw = gzip.decompress(binance_session("usdm_hft/btcusdt_20240808.gz").read_bytes())
-    lines = raw.split(b"\n")[:12_000]
+    with gzip.open(binance_session("usdm_hft/btcusdt_20240808.gz")) as file:
+        lines = [next(file) for _ in range(12_000)]
     swapped = [*lines[:9_000], lines[100], *lines[9_000:]]
+    whole = gzip.compress(b"".join(lines), compresslevel=1)
     files = {
-        "cut": gzip.compress(b"\n".join(lines))[:-20_000],
-        "unsorted": gzip.compress(b"\n".join(swapped)),
+        "cut": whole[:-20_000],
+        "unsorted": gzip.compress(b"".join(swapped), compresslevel=1),
         "empty": b"",
-        "other": gzip.compress(b"\n".join(lines)),
+        "other": whole,
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
