@@ -15,9 +15,9 @@ STARTED_S: Final = time.monotonic()
 def main() -> None:
     """Be the ``piker`` command."""
     with light_run():
-        from ._app import app
+        from ._app import command
 
-        app()
+        command()()
 
 
 def pikerd_main() -> None:
@@ -31,6 +31,6 @@ def pikerd_main() -> None:
 def ledger_main() -> None:
     """Be the ``ledger`` command: what ``piker ledger`` is."""
     with light_run():
-        from ._app import app
+        from ._app import command
 
-        app(["ledger", *sys.argv[1:]], prog_name="piker")
+        command()(["ledger", *sys.argv[1:]], prog_name="piker")

@@ -62,7 +62,7 @@ def refused(result, code, *words):
 
 @pytest.mark.parametrize(
     ("module", "name", "start"),
-    [("_app", "app", cli.main), ("pikerd", "main", cli.pikerd_main)],
+    [("_app", "command", cli.main), ("pikerd", "main", cli.pikerd_main)],
 )
 def test_ctrl_c_while_the_program_is_still_being_loaded(
     monkeypatch, module, name, start
