@@ -17,6 +17,7 @@ from piker import testing
 from piker.process import be_starting
 from piker.service import open_fork_server
 from piker.testing._commands import forked_commands
+from piker.testing._forks import VENUE_CODE
 from piker.testing.emulator import forked_emulators
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
@@ -140,8 +141,8 @@ def forked_programs():
 
 @pytest.fixture(scope="session")
 def forks():
-    """One fork server for all the trees in this process: 0.6 s of a core, once."""
-    with open_fork_server():
+    """One fork server for all the trees in this process: 1 s of a core, once."""
+    with open_fork_server(VENUE_CODE):
         yield
 
 

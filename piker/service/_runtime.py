@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -76,13 +76,17 @@ def fork_daemons_off_me() -> None:
 
 
 @contextmanager
-def open_fork_server() -> Iterator[None]:
+def open_fork_server(also: Iterable[str] = ()) -> Iterator[None]:
     """Fork the daemons of every tree in the block off one server.
 
     Each :func:`open_pikerd` opens one of its own; a test suite, which has a tree a
     test, does well to open one for all of them.
+
+    Args:
+      also: modules it imports besides; none may start a thread.
     """
-    with tr.open_fork_server(PRELOAD):
+    preload = msgspec.structs.replace(PRELOAD, idle=(*PRELOAD.idle, *also))
+    with tr.open_fork_server(preload):
         yield
 
 

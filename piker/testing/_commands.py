@@ -14,14 +14,17 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
 from piker._forkserver import fork_own
 from piker.service._spec import PRELOAD
 
-from ._forks import Forks
+from ._forks import VENUE_CODE, Forks
+
+if TYPE_CHECKING:
+    from piker._forkserver import Order
 
 _CLI: Final = (
     "_app", "_board", "_orders", "_positions", "_run", "_show", "brokers", "halt",
@@ -37,6 +40,7 @@ _FORKS: Final = Forks(
         *(f"piker.cli.{name}" for name in _CLI),
         *("piker.service", "piker.clearing", "piker.data", "piker.brokers"),
         *("piker.accounting", "piker.storage", "numpy"),
+        *("typer._adapters", "rich.progress", *VENUE_CODE),
     ),
 )
 
@@ -76,6 +80,14 @@ async def open_command(
     return await _FORKS.open_process(
         "test", argv, anew=command, files=files, env=env, cwd=cwd
     )
+
+
+def prepare(order: Order) -> None:
+    """Make what reads the command line of `piker`: forks have it."""
+    if order.args[:1] == ["piker"]:
+        from piker.cli._app import command
+
+        command()
 
 
 def run_child() -> NoReturn:

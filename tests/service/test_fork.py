@@ -21,6 +21,7 @@ from piker.service import _tractor as t
 from piker.service._spec import PRELOAD
 from piker.service._tractor import _fork
 from piker.testing import free_port, is_alive
+from piker.testing._forks import VENUE_CODE
 from tests.service import seam_eps as eps
 
 pytestmark = pytest.mark.tree
@@ -314,7 +315,7 @@ def test_a_process_with_threads_is_not_forked():
 
 def test_what_is_preloaded_starts_no_thread():
     """A fork takes one thread along; what others hold is held for ever."""
-    modules = [*PRELOAD.first, *PRELOAD.idle]
+    modules = [*PRELOAD.first, *PRELOAD.idle, *VENUE_CODE]
     code = f"""
         import importlib
         from piker.process import be_starting
