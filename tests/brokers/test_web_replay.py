@@ -25,7 +25,8 @@ pytestmark = pytest.mark.tree
 
 FQMES = [venue.fqme for venue in VENUES]
 LENIENT = Policy(delays_s=(0.0,), max_deaths=10_000)
-#: Streams of each market. At full speed nothing passes while one is not subscribed to.
+#: Streams of each market. Until all are subscribed to, nothing passes: of minutes that
+#: begin before a feed is open there are no bars of a second where a venue has none.
 STREAMS = 2
 
 
@@ -64,7 +65,7 @@ LASTING = [
 
 async def test_at_20x_from_slow_venues_whose_clocks_are_off(open_test_pikerd):
     async with (
-        open_venues(speed=20, faults=LASTING) as emulators,
+        open_venues(speed=20, faults=LASTING, streams=STREAMS) as emulators,
         open_test_pikerd(conf=conf_of(*emulators), deadline_s=120),
         open_feed(FQMES) as feed,
     ):
@@ -79,7 +80,7 @@ HOW = ["clean", "rst", "mid_frame"]
 async def test_disconnects_at_20_random_frames_at_20x(open_test_pikerd):
     rng = random.Random("cut at 20x")
     latency = [{"kind": "latency", "ms": 5}]
-    async with open_venues(speed=20, faults=latency) as emulators:
+    async with open_venues(speed=20, faults=latency, streams=STREAMS) as emulators:
         for emulator in emulators:
             for i in range(20):
                 at = 200 + 450 * i + rng.randrange(140)
@@ -116,7 +117,7 @@ async def test_a_storm_of_60_disconnects_at_full_speed(open_test_pikerd):
 
 async def test_datads_killed_20_times(open_test_pikerd):
     async with (
-        open_venues(speed=20) as emulators,
+        open_venues(speed=20, streams=STREAMS) as emulators,
         open_test_pikerd(
             conf=conf_of(*emulators), policy=LENIENT, deadline_s=150
         ) as tree,
@@ -156,7 +157,7 @@ SPOILT = [
 async def test_spoilt_and_reordered_frames(open_test_pikerd):
     """None of them costs the connection."""
     async with (
-        open_venues(speed=60, faults=SPOILT) as emulators,
+        open_venues(speed=60, faults=SPOILT, streams=STREAMS) as emulators,
         open_test_pikerd(conf=conf_of(*emulators), deadline_s=120),
         open_feed(FQMES) as feed,
     ):
@@ -171,7 +172,7 @@ async def test_silence_with_the_socket_open(open_test_pikerd):
     """A dead line, then one that answers pings and says nothing of the market."""
     async with (
         # 40 s of tape: the second silence has to be over before it is
-        open_venues(speed=9) as emulators,
+        open_venues(speed=9, streams=STREAMS) as emulators,
         # four silences are waited for, 5 s each where nothing else is going on
         open_test_pikerd(conf=conf_of(*emulators), deadline_s=150),
         open_feed(FQMES) as feed,
@@ -215,7 +216,7 @@ PAGE = {"kind": "http", "status": 200, "html": True, "count": 2}
 async def test_requests_that_fail(open_test_pikerd):
     """429, 5xx and pages for JSON: at the start, and when missed trades are fetched."""
     many = 10_000  # each fault costs requests; how many there may be is tested above
-    async with open_venues(speed=30, budget=many) as emulators:
+    async with open_venues(speed=30, budget=many, streams=STREAMS) as emulators:
         for emulator in emulators:
             for fault, path in zip(
                 (LIMITED, BROKEN, PAGE), PATHS[emulator.venue], strict=True
@@ -247,7 +248,7 @@ async def fail_refetches(emulator):
 
 async def test_venues_that_refuse_to_listen_for_a_while(open_test_pikerd):
     async with (
-        open_venues(speed=60) as emulators,
+        open_venues(speed=60, streams=STREAMS) as emulators,
         open_test_pikerd(conf=conf_soon(emulators, 0.5), deadline_s=120) as tree,
         open_feed(FQMES) as feed,
     ):

@@ -97,6 +97,11 @@ class Story:
     def __init__(self, hands: Hands, tree, between) -> None:
         self.hands, self.tree, self.between = hands, tree, between
         self.window = hands.window
+        self.toasts: list[str] = []  # all of them; those shown go after a while
+        self.trading.on_toast.add(self._note_toast)
+
+    def _note_toast(self, toast) -> None:
+        self.toasts.append(toast.text)
 
     @property
     def trading(self):
@@ -192,7 +197,7 @@ class Story:
         pane.refresh()
         assert pane.held.text().startswith("long ")
         assert "$" in pane.pnl.text()
-        assert any(text.startswith("buy ") for text in self.window.toasts.texts)
+        assert any(text.startswith("buy ") for text in self.toasts)
         assert self.trading.fills(ETH)[0].side == "buy"
 
     async def close(self) -> None:
