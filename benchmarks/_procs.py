@@ -27,6 +27,10 @@ SAY_DEADLINE_S: Final = 60.0
 DOES_DEADLINE_S: Final = 600.0
 END_DEADLINE_S: Final = 12.0
 
+#: Text for ``conf.toml`` of trees whose own says nothing of data: nothing, as users
+#: have it.
+DATA_CONF = ""
+
 Addr = tuple[str, int]
 
 
@@ -237,6 +241,7 @@ def piker_tree(conf: str = "", at: Path | None = None) -> Iterator[Tree]:
             env[f"PIKER_{kind.upper()}_DIR"] = str(place)
         # a benchmark that is killed leaves no pikerd for long
         text = f"[pikerd]\nidle_exit_s = 60\n{conf}"
+        text += "" if "[data]" in conf else DATA_CONF
         (folder / "config" / "conf.toml").write_text(text)
         argv = ("piker.cli.pikerd", "--idle-exit", "--registry", env["PIKER_REGISTRY"])
         with running(Program(argv, env)) as root:

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import (
     __main__ as command,
+    _procs,
     _report,
     accounting,
     aio,
@@ -68,7 +69,8 @@ def test_every_benchmark_is_tried_here():
 
 @pytest.mark.tree
 @pytest.mark.parametrize("name", TINY)
-def test_runs(name):
+def test_runs(name, monkeypatch):
+    monkeypatch.setattr(_procs, "DATA_CONF", "[data]\nhist_days = 1\nrt_hours = 0.5\n")
     report = TINY[name]()
     assert report.name == name
     assert any(measure.target is not None for measure in report.measures)
