@@ -45,6 +45,8 @@ max_orders_per_s = 0
 price_band_pct = 0
 [data]
 store = false
+hist_days = 1
+rt_hours = 0.5
 [sim]
 sessions = ["{steady}", "{windows}"]
 """

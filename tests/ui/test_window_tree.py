@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from functools import partial
 
 import psutil
@@ -20,6 +21,7 @@ from piker.errors import ChartNotFound
 from piker.msgs import PAPER
 from piker.ui import open_annot_ctl
 from piker.ui._layouts import WindowLayout, layouts_path
+from piker.ui._order_events import ChangePrice
 from piker.ui._qt._app import ChartApp
 from piker.ui._qt._guest import application, run
 from piker.ui._session import open_session
@@ -124,7 +126,7 @@ class Story:
         await self.between("staged")
         await self.drag(oid)
         await self.between("dragged")
-        await until(lambda: self.held() > 0, 60, "the dark buy fills")
+        await self.until_filled(oid)
         # it is told by the position first, then by the order
         await until(lambda: bool(self.trading.fills(ETH)), what="the fill")
         self.check_position()
@@ -190,6 +192,19 @@ class Story:
             ),
             what="the edit",
         )
+
+    async def until_filled(self, oid: str) -> None:
+        """Move the order after the price, which may leave it, until it is filled."""
+        for _ in range(20):
+            with trio.move_on_after(4):
+                while self.held() <= 0:
+                    await trio.sleep(0.02)
+                return
+            if oid in self.trading.dialogs and not self.trading.down:
+                last = Decimal(str(self.market.touch.last))
+                price = last.quantize(self.market.flume.mkt.price_tick)
+                await self.trading.do(ChangePrice(oid, price=price))
+        raise AssertionError("the dark buy isn't filled")
 
     def check_position(self) -> None:
         """See what is shown of it."""

@@ -1,7 +1,7 @@
 """Playing the tape to whoever listens, with the faults that strike at frames.
 
 timed:       all that is due by the clock, to all; who doesn't read is cut off; faster
-             than it was, what is due within 5 ms goes together
+             than it was, what is due within 20 ms goes together
 full speed:  as fast as the slowest listener reads; with fewer streams listened to than
              it started with, or none, nothing passes
 """
@@ -33,7 +33,7 @@ _BATCH: Final = 256
 _POLL_S: Final = 0.02
 #: Played faster than it was, what is due within this goes together: a turn costs more
 #: than a frame, here and for who reads it.
-_STEP_S: Final = 0.005
+_STEP_S: Final = _POLL_S
 
 
 class Player:
