@@ -54,7 +54,8 @@ def candles(
 ) -> Iterator[Candle]:
     """Yield the bars that open in start <= time <= end, none before the first trade.
 
-    Those that open before the tape does come from `Market.older`, if that is there.
+    Those that open before the tape does come from `Market.older`, if that is there;
+    then none lacks before the tape's first trade either.
 
     Args:
       market: whose; only what has passed of it counts.
@@ -68,6 +69,7 @@ def candles(
         for row in market.older.bars(period_ms // 1000, start_ms, upto_ms):
             yield _whole(row)
         start_ms = max(start_ms, tape_ms)
+        yield from _until_first_trade(market, period_ms, start_ms, end_ms, tape_ms)
     prints = market.prints
     if not prints:
         return
@@ -86,6 +88,24 @@ def candles(
         close = candle.close
         yield candle
         open_ms = upto_ms
+
+
+def _until_first_trade(
+    market: Market, period_ms: int, start_ms: int, end_ms: int, tape_ms: int
+) -> Iterator[Candle]:
+    """Yield flat bars from where the older ones end to that of the first trade."""
+    assert market.older is not None
+    open_ms = -(-start_ms // period_ms) * period_ms
+    if market.prints:
+        first_ms = market.prints[0].time_ms // period_ms * period_ms
+        end_ms = min(end_ms, first_ms - 1)
+    if open_ms > end_ms:
+        return
+    for *_, close, _, _ in market.older.bars(
+        period_ms // 1000, tape_ms - period_ms, tape_ms
+    ):
+        for at_ms in range(open_ms, end_ms + 1, period_ms):
+            yield Candle(at_ms, close, close, close, close)
 
 
 def _whole(row: tuple[int, float, float, float, float, float, int]) -> Candle:
