@@ -475,7 +475,7 @@ def any_way(text: str):
 
 
 @settings(max_examples=200)
-@given(st.lists(ANY, max_size=3, unique_by=lambda txn: txn.tid))
+@given(st.lists(ANY, max_size=5, unique_by=lambda txn: txn.tid))
 def test_what_is_written_is_read_alike_by_both_readers(txns):
     text = "# a comment\n\n" + "".join(map(_lines.table_text, txns))
     slow = any_way(text)

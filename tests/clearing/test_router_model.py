@@ -283,7 +283,7 @@ def test_11_and_12_hold_whatever_happens_in_whatever_order(part, seed, never, tu
     """In four parts of 100 runs of 250 steps.
 
     A byte says which of the steps that can be is next. hypothesis' own machines, which
-    draw some ten times for each step, took four times as long.
+    draw some ten times for each step, took twice as long.
     """
     steps = {step: can for step, can in STEPS.items() if step not in never}
     machine = Machine(seed)

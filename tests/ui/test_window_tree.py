@@ -12,7 +12,7 @@ from functools import partial
 import psutil
 import pytest
 import trio
-from PySide6.QtCore import QPoint
+from PySide6.QtCore import QPoint, QTimer
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 
@@ -99,11 +99,13 @@ class Story:
     def __init__(self, hands: Hands, tree, between) -> None:
         self.hands, self.tree, self.between = hands, tree, between
         self.window = hands.window
-        self.toasts: list[str] = []  # all of them; those shown go after a while
-        self.trading.on_toast.add(self._note_toast)
+        self.toasts: set[str] = set()  # that were shown: they go after a while
+        self.trading.on_toast.add(self._note_toasts)
 
-    def _note_toast(self, toast) -> None:
-        self.toasts.append(toast.text)
+    def _note_toasts(self, _toast) -> None:
+        """Look at them once the window was told, too."""
+        shown = self.window.toasts
+        QTimer.singleShot(0, self.window, lambda: self.toasts.update(shown.texts))
 
     @property
     def trading(self):
@@ -129,6 +131,9 @@ class Story:
         await self.until_filled(oid)
         # it is told by the position first, then by the order
         await until(lambda: bool(self.trading.fills(ETH)), what="the fill")
+        await until(
+            lambda: any(text.startswith("buy ") for text in self.toasts), what="a toast"
+        )
         self.check_position()
         await self.between("filled")
         await self.close()
@@ -216,7 +221,6 @@ class Story:
         pane.refresh()
         assert pane.held.text().startswith("long ")
         assert "$" in pane.pnl.text()
-        assert any(text.startswith("buy ") for text in self.toasts)
         assert self.trading.fills(ETH)[0].side == "buy"
 
     async def close(self) -> None:

@@ -31,9 +31,6 @@ from ._ws import HIGH_BYTES, Connection
 SLOW_BYTES: Final = 8 * 1024 * 1024
 _BATCH: Final = 256
 _POLL_S: Final = 0.02
-#: Played faster than it was, what is due within this goes together: a turn costs more
-#: than a frame, here and for who reads it.
-_STEP_S: Final = _POLL_S
 
 
 class Player:
@@ -77,7 +74,6 @@ class Player:
 
     async def _run_timed(self) -> None:
         core = self.core
-        step_s = _STEP_S if core.speed > 1 else 0.0
         while True:
             for at, item in enumerate(core.tape.take_due(core.clock_ns())):
                 await self._emit(item)
@@ -86,9 +82,11 @@ class Player:
             await self._send(self.venue.due())
             await self._cut_slow()
             wait_s = _POLL_S
-            if core.tape.items and core.speed:
+            # faster than it was, a turn for each frame costs more than the frames do,
+            # here and for who reads them
+            if core.tape.items and 0 < core.speed <= 1:
                 ahead_ns = core.tape.items[0].due_ns - core.clock_ns()
-                wait_s = min(max(ahead_ns / 1e9 / core.speed, step_s), _POLL_S)
+                wait_s = min(max(ahead_ns / 1e9 / core.speed, 0.0), _POLL_S)
             await trio.sleep(wait_s)
 
     async def _run_full_speed(self) -> None:
