@@ -447,13 +447,19 @@ async def test_a_logout_ends_no_order():
 
 
 async def test_trades_of_one_order_are_told_at_once():
-    async with talking(money={"BTC": "100"}) as talk:
-        await talk.auth()
-        await talk.subscribe(ORDERS, TRADES, "user.changes.any.BTC.raw", of="private")
-        book = await talk.ask("public/get_order_book", instrument_name=PERP, depth=10)
-        amount = sum(amount for _, amount in book["asks"][:3]) + 10
+    async with trading() as talk, open_ws(talk.venue, "/ws/api/v2") as socket:
+        await talk.subscribe("user.changes.any.BTC.raw", of="private")
+        await talk.venue.open_account("other", "another-id", "another-secret", BTC="10")
+        other = Talk(talk.venue, socket)
+        await other.ask(
+            "public/auth", grant_type="client_credentials", client_id="another-id",
+            client_secret="another-secret",
+        )  # fmt: skip
+        for amount, price in ((1000, 59_500), (2000, 59_600)):
+            await buy(other, amount, price, side="sell")
+        amount = 2500
         placed = await buy(talk, amount, None)
-        assert len(placed["trades"]) >= 2
+        assert [row["amount"] for row in placed["trades"]] == [1000, 1500]
         (told,) = await talk.hear(TRADES)
         assert told == placed["trades"]
         seqs = [row["trade_seq"] for row in told]

@@ -73,10 +73,17 @@ class DeribitAccounts(Accounts):
         event = super()._next()
         if event.what != "traded" or event.trade is None:
             return event
-        trades = [event.trade]
-        while self._due and _goes_on(event, self._due[0]):
-            event = super()._next()
-            trades += [event.trade] if event.trade else []
+        trades, between = [event.trade], list[Event]()
+        while self._due:
+            following = self._due[0]
+            if _goes_on(event, following):
+                event = super()._next()
+                trades += [event.trade] if event.trade else []
+            elif _is_met(event, following):
+                between.append(super()._next())
+            else:
+                break
+        self._due.extendleft(reversed(between))
         return Trades(event.what, event.order, event.trade, tuple(trades))
 
     # -- the tape -----------------------------------------------------------------
@@ -151,4 +158,14 @@ def _goes_on(event: Event, following: Event) -> bool:
         following.what == "traded"
         and following.order.serial == event.order.serial
         and following.trade is not event.trade
+    )
+
+
+def _is_met(event: Event, following: Event) -> bool:
+    """Tell whether an event is of an account's order that the same order may meet."""
+    return (
+        event.trade is not None
+        and following.trade is not None
+        and not event.trade.is_maker
+        and following.trade.is_maker
     )
