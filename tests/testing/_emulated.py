@@ -112,10 +112,15 @@ async def open_all(venue, more=""):
         ]
 
 
-async def hear(ws, count=None, *, quiet_s=None):
+#: Of Kraken, in each second in which it says nothing else: a busy machine has many.
+BEAT = {"channel": "heartbeat"}
+
+
+async def hear(ws, count=None, *, quiet_s=None, beats=False):
     """Return messages until *count*, the end, or a pause; JSON where it is JSON.
 
-    The pause is of 0.3 s; of ten where so many messages are to come.
+    The pause is of 0.3 s; of ten where so many messages are to come. Heartbeats are
+    left out unless *beats*.
     """
     quiet_s = quiet_s or (10 if count else 0.3)
     heard = []
@@ -124,7 +129,9 @@ async def hear(ws, count=None, *, quiet_s=None):
             message = await within(quiet_s, ws.recv)
             if message is None:
                 break
-            heard.append(parse(message))
+            told = parse(message)
+            if beats or told != BEAT:
+                heard.append(told)
     return heard
 
 
@@ -147,8 +154,11 @@ def parse(message):
 
 
 async def ask(ws, **request):
+    """Send a request; return the next message, heartbeats left out."""
     await ws.send(json.dumps(request))
-    return parse(await ws.recv())
+    while (told := parse(await ws.recv())) == BEAT:
+        pass
+    return told
 
 
 def aggs(heard):

@@ -9,7 +9,16 @@ from decimal import Decimal
 
 import pytest
 
-from ._emulated import ORIGIN_MS, ask, hear, http, open_local, open_ws, write_session
+from ._emulated import (
+    BEAT,
+    ORIGIN_MS,
+    ask,
+    hear,
+    http,
+    open_local,
+    open_ws,
+    write_session,
+)
 
 
 @pytest.fixture
@@ -152,7 +161,7 @@ async def test_requests_are_answered_as_documented(session):
             )
             assert (end["method"], end["success"]) == ("unsubscribe", True)
             await ws.send("{")
-            assert json.loads(await ws.recv())["error"] == "Malformed request"
+            assert (await hear(ws, 1))[0]["error"] == "Malformed request"
         assert (await venue.stats())["subscribed"] == {"trade BTC/USDT": 1}
 
 
@@ -160,9 +169,9 @@ async def test_heartbeats(session):
     """One a second where nothing else is sent, and only after a subscription."""
     async with open_local("kraken.spot", session=session, streams=9) as venue:
         async with open_v2(venue) as ws:
-            assert len(await hear(ws, 5, quiet_s=1.3)) == 1
+            assert len(await hear(ws, 5, quiet_s=1.3, beats=True)) == 1
             await ask(ws, **asking("trade", "BTC/USDT"))
-            assert await hear(ws, 1) == [{"channel": "heartbeat"}]
+            assert await hear(ws, 1, beats=True) == [BEAT]
 
 
 async def test_rest(session):
