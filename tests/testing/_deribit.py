@@ -69,10 +69,10 @@ class Talk:
                     return found
                 await self._hear()
 
-    async def auth(self, **more):
+    async def auth(self, key=KEY, secret=SECRET, **more):
         return await self.ask(
-            "public/auth", grant_type="client_credentials", client_id=KEY,
-            client_secret=SECRET, **more,
+            "public/auth", grant_type="client_credentials", client_id=key,
+            client_secret=secret, **more,
         )  # fmt: skip
 
     async def subscribe(self, *names, of="public"):

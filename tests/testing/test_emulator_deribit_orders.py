@@ -451,10 +451,7 @@ async def test_trades_of_one_order_are_told_at_once():
         await talk.subscribe("user.changes.any.BTC.raw", of="private")
         await talk.venue.open_account("other", "another-id", "another-secret", BTC="10")
         other = Talk(talk.venue, socket)
-        await other.ask(
-            "public/auth", grant_type="client_credentials", client_id="another-id",
-            client_secret="another-secret",
-        )  # fmt: skip
+        await other.auth("another-id", "another-secret")
         for amount, price in ((1000, 59_500), (2000, 59_600)):
             await buy(other, amount, price, side="sell")
         amount = 2500
