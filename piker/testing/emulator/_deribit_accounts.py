@@ -162,7 +162,7 @@ def _goes_on(event: Event, following: Event) -> bool:
 
 
 def _is_met(event: Event, following: Event) -> bool:
-    """Tell whether an event is of a resting order, and the one before of its taker."""
+    """Tell whether an event is a taker's, and the following of the order it met."""
     return (
         event.trade is not None
         and following.trade is not None
