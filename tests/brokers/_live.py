@@ -13,6 +13,7 @@ import trio
 from piker import config
 from piker.accounting import read_ledger
 from piker.clearing import Order
+from piker.files import put_whole
 from piker.testing.emulator import Emulator, open_emulator
 from tests.clearing._trade import Trader, trading
 
@@ -165,8 +166,8 @@ def order(price, size="0.01", action="buy", at=BINANCE, **more) -> Order:
 
 def write_secrets(text: str) -> Path:
     path = config.config_dir() / "brokers.toml"
-    path.touch(mode=0o600)
-    path.write_text(text)
+    # as a whole: what is written in place is an empty file to who reads it just then
+    put_whole(path, text.encode(), durable=False, mode=0o600)
     return path
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 
@@ -17,7 +18,7 @@ from PySide6.QtGui import QImage
 from PySide6.QtTest import QTest
 
 from piker.config import UiConf
-from piker.errors import ChartNotFound
+from piker.errors import ChartNotFound, OrderRefused
 from piker.msgs import PAPER
 from piker.ui import open_annot_ctl
 from piker.ui._layouts import WindowLayout, layouts_path
@@ -230,7 +231,8 @@ class Story:
             while self.held() > 0:
                 await until(lambda: not self.trading.down, what="emsd")
                 for oid in tuple(self.trading.dialogs):  # one that lies too high
-                    await self.trading._client.cancel(oid)
+                    with suppress(OrderRefused):  # it was filled meanwhile
+                        await self.trading._client.cancel(oid)
                 await hands.tap("r")
                 await self.hold_prices()
                 at = self.place_of(self.market.touch.last * 0.999)
