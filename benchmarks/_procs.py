@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import psutil
 
@@ -54,6 +54,23 @@ def on_disk(name: str) -> Iterator[Path]:
         yield Path(disk)
 
 
+def start(
+    argv: Sequence[str], env: Mapping[str, str], errors: BinaryIO
+) -> subprocess.Popen[bytes]:
+    """Start ``python -m ARGV``, a fresh interpreter; its stdin and stdout are pipes."""
+    env = {**env, "PYTHONPATH": str(ROOT)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # a daemon's start is measured warm
+    return subprocess.Popen(
+        [sys.executable, "-m", *argv],
+        cwd=ROOT,
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,
+    )
+
+
 @dataclass(eq=False)
 class Program:
     """A process that speaks JSON lines (see ``_speak``) or none at all.
@@ -70,18 +87,8 @@ class Program:
 
     def __post_init__(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
-        env = {**os.environ, **self.env, "PYTHONPATH": str(ROOT)}
-        env.pop("PYTHONDONTWRITEBYTECODE", None)  # a daemon's start is measured warm
         self.began_ns = time.monotonic_ns()
-        self._proc = subprocess.Popen(
-            [sys.executable, "-m", *self.argv],
-            cwd=ROOT,
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,
-        )
+        self._proc = start(self.argv, {**os.environ, **self.env}, self._errors)
         self._rest = b""
 
     @property

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+from concurrent.futures import Future
+from threading import Thread
 
 import pytest
+import trio
 
 from benchmarks import (
     __main__ as command,
@@ -31,6 +37,7 @@ from benchmarks import (
     store,
     wire,
 )
+from piker.testing._commands import open_command
 
 TINY = {
     "boot": lambda: boot.run(1, warm=False),
@@ -62,6 +69,57 @@ TINY = {
 }
 
 
+#: Benchmarks of the start of a fresh interpreter; its programs are such.
+FRESH = ("boot",)
+
+
+class Forked:
+    """What a `_procs.Program` needs of a `subprocess.Popen`, of a process forked.
+
+    A thread of its own waits for it: some benchmarks run trio themselves.
+    """
+
+    def __init__(self, argv, env, errors) -> None:
+        its_stdin, stdin = os.pipe()
+        stdout, its_stdout = os.pipe()
+        self._argv, self._began = argv, Future()
+        files = (its_stdin, its_stdout, errors.fileno())
+        self._thread = Thread(target=trio.run, args=(self._run, env, files))
+        self._thread.start()
+        self.pid = self._began.result()
+        os.close(its_stdin)
+        os.close(its_stdout)
+        self.stdin = open(stdin, "wb")  # noqa: SIM115 - closed by Program.end()
+        self.stdout = open(stdout, "rb")  # noqa: SIM115 - likewise
+
+    async def _run(self, env, files) -> None:
+        module, *args = self._argv
+        try:
+            process = await open_command(
+                *args, module=module, env=env, cwd=_procs.ROOT, files=files
+            )
+        except BaseException as err:
+            self._began.set_exception(err)
+            raise
+        self._began.set_result(process.pid)
+        await process.wait()
+
+    def poll(self) -> int | None:
+        return None if self._thread.is_alive() else 0
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout=None) -> None:
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise subprocess.TimeoutExpired(self._argv, timeout)
+
+
 def test_every_benchmark_is_tried_here():
     assert set(TINY) == set(command.NAMES)
     assert all(name in command.list_all() for name in TINY)
@@ -71,6 +129,8 @@ def test_every_benchmark_is_tried_here():
 @pytest.mark.parametrize("name", TINY)
 def test_runs(name, monkeypatch):
     monkeypatch.setattr(_procs, "DATA_CONF", "[data]\nhist_days = 1\nrt_hours = 0.5\n")
+    if name not in FRESH:
+        monkeypatch.setattr(_procs, "start", Forked)
     report = TINY[name]()
     assert report.name == name
     assert any(measure.target is not None for measure in report.measures)
