@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from zlib import crc32
 
@@ -90,19 +91,35 @@ def pytest_collection_modifyitems(config, items) -> None:
 
     Each is given a part of the list, in order, and one that is done takes from the
     end of another's: trees there would run by themselves at last. Those of one file
-    wait, or work, as one: they are mixed, in each run alike.
+    wait, or work, as one: they are mixed, in each run alike. What shares a fixture of
+    its module stays together: mixed, each would have one made.
     """
     count = getattr(config, "workerinput", {}).get("workercount", 1)
     if count == 1:
         return
-    trees = [item for item in items if "tree" in item.keywords]
-    trees.sort(key=lambda item: crc32(item.nodeid.encode()))
-    others = [item for item in items if "tree" not in item.keywords]
+    trees: dict[str, list[pytest.Item]] = defaultdict(list)
+    others = []
+    for item in items:
+        if "tree" in item.keywords:
+            trees[_shared_by(item) or item.nodeid].append(item)
+        else:
+            others.append(item)
+    mixed = sorted(trees, key=lambda name: crc32(name.encode()))
     items[:] = [
         item
         for nth in range(count)
-        for item in (*trees[nth::count], *_part(others, nth, count))
+        for item in (
+            *(item for name in mixed[nth::count] for item in trees[name]),
+            *_part(others, nth, count),
+        )
     ]
+
+
+def _shared_by(item) -> str:
+    """Return who has the module's fixtures of a test, "" if it uses none."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()
+    own = any(found[-1].scope == "module" for found in fixtures)
+    return item.nodeid.partition("::")[0] if own else ""
 
 
 def _part(items, nth, count):
