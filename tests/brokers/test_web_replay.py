@@ -180,6 +180,9 @@ async def test_silence_with_the_socket_open(open_test_pikerd):
         async with trio.open_nursery() as striking:
             for venue, emulator in zip(VENUES, emulators, strict=True):
                 striking.start_soon(fall_silent_twice, venue, emulator)
+        for emulator in emulators:
+            assert not (await emulator.stats())["done"], "some fell silent at the end"
+            await emulator.set_speed(60)
         for venue, told in zip(VENUES, await play_out(emulators, feed), strict=True):
             assert told["fired"] == {"silence": 2}
             assert told["websockets"] == 3 * venue.lines

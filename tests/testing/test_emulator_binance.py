@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import time
 from collections import defaultdict
 from decimal import Decimal
@@ -156,6 +157,50 @@ async def test_a_timed_tape_goes_on_without_listeners(session):
     assert first
     assert found[-1]["l"] == 5299
     assert server_ms >= found[-1]["T"]
+
+
+async def test_a_session_goes_on_at_another_speed(session):
+    """It begins slowly, then five seconds of it are over soon; none is skipped."""
+    async with (
+        open_local("binance.spot", session=session, speed=0.01) as venue,
+        open_ws(venue, "/stream?streams=btcusdt@aggTrade") as ws,
+        http(venue) as client,
+    ):
+        heard = ids(await hear(ws, 1))
+        before_ns = (await venue.stats())["clock_ns"]
+        await venue.set_speed(100)
+        done = await venue.wait_done(10)
+        assert before_ns < ORIGIN_MS * 1_000_000 + 500_000_000
+        assert done["clock_ns"] > ORIGIN_MS * 1_000_000 + 4_500_000_000
+        heard += ids(await hear(ws))
+        every = [agg["a"] for agg in await fetch_aggs(client, 0)]
+    assert heard == every
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"speed": 0}, "above 0, not 0"),
+        ({"speed": -2}, "above 0, not -2"),
+        ({"speed": "fast"}, '{"speed": 20}'),
+        ({"x": 3}, '{"speed": 20}'),
+    ],
+)
+async def test_a_speed_that_is_none_is_refused(session, told, words):
+    async with open_local("binance.spot", session=session, streams=9) as venue:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            await venue.control("speed", told)
+
+
+async def test_a_tape_without_a_clock_of_its_own_has_no_speed_to_set(session):
+    async with (
+        open_local("binance.spot", session=session, speed=0) as full,
+        open_local("binance.spot", sim=["btcusdt.spot.sim"]) as live,
+    ):
+        with pytest.raises(ValueError, match="goes as fast as clients read"):
+            await full.set_speed(2)
+        with pytest.raises(ValueError, match="goes as time goes"):
+            await live.set_speed(2)
 
 
 async def test_requests_are_answered_as_documented(session):

@@ -74,6 +74,10 @@ class Emulator:
         if response.status_code != 200:
             raise ValueError(response.json()["error"])
 
+    async def set_speed(self, speed: float) -> None:
+        """Play the rest of a session at *speed*; ValueError if nothing can be set."""
+        await self.control("speed", {"speed": speed})
+
     async def clear(self) -> None:
         """Take all faults back."""
         await self._ask("POST", "clear")
@@ -124,7 +128,7 @@ class Emulator:
         await self.control("outside", told)
 
     async def control(self, path: str, body: Any = None) -> Any:
-        """Ask a control path of the accounts; ValueError if it is refused."""
+        """Ask a control path; ValueError if it is refused."""
         method = "GET" if body is None else "POST"
         response = await self._ask(method, path, body)
         if response.status_code != 200:

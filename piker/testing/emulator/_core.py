@@ -6,11 +6,14 @@ Core: tape, clock, subscriptions, faults, counters
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
 
 import trio
+
+from piker.errors import UsageError
 
 from ._faults import Faults
 from ._stats import Stats
@@ -187,7 +190,9 @@ class Core:
         self.listeners: dict[str, list[Connection]] = {}
         self.websockets: dict[Connection, None] = {}
         self.changed = trio.Event()
-        self._started: float | None = None
+        #: When the clock last went on at another speed, and where the tape was then.
+        self._since: float | None = None
+        self._since_ns = tape.origin_ns
 
     # -- time ----------------------------------------------------------------------
 
@@ -198,7 +203,22 @@ class Core:
 
     def start_clock(self) -> None:
         """Let the tape's clock go."""
-        self._started = time.monotonic()
+        self._since = time.monotonic()
+
+    def set_speed(self, speed: float) -> None:
+        """Have the tape's clock go at *speed* from now on.
+
+        Raises: UsageError where the tape has no clock of its own, or *speed* is none.
+        """
+        if self.is_full_speed or self.tape.is_live:
+            goes = "time goes" if self.tape.is_live else "fast as clients read"
+            raise UsageError(f"a tape that goes as {goes} has no speed to set")
+        if not 0 < speed < math.inf:
+            raise UsageError(f"a speed is a number above 0, not {speed:g}")
+        self._since_ns = self.clock_ns()
+        if self._since is not None:
+            self._since = time.monotonic()
+        self.speed = speed
 
     def clock_ns(self) -> int:
         """Return up to where the tape has passed."""
@@ -206,10 +226,10 @@ class Core:
             return time.time_ns() + self._skew_ns
         if self.is_full_speed:
             return self.tape.last_ns
-        if self._started is None:
-            return self.tape.origin_ns
-        passed_s = (time.monotonic() - self._started) * self.speed
-        return self.tape.origin_ns + int(passed_s * 1e9)
+        if self._since is None:
+            return self._since_ns
+        passed_s = (time.monotonic() - self._since) * self.speed
+        return self._since_ns + int(passed_s * 1e9)
 
     def server_ns(self) -> int:
         """Return what the venue says the time is."""

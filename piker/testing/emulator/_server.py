@@ -201,8 +201,8 @@ class Server:
         """Do what a control path asks for."""
         core = self.core
         match path.removeprefix(CONTROL):
-            case "fault":
-                return await self._fault(body)
+            case "fault" | "speed" as what:
+                return await self._told(what, body)
             case "clear":
                 core.faults.clear()
                 if isinstance(self.venue, OwnProtocol):
@@ -220,9 +220,12 @@ class Server:
                 return _control(self.venue.private.accounts, what, query, body)
         return _json({"error": f"no control path {path!r}"}, 404)
 
-    async def _fault(self, body: bytes) -> Reply:
+    async def _told(self, what: str, body: bytes) -> Reply:
         try:
-            await self.set_fault(parse_fault(body))
+            if what == "fault":
+                await self.set_fault(parse_fault(body))
+            else:
+                self.core.set_speed(_parse_speed(body))
         except UsageError as error:
             return _json({"error": str(error)}, 400)
         return _json({})
@@ -392,6 +395,13 @@ def _control(
     if found is None:
         return _json({"error": f"no control path {what!r}"}, 404)
     return _json(found)
+
+
+def _parse_speed(body: bytes) -> float:
+    try:
+        return msgspec.json.decode(body, type=dict[str, float])["speed"]
+    except (msgspec.MsgspecError, KeyError):
+        raise UsageError('the tape\'s speed is told as {"speed": 20}') from None
 
 
 def _json(
