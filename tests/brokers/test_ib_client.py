@@ -49,8 +49,8 @@ class At(NamedTuple):
 
 
 @asynccontextmanager
-async def connected(conf: IbConf, role="datad"):
-    opener = partial(open_client, conf, role)
+async def connected(conf: IbConf, role="datad", kept=None):
+    opener = partial(open_client, conf, role, kept)
     async with open_proxy(opener, venue="ib", deadline_s=conf.deadline_s) as proxy:
         yield proxy
 
@@ -418,6 +418,29 @@ async def test_one_asks_for_all():
 
 
 # -- how often ----------------------------------------------------------------------
+
+
+def test_our_pace_is_that_of_whoever_was_before(tmp_path):
+    """One that ends right after it asked all it may doesn't make the next ask more."""
+
+    async def ask_five(at, kept, first) -> None:
+        async with connected(at.conf, kept=kept) as proxy:
+            known = await proxy.call(Client.market, TSLA)
+            end_s = await now_s(at.venue)
+            for nth in range(first, first + 5):
+                await proxy.within(20).call(
+                    Client.bars, known.contract, end_s - nth, "60 S", "1 secs", "TRADES"
+                )
+
+    async def scenario() -> None:
+        async with gateway() as at:
+            began = trio.current_time()
+            await ask_five(at, tmp_path / "ib" / "asked", 0)
+            await ask_five(at, tmp_path / "ib" / "asked", 10)
+            assert trio.current_time() - began > 2
+            assert (await at.venue.stats())["limited"] == 0
+
+    run_infected(scenario, deadline_s=60)
 
 
 @infected

@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from ib_async import (
@@ -39,6 +40,7 @@ from piker.errors import MarketGone, RateLimited, VenueUnreachable
 from ._answers import Answers
 from ._conf import IbConf, Role
 from ._gateway import Gateway, LineEvent, LineUp
+from ._kept_asks import KeptAsks
 from ._line import Line, LineItem
 from ._markets import Known, find_by_id, find_by_name
 from ._pacing import IDENTICAL_S, Ask, HistoryPace
@@ -68,10 +70,12 @@ class Client:
     Attributes:
       conf: as of the config.
       gateway: its connection; `listeners` there are told of each change.
+      kept: requests for the past of whoever was before, and ours for whoever comes.
     """
 
     conf: IbConf
     gateway: Gateway
+    kept: KeptAsks | None = None
     _pace: HistoryPace = field(init=False)
     _open: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(_OPEN_MAX)
@@ -83,6 +87,9 @@ class Client:
 
     def __post_init__(self) -> None:
         self._pace = HistoryPace(self.conf.small_bars)
+        now = time.monotonic()
+        for age_s, ask in self.kept.recent() if self.kept else ():
+            self._pace.note(ask, now - age_s)
         self._answers = Answers(_PATIENT * self.conf.deadline_s)
 
     @property
@@ -358,6 +365,8 @@ class Client:
             async with self._open:
                 await self._let_others_by()
                 if self._pace.renote(ask, noted_at, time.monotonic()):
+                    if self.kept is not None and ask.is_small:
+                        self.kept.note(ask)
                     yield
                     return
 
@@ -399,8 +408,12 @@ def _stamp(time_s: int) -> str:
 
 
 @asynccontextmanager
-async def open_client(conf: IbConf, role: Role) -> AsyncIterator[Client]:
+async def open_client(
+    conf: IbConf, role: Role, kept: Path | None = None
+) -> AsyncIterator[Client]:
     """Yield a client that is connected, or tries to be, until the block ends.
+
+    Its requests for the past are kept in the file *kept*, and count for the next.
 
     It doesn't wait for the gateway: what is asked for does, while one is looked for.
     If nobody keeps the connection any more, for a fault of ours, the block ends.
@@ -409,6 +422,6 @@ async def open_client(conf: IbConf, role: Role) -> AsyncIterator[Client]:
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(gateway.run())
         try:
-            yield Client(conf, gateway)
+            yield Client(conf, gateway, KeptAsks(kept) if kept else None)
         finally:
             task.cancel()

@@ -24,6 +24,7 @@ from piker.log import get_logger
 
 from ._client import Client, open_client
 from ._conf import BROKER, IbConf, Role, load_conf
+from ._kept_asks import kept_path
 
 log = get_logger(__name__)
 
@@ -45,7 +46,9 @@ def _opener(
     conf: IbConf, role: Role
 ) -> AbstractAsyncContextManager[MethodProxy[Client]]:
     return open_proxy(
-        partial(open_client, conf, role), venue=BROKER, deadline_s=conf.deadline_s
+        partial(open_client, conf, role, kept_path()),
+        venue=BROKER,
+        deadline_s=conf.deadline_s,
     )
 
 

@@ -1,0 +1,82 @@
+"""What was asked of IB lately, on disk: IB counts on when a daemon dies.
+
+one daemon --each request for the past--> file --at its start--> the next one's pace
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from piker.config import cache_dir, make_private
+from piker.errors import ConfigError
+from piker.files import put_whole
+from piker.log import get_logger
+
+from ._pacing import WINDOW_S, Ask
+
+log = get_logger(__name__)
+
+#: More than IB counts within ten minutes.
+_KEPT_MAX: Final = 128
+
+_Asked = list[tuple[float, Ask]]
+# Made here, before any thread decodes: see the gotcha "datad was killed by signal 11".
+_ASKED: Final = msgspec.msgpack.Decoder(_Asked)
+
+
+def kept_path() -> Path:
+    """Return where it is kept; IB counts all programs of a user together."""
+    return cache_dir() / "ib" / "asked.msgpack"
+
+
+@dataclass(eq=False)
+class KeptAsks:
+    """Requests for the past in a file, each with when it was sent, epoch s.
+
+    A file that can't be read or written is logged, once, and is no more than that.
+
+    Attributes:
+      path: of the file; its folder is made.
+    """
+
+    path: Path
+    _asked: deque[tuple[float, Ask]] = field(
+        default_factory=lambda: deque(maxlen=_KEPT_MAX), init=False
+    )
+    _is_kept: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        try:
+            make_private(self.path.parent)
+            self._asked.extend(_ASKED.decode(self.path.read_bytes()))
+        except FileNotFoundError:
+            pass
+        except (OSError, ConfigError, msgspec.MsgspecError) as err:
+            log.warning("what was asked of ib is forgotten: %s: %s", self.path, err)
+
+    def recent(self) -> Iterator[tuple[float, Ask]]:
+        """Yield those that IB may still count, and how long ago they were, s."""
+        now = time.time()
+        for asked_s, ask in self._asked:
+            age_s = max(0.0, now - asked_s)  # a clock may be set back
+            if age_s < WINDOW_S:
+                yield age_s, ask
+
+    def note(self, ask: Ask) -> None:
+        """Keep a request that is about to be sent."""
+        if not self._is_kept:
+            return
+        self._asked.append((time.time(), ask))
+        raw = msgspec.msgpack.encode(list(self._asked))
+        try:
+            put_whole(self.path, raw, durable=False, mode=0o600)
+        except OSError as err:
+            self._is_kept = False
+            log.warning("what is asked of ib isn't kept: %s: %s", self.path, err)
