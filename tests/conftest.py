@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
+from typing import TypeVar
 from zlib import crc32
 
 import pytest
@@ -20,6 +21,8 @@ from piker.service import open_fork_server
 from piker.testing._commands import forked_commands
 from piker.testing._forks import VENUE_CODE
 from piker.testing.emulator import forked_emulators
+
+T = TypeVar("T")
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
 settings.register_profile(
@@ -91,28 +94,39 @@ def pytest_collection_modifyitems(config, items) -> None:
 
     Each is given a part of the list, in order, and one that is done takes from the
     end of another's: trees there would run by themselves at last. Those of one file
-    wait, or work, as one: they are mixed, in each run alike. What shares a fixture of
-    its module stays together: mixed, each would have one made.
+    wait, or work, as one: they are mixed, in each run alike, most of what waits for
+    nothing between them. What shares a fixture of its module stays together: mixed,
+    each would have one made.
     """
     count = getattr(config, "workerinput", {}).get("workercount", 1)
     if count == 1:
         return
-    trees: dict[str, list[pytest.Item]] = defaultdict(list)
-    others = []
+    groups: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if "tree" in item.keywords:
-            trees[_shared_by(item) or item.nodeid].append(item)
-        else:
-            others.append(item)
-    mixed = sorted(trees, key=lambda name: crc32(name.encode()))
-    items[:] = [
-        item
-        for nth in range(count)
-        for item in (
-            *(item for name in mixed[nth::count] for item in trees[name]),
-            *_part(others, nth, count),
-        )
-    ]
+        groups[_shared_by(item) or item.nodeid].append(item)
+    trees = [one for one in groups.values() if "tree" in one[0].keywords]
+    trees.sort(key=lambda one: crc32(one[0].nodeid.encode()))
+    others = deque(one for one in groups.values() if "tree" not in one[0].keywords)
+    left, parts = len(items), []
+    for nth in range(count):
+        own = trees[nth::count]
+        room = left // (count - nth) - sum(map(len, own))
+        between = []
+        while others and len(others[0]) <= room:
+            between.append(others.popleft())
+            room -= len(between[-1])
+        parts += _mixed(own, between)
+        left = len(items) - sum(map(len, parts))
+    items[:] = [item for one in (*parts, *others) for item in one]
+
+
+def _mixed(trees: list[T], others: list[T]) -> list[T]:
+    """Return *trees*, two thirds of *others* between them, the rest behind."""
+    each = len(others) * 2 // 3 // max(len(trees), 1)
+    found = []
+    for nth, tree in enumerate(trees):
+        found += [tree, *others[nth * each : (nth + 1) * each]]
+    return [*found, *others[len(trees) * each :]]
 
 
 def _shared_by(item) -> str:
@@ -120,10 +134,6 @@ def _shared_by(item) -> str:
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     own = any(found[-1].scope == "module" for found in fixtures)
     return item.nodeid.partition("::")[0] if own else ""
-
-
-def _part(items, nth, count):
-    return items[len(items) * nth // count : len(items) * (nth + 1) // count]
 
 
 def pytest_collection_finish() -> None:
