@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections import defaultdict, deque
 from pathlib import Path
-from typing import TypeVar
 from zlib import crc32
 
 import pytest
@@ -21,8 +20,6 @@ from piker.service import open_fork_server
 from piker.testing._commands import forked_commands
 from piker.testing._forks import VENUE_CODE
 from piker.testing.emulator import forked_emulators
-
-T = TypeVar("T")
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
 settings.register_profile(
@@ -94,9 +91,8 @@ def pytest_collection_modifyitems(config, items) -> None:
 
     Each is given a part of the list, in order, and one that is done takes from the
     end of another's: trees there would run by themselves at last. Those of one file
-    wait, or work, as one: they are mixed, in each run alike, most of what waits for
-    nothing between them. What shares a fixture of its module stays together: mixed,
-    each would have one made.
+    wait, or work, as one: they are mixed, alike in each run. What shares a fixture of
+    its module stays together: mixed, each would have one made.
     """
     count = getattr(config, "workerinput", {}).get("workercount", 1)
     if count == 1:
@@ -107,30 +103,21 @@ def pytest_collection_modifyitems(config, items) -> None:
     trees = [one for one in groups.values() if "tree" in one[0].keywords]
     trees.sort(key=lambda one: crc32(one[0].nodeid.encode()))
     others = deque(one for one in groups.values() if "tree" not in one[0].keywords)
-    left, parts = len(items), []
+    end, placed, parts = 0, 0, []
     for nth in range(count):
         own = trees[nth::count]
-        room = left // (count - nth) - sum(map(len, own))
-        between = []
+        end += (len(items) - end) // (count - nth)  # of its part: as xdist shares out
+        room = end - placed - sum(map(len, own))
+        parts += own
         while others and len(others[0]) <= room:
-            between.append(others.popleft())
-            room -= len(between[-1])
-        parts += _mixed(own, between)
-        left = len(items) - sum(map(len, parts))
+            parts.append(others.popleft())
+            room -= len(parts[-1])
+        placed = sum(map(len, parts))
     items[:] = [item for one in (*parts, *others) for item in one]
 
 
-def _mixed(trees: list[T], others: list[T]) -> list[T]:
-    """Return *trees*, two thirds of *others* between them, the rest behind."""
-    each = len(others) * 2 // 3 // max(len(trees), 1)
-    found = []
-    for nth, tree in enumerate(trees):
-        found += [tree, *others[nth * each : (nth + 1) * each]]
-    return [*found, *others[len(trees) * each :]]
-
-
 def _shared_by(item) -> str:
-    """Return who has the module's fixtures of a test, "" if it uses none."""
+    """Return the module whose fixtures a test uses, "" if it uses none of one."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     own = any(found[-1].scope == "module" for found in fixtures)
     return item.nodeid.partition("::")[0] if own else ""

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
 
 import pytest
@@ -69,7 +70,7 @@ TINY = {
 }
 
 
-#: Benchmarks of the start of a fresh interpreter; its programs are such.
+#: Benchmarks of which each program is a fresh interpreter: they measure its start.
 FRESH = ("boot",)
 
 
@@ -84,13 +85,21 @@ class Forked:
         stdout, its_stdout = os.pipe()
         self._argv, self._began = argv, Future()
         files = (its_stdin, its_stdout, errors.fileno())
-        self._thread = Thread(target=trio.run, args=(self._run, env, files))
-        self._thread.start()
-        self.pid = self._began.result()
-        os.close(its_stdin)
-        os.close(its_stdout)
         self.stdin = open(stdin, "wb")  # noqa: SIM115 - closed by Program.end()
         self.stdout = open(stdout, "rb")  # noqa: SIM115 - likewise
+        self._thread = Thread(
+            target=trio.run, args=(self._run, env, files), daemon=True
+        )
+        self._thread.start()
+        try:
+            self.pid = self._began.result()
+        except BaseException:
+            self.stdin.close()
+            self.stdout.close()
+            raise
+        finally:
+            os.close(its_stdin)
+            os.close(its_stdout)
 
     async def _run(self, env, files) -> None:
         module, *args = self._argv
@@ -98,9 +107,9 @@ class Forked:
             process = await open_command(
                 *args, module=module, env=env, cwd=_procs.ROOT, files=files
             )
-        except BaseException as err:
+        except BaseException as err:  # noqa: BLE001 - who waits for the pid is told
             self._began.set_exception(err)
-            raise
+            return
         self._began.set_result(process.pid)
         await process.wait()
 
@@ -109,7 +118,8 @@ class Forked:
 
     def send_signal(self, sig: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, sig)
+            with suppress(ProcessLookupError):  # the thread has reaped it just now
+                os.kill(self.pid, sig)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

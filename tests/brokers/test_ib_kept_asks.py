@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+import msgspec
 import pytest
 
 from piker.brokers.ib import _kept_asks
@@ -61,10 +62,17 @@ def test_what_ib_counts_no_more_is_forgotten(path, clock):
 def test_a_clock_that_is_set_back_makes_them_no_older(path, clock):
     KeptAsks(path).note(ask())
     clock[0] -= 3600
+    kept = KeptAsks(path)
     assert recent(path) == [(0.0, ask())]
+    clock[0] += 20
+    kept.note(ask(1))
+    assert recent(path) == [(20.0, ask()), (0.0, ask(1))]
 
 
-@pytest.mark.parametrize("raw", [b"", b"\xff", b"\x91\x01", b"\x80"])
+NO_TEXT = msgspec.msgpack.encode([(1.0, ask())]).replace(b"SMART", b"\xff" * 5)
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff", b"\x91\x01", b"\x80", NO_TEXT])
 def test_a_file_that_is_damaged_is_no_more_than_that(path, raw, caplog):
     path.parent.mkdir(mode=0o700)
     path.write_bytes(raw)
@@ -82,6 +90,18 @@ def test_a_file_that_cannot_be_written_is_told_once(path, caplog):
         kept.note(ask(1))
         kept.note(ask(2))
     assert caplog.text.count("isn't kept") == 1
+    path.rmdir()
+    kept.note(ask(3))
+    assert [one for _, one in recent(path)] == [ask(1), ask(2), ask(3)]
+
+
+def test_a_folder_that_others_may_write_in_is_left_alone(path, caplog):
+    path.parent.mkdir()
+    path.parent.chmod(0o777)
+    with caplog.at_level(logging.WARNING):
+        KeptAsks(path).note(ask())
+    assert caplog.text.count("isn't kept") == 1
+    assert not list(path.parent.iterdir())
 
 
 def test_the_next_client_keeps_ibs_rules(path):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from piker.brokers.ib import _pacing
 from piker.brokers.ib._client import Client
 from piker.brokers.ib._conf import IbConf
 from piker.brokers.ib._gateway import Gateway
+from piker.brokers.ib._kept_asks import KeptAsks
 from piker.brokers.ib._pacing import (
     BURST_MAX,
     BURST_S,
@@ -19,6 +22,7 @@ from piker.brokers.ib._pacing import (
     Ask,
     HistoryPace,
 )
+from piker.errors import VenueUnreachable
 
 ASKS = st.builds(
     Ask,
@@ -114,6 +118,7 @@ def test_what_waits_on_its_way_is_sent_by_the_rules(monkeypatch):
             return "bars"
 
         monkeypatch.setattr(client, "request", request)
+        monkeypatch.setattr(client.gateway, "ready", partial(asyncio.sleep, 0))
 
         async def ask(nth: int, *, is_small: bool) -> str:
             one = Ask(1, "SMART", "TRADES", (str(nth),), is_small)
@@ -131,6 +136,24 @@ def test_what_waits_on_its_way_is_sent_by_the_rules(monkeypatch):
     starts = zip(sent, sent[BURST_MAX:], strict=False)
     # one may be held up right before it is noted here
     assert min(after - before for before, after in starts) > 0.1
+
+
+def test_what_is_not_sent_does_not_count(tmp_path):
+    """Without a gateway nothing is asked, however often it is tried."""
+    conf, kept = IbConf(small_bars=3), KeptAsks(tmp_path / "ib" / "asked")
+    client = Client(conf, Gateway(conf, "datad", state="down", reason="away"), kept)
+
+    async def ask(nth: int) -> None:
+        with pytest.raises(VenueUnreachable, match="away"):
+            await client._past(Ask(1, "SMART", "TRADES", (str(nth),)), print, "bars")
+
+    async def ask_all() -> None:
+        for nth in range(8):
+            await ask(nth)
+
+    asyncio.run(ask_all())
+    assert client._pace.wait_s(Ask(1, "SMART", "TRADES", ("1",)), time.monotonic()) == 0
+    assert not list(kept.recent())
 
 
 def test_what_is_like_another_is_not_like_itself():

@@ -363,7 +363,12 @@ class Client:
         while True:
             noted_at = await self._turn(ask, what, patience_s)
             async with self._open:
-                await self._let_others_by()
+                try:
+                    await self._let_others_by()
+                    await self.gateway.ready()
+                except BaseException:
+                    self._pace.unnote(ask, noted_at)
+                    raise
                 if self._pace.renote(ask, noted_at, time.monotonic()):
                     if self.kept is not None and ask.is_small:
                         self.kept.note(ask)

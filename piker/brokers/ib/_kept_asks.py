@@ -32,7 +32,7 @@ _ASKED: Final = msgspec.msgpack.Decoder(_Asked)
 
 
 def kept_path() -> Path:
-    """Return where it is kept; IB counts all programs of a user together."""
+    """Return where a datad keeps it; of two at once, who asked last does."""
     return cache_dir() / "ib" / "asked.msgpack"
 
 
@@ -40,7 +40,7 @@ def kept_path() -> Path:
 class KeptAsks:
     """Requests for the past in a file, each with when it was sent, epoch s.
 
-    A file that can't be read or written is logged, once, and is no more than that.
+    A file that can't be read or written is logged, and is no more than that.
 
     Attributes:
       path: of the file; its folder is made.
@@ -51,26 +51,33 @@ class KeptAsks:
         default_factory=lambda: deque(maxlen=_KEPT_MAX), init=False
     )
     _is_kept: bool = field(default=True, init=False)
+    _is_told: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        now = time.time()
         try:
             make_private(self.path.parent)
-            self._asked.extend(_ASKED.decode(self.path.read_bytes()))
+            found = _ASKED.decode(self.path.read_bytes())
+            # a clock that was set back: not for as long as it takes to get there again
+            self._asked.extend((min(asked_s, now), ask) for asked_s, ask in found)
         except FileNotFoundError:
             pass
-        except (OSError, ConfigError, msgspec.MsgspecError) as err:
+        except ConfigError as err:
+            self._is_kept = False
+            log.warning("what is asked of ib isn't kept: %s", err)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as err:
             log.warning("what was asked of ib is forgotten: %s: %s", self.path, err)
 
     def recent(self) -> Iterator[tuple[float, Ask]]:
         """Yield those that IB may still count, and how long ago they were, s."""
         now = time.time()
         for asked_s, ask in self._asked:
-            age_s = max(0.0, now - asked_s)  # a clock may be set back
+            age_s = max(0.0, now - asked_s)  # it may be set back since
             if age_s < WINDOW_S:
                 yield age_s, ask
 
     def note(self, ask: Ask) -> None:
-        """Keep a request that is about to be sent."""
+        """Keep a request that is about to be sent; logs the first time it can't."""
         if not self._is_kept:
             return
         self._asked.append((time.time(), ask))
@@ -78,5 +85,6 @@ class KeptAsks:
         try:
             put_whole(self.path, raw, durable=False, mode=0o600)
         except OSError as err:
-            self._is_kept = False
-            log.warning("what is asked of ib isn't kept: %s: %s", self.path, err)
+            if not self._is_told:
+                log.warning("what is asked of ib isn't kept: %s: %s", self.path, err)
+            self._is_told = True

@@ -45,8 +45,9 @@ class _Users:
 def _opener(
     conf: IbConf, role: Role
 ) -> AbstractAsyncContextManager[MethodProxy[Client]]:
+    kept = kept_path() if role == "datad" else None  # others don't ask for the past
     return open_proxy(
-        partial(open_client, conf, role, kept_path()),
+        partial(open_client, conf, role, kept),
         venue=BROKER,
         deadline_s=conf.deadline_s,
     )

@@ -83,12 +83,16 @@ class HistoryPace:
 
         If not it isn't counted at all.
         """
-        if (noted_at, ask) in self._asked:
-            self._asked.remove((noted_at, ask))
+        self.unnote(ask, noted_at)
         if self.wait_s(ask, now) > 0:
             return False
         self.note(ask, now)
         return True
+
+    def unnote(self, ask: Ask, noted_at: float) -> None:
+        """Count *ask* no more: it isn't sent."""
+        if (noted_at, ask) in self._asked:
+            self._asked.remove((noted_at, ask))
 
     def pause(self, seconds: float, now: float) -> None:
         """Let nothing through for so long: IB says that it was too much."""

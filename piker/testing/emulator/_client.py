@@ -75,7 +75,11 @@ class Emulator:
             raise ValueError(response.json()["error"])
 
     async def set_speed(self, speed: float) -> None:
-        """Play the rest of a session at *speed*; ValueError if nothing can be set."""
+        """Play the rest of a session at *speed*.
+
+        Raises:
+          ValueError: no clock plays it, or *speed* isn't a number above 0.
+        """
         await self.control("speed", {"speed": speed})
 
     async def clear(self) -> None:

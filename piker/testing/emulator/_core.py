@@ -6,7 +6,6 @@ Core: tape, clock, subscriptions, faults, counters
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from ._tws_faults import OwnFault
 
 #: What says, in place of a venue, that it isn't there.
+_SPEED_MAX: Final = 1e6
 PAGE: Final = b"<!DOCTYPE html><html><head><title>Error</title></head></html>"
 
 
@@ -208,13 +208,16 @@ class Core:
     def set_speed(self, speed: float) -> None:
         """Have the tape's clock go at *speed* from now on.
 
-        Raises: UsageError where the tape has no clock of its own, or *speed* is none.
+        Raises: UsageError where the tape has no clock of its own, or *speed* isn't a
+        number above 0.
         """
         if self.is_full_speed or self.tape.is_live:
             goes = "time goes" if self.tape.is_live else "fast as clients read"
             raise UsageError(f"a tape that goes as {goes} has no speed to set")
-        if not 0 < speed < math.inf:
-            raise UsageError(f"a speed is a number above 0, not {speed:g}")
+        if not 0 < speed <= _SPEED_MAX:
+            raise UsageError(
+                f"a speed is a number above 0, up to {_SPEED_MAX:,.0f}, not {speed:g}"
+            )
         self._since_ns = self.clock_ns()
         if self._since is not None:
             self._since = time.monotonic()
