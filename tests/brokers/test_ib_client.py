@@ -444,6 +444,22 @@ def test_our_pace_is_that_of_whoever_was_before(tmp_path):
 
 
 @infected
+async def test_bars_of_trades_and_single_trades_are_one_kind():
+    async with gateway() as at:
+        known = await at.proxy.call(Client.market, TSLA)
+        end_s, began = await now_s(at.venue), trio.current_time()
+        for nth in range(4):
+            await at.proxy.within(20).call(
+                Client.bars, known.contract, end_s - nth, "60 S", "1 secs", "TRADES"
+            )
+            await at.proxy.within(20).call(
+                Client.trades, known.contract, end_s - nth, 9
+            )
+        assert trio.current_time() - began > 2
+        assert (await at.venue.stats())["limited"] == 0
+
+
+@infected
 async def test_our_pace_breaks_no_rule_of_ib():
     """More is asked for than the rules let through: what waits too long is told so."""
     async with gateway(small_bars=55) as at:

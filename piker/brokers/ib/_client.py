@@ -311,7 +311,9 @@ class Client:
         """
         client = self.ib.client
         start = _stamp(start_s)
-        ask = Ask(contract.conId, contract.exchange, "TICKS", (start, str(most)))
+        # of the kind that bars of trades are, too: IB counts both together
+        detail = ("ticks", start, str(most))
+        ask = Ask(contract.conId, contract.exchange, "TRADES", detail)
         return await self._past(
             ask,
             lambda req_id: client.reqHistoricalTicks(
