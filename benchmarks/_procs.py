@@ -163,21 +163,23 @@ class Program:
         below = self.children()
         assert self._proc.stdin is not None
         assert self._proc.stdout is not None
-        with suppress(OSError):
-            self._proc.stdin.close()
         is_piker = self.argv[0].startswith("piker.")
-        if is_piker:
-            self._proc.send_signal(signal.SIGTERM)
         try:
-            self._proc.wait(END_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            self._proc.kill()
-            self._proc.wait()
-        self._proc.stdout.close()
-        self._errors.close()
-        _, left = psutil.wait_procs(below, timeout=4 if is_piker else 0)
-        for proc in left:
-            proc.kill()
+            with suppress(OSError):
+                self._proc.stdin.close()
+            if is_piker:
+                self._proc.send_signal(signal.SIGTERM)
+            try:
+                self._proc.wait(END_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                self._proc.kill()
+                self._proc.wait()
+            self._proc.stdout.close()
+            self._errors.close()
+        finally:  # bare actors outlive their root, for ever
+            _, left = psutil.wait_procs(below, timeout=4 if is_piker else 0)
+            for proc in left:
+                proc.kill()
 
     @property
     def _name(self) -> str:

@@ -112,7 +112,7 @@ def pytest_collection_modifyitems(config, items) -> None:
         while others and len(others[0]) <= room:
             parts.append(others.popleft())
             room -= len(parts[-1])
-        placed = sum(map(len, parts))
+        placed = end - room
     items[:] = [item for one in (*parts, *others) for item in one]
 
 

@@ -72,9 +72,8 @@ class KeptAsks:
         """Yield those that IB may still count, and how long ago they were, s."""
         now = time.time()
         for asked_s, ask in self._asked:
-            age_s = max(0.0, now - asked_s)  # it may be set back since
-            if age_s < WINDOW_S:
-                yield age_s, ask
+            if now - asked_s < WINDOW_S:
+                yield now - asked_s, ask
 
     def note(self, ask: Ask) -> None:
         """Keep a request that is about to be sent; logs the first time it can't."""

@@ -29,7 +29,7 @@ class Ask(NamedTuple):
 
     Attributes:
       con_id, exchange, what: of which contract, where, and what to show.
-      detail: the rest of it: end, duration, bar size.
+      detail: what else tells it from others: end, duration, bar size.
       is_small: for bars of 30 s or less, or for trades.
     """
 

@@ -70,9 +70,7 @@ class Emulator:
         Raises:
           ValueError: if there is no such fault.
         """
-        response = await self._ask("POST", "fault", {"kind": kind, **args})
-        if response.status_code != 200:
-            raise ValueError(response.json()["error"])
+        await self.control("fault", {"kind": kind, **args})
 
     async def set_speed(self, speed: float) -> None:
         """Play the rest of a session at *speed*.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ._accounts import Accounts
     from ._tws_faults import OwnFault
 
-#: What says, in place of a venue, that it isn't there.
 _SPEED_MAX: Final = 1e6
+#: What says, in place of a venue, that it isn't there.
 PAGE: Final = b"<!DOCTYPE html><html><head><title>Error</title></head></html>"
 
 
