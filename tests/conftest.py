@@ -14,7 +14,7 @@ from zlib import crc32
 import pytest
 from hypothesis import HealthCheck, settings
 
-from piker import testing
+from piker import log, testing
 from piker.process import be_starting
 from piker.service import open_fork_server
 from piker.testing._commands import forked_commands
@@ -86,6 +86,19 @@ def _kill_one(pid: int, sig: int, kill=os.kill) -> None:
     kill(pid, sig)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for garbage once the tests are known: until then all is kept.
+
+    Each worker would look through a growing heap of tests, a fifth of its collection.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config, items) -> None:
     """Have each worker begin with its share of what takes long.
 
@@ -133,6 +146,11 @@ def pytest_collection_finish() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Four a core: most tests wait for processes more than they work."""
     return 4 * (os.cpu_count() or 1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Forget what a test had hidden from logs: made-up keys, of a letter some."""
+    log._secrets.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,7 +32,6 @@ def _logging_as_it_was():
         each.setLevel(level)
         each.handlers[:] = handlers
         each.propagate = propagate
-    log._secrets.clear()
 
 
 class _Stderr:

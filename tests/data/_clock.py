@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from random import Random
 
+import outcome
 import pytest
 import trio
 from trio.testing import MockClock
@@ -44,4 +46,34 @@ def waits_for_threads(clock: MockClock, jump_after_s: float = 0.001) -> Iterator
             patch.setattr(_history, name, math.inf)
         patch.setattr(_keeper, "CLOSE_DEADLINE_S", math.inf)
         clock.autojump_threshold = jump_after_s
+        yield
+
+
+@contextmanager
+def threads_in_turn(rng: Random) -> Iterator[None]:
+    """Have what is for a thread done by the loop, at a moment that *rng* tells.
+
+    So a seed tells all that happens, and nothing waits for a thread to be woken.
+    """
+
+    async def turns() -> None:
+        for _ in range(rng.randrange(3)):
+            await trio.lowlevel.checkpoint()
+
+    async def in_turn(sync, *args, limiter, **abandon):
+        async with limiter:
+            is_done = False
+            with trio.CancelScope(shield=not any(abandon.values())):
+                try:
+                    await turns()
+                    is_done = True
+                    result = outcome.capture(sync, *args)
+                    await turns()
+                finally:
+                    if not is_done:  # left alone, a thread goes on
+                        outcome.capture(sync, *args)
+        return result.unwrap()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trio.to_thread, "run_sync", in_turn)
         yield

@@ -34,7 +34,7 @@ from piker.msgs import NS, FeedInit, FlumeMsg, Quote, Tick
 from piker.storage import StoreWriter, list_stores, read_bars, verify
 from piker.testing import private_dirs
 from piker.tsp import OHLCV, aggregate, between, fill_gaps, find_fault, resample
-from tests.data._clock import waits_for_threads
+from tests.data._clock import threads_in_turn, waits_for_threads
 from tests.data._truth import BEGIN_S, FQME, LOT, MKT, Truth, Venue
 
 NO_BARS = np.empty(0, OHLCV)
@@ -156,12 +156,12 @@ def check_stored(place: Place, upto_s: int) -> None:
 
 
 def trio_run(main, seed: int = 0):
-    """Run with a clock that jumps, the order of tasks told by *seed*."""
+    """Run with a clock that jumps; *seed* tells the order of tasks and threads."""
     run = trio._core._run
     run._ALLOW_DETERMINISTIC_SCHEDULING = True
     run._r = random.Random(seed)
     clock = trio.testing.MockClock()
-    with waits_for_threads(clock, 0.0):
+    with waits_for_threads(clock, 0.0), threads_in_turn(random.Random(seed)):
         return trio.run(main, clock=clock)
 
 
