@@ -16,9 +16,8 @@ from hypothesis import HealthCheck, settings
 
 from piker import log, testing
 from piker.process import be_starting
-from piker.service import open_fork_server
 from piker.testing._commands import forked_commands
-from piker.testing._forks import VENUE_CODE
+from piker.testing._forks import BASE, one_tree_server
 from piker.testing.emulator import forked_emulators
 
 # How long an example takes is the machine's affair: no promise of ours is a time.
@@ -167,14 +166,14 @@ def pytest_runtest_makereport():
 @pytest.fixture(scope="session", autouse=True)
 def forked_programs():
     """One fork server for all emulators of this process, one for all commands."""
-    with forked_emulators(), forked_commands():
+    with BASE.wanted(), forked_emulators(), forked_commands():
         yield
 
 
 @pytest.fixture(scope="session")
-def forks():
+def forks(forked_programs):
     """One fork server for all the trees in this process: 1 s of a core, once."""
-    with open_fork_server(VENUE_CODE):
+    with one_tree_server():
         yield
 
 

@@ -21,7 +21,7 @@ import trio
 from piker._forkserver import fork_own
 from piker.service._spec import PRELOAD
 
-from ._forks import VENUE_CODE, Forks
+from ._forks import BASE, Forks
 
 if TYPE_CHECKING:
     from piker._forkserver import Order
@@ -35,13 +35,13 @@ _OWN_TREES: Final = (["brokers"], ["ledger"])
 _FORKS: Final = Forks(
     runs=__name__,
     first=(
-        *PRELOAD.first,
-        *PRELOAD.idle,
+        *BASE.first,
         *(f"piker.cli.{name}" for name in _CLI),
         *("piker.service", "piker.clearing", "piker.data", "piker.brokers"),
         *("piker.accounting", "piker.storage", "numpy"),
-        *("typer._adapters", "rich.progress", *VENUE_CODE),
+        *("typer._adapters", "rich.progress"),
     ),
+    base=BASE,
 )
 
 

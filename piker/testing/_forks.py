@@ -2,20 +2,27 @@
 
 [a test's process] --argv--> [fork server] --fork--> [a program, child of the test's]
 
-A suite starts programs by the hundred, and imports are most of a start.
+A suite starts programs by the hundred, and imports are most of a start. Its servers
+have most of them in common, so they are forked off one more, `BASE`.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
+import msgspec
 import trio
+
+from piker._forkserver import Own, Preload, serve
+from piker.service import open_fork_server
+from piker.service._spec import PRELOAD
 
 if TYPE_CHECKING:
     from piker.service._tractor._fork import ForkServer
@@ -44,12 +51,15 @@ class Forks:
     Attributes:
       runs: a module whose ``run_child()`` is the program; ``sys.argv`` is its own.
       first: modules that the server imports.
+      base: off whose server this one is forked, where that is wanted too.
     """
 
     runs: str
     first: tuple[str, ...]
+    base: Forks | None = None
     _is_wanted: bool = field(default=False, init=False)
     _server: ForkServer | None = field(default=None, init=False)
+    _lock: trio.Lock = field(default_factory=trio.Lock, init=False)
 
     def __post_init__(self) -> None:
         _all.append(self)
@@ -121,15 +131,14 @@ class Forks:
         cwd: str | os.PathLike[str],
     ) -> trio.Process | None:
         """Fork a program; return None if the server can't."""
-        if self._server is None:
-            self._server = self._start()
+        server = await self._started()
         pipes, files = {}, dict(enumerate(wishes))
         for nth in (nth for nth, wish in files.items() if wish == subprocess.PIPE):
             reads, writes = os.pipe()
             files[nth], pipes[nth] = (writes, reads) if nth else (reads, writes)
         process = None
         try:
-            process = await self._server.open_process(
+            process = await server.open_process(
                 name,
                 [sys.executable, "-m", self.runs, *argv],
                 env=env,
@@ -147,15 +156,64 @@ class Forks:
             process.stderr = stdio.get(2)
         return process
 
-    def _start(self) -> ForkServer:
-        from piker._forkserver import Preload
+    async def _started(self) -> ForkServer:
+        """Return the server, started if there is none."""
         from piker.service._tractor._fork import ForkServer
 
-        preload = Preload(first=self.first, runs=self.runs)
-        return ForkServer(preload, deadline_s=_SERVER_S)
+        async with self._lock:
+            if self._server is None:
+                preload = Preload(first=self.first, runs=self.runs)
+                if self.base is not None:
+                    await self.base.lend(preload)
+                self._server = ForkServer(preload, deadline_s=_SERVER_S)
+            return self._server
+
+    async def lend(self, preload: Preload) -> None:
+        """Fork a server off this one; the process's next `ForkServer` is its end.
+
+        Where none can be forked, that one starts its own.
+        """
+        if not self._is_wanted:
+            return
+        server = await self._started()
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        child = None
+        try:
+            with its:
+                child = await server.fork(
+                    "server",
+                    [sys.executable, self.runs, msgspec.json.encode(preload).decode()],
+                    env=os.environ,
+                    cwd=os.getcwd(),
+                    files={0: its.fileno(), 1: subprocess.DEVNULL},
+                )
+        finally:
+            if child is None:
+                ours.close()
+        if child is not None:
+            Own.sock, Own.pid, Own.preload = ours, child.pid, preload
 
 
 _all: Final[list[Forks]] = []
+
+#: Off which the servers of a suite are forked: it has what each of them has.
+BASE: Final = Forks(runs=__name__, first=(*PRELOAD.first, *PRELOAD.idle, *VENUE_CODE))
+
+
+@contextmanager
+def one_tree_server() -> Iterator[None]:
+    """Fork the daemons of all trees in the block off one server, with venues' code."""
+    trio.run(BASE.lend, msgspec.structs.replace(PRELOAD, first=BASE.first, idle=()))
+    with open_fork_server(VENUE_CODE):
+        yield
+
+
+def run_child() -> NoReturn:
+    """Be a fork server of what ``sys.argv`` says, for who has stdin's other end."""
+    sock = socket.socket(fileno=os.dup(0))
+    with open(os.devnull, "r+b") as null:
+        os.dup2(null.fileno(), 0)
+    serve(sock, msgspec.json.decode(sys.argv[1], type=Preload))
 
 
 def server_pids() -> set[int]:

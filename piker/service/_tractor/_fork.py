@@ -124,6 +124,22 @@ class ForkServer:
         files: Mapping[int, int] = MappingProxyType({}),
         spawns: bool = False,
     ) -> trio.Process | None:
+        """Fork a daemon, see `fork`."""
+        child = await self.fork(
+            name, command, env=env, cwd=cwd, files=files, spawns=spawns
+        )
+        return None if child is None else _as_process(child)
+
+    async def fork(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        files: Mapping[int, int] = MappingProxyType({}),
+        spawns: bool = False,
+    ) -> _Forked | None:
         """Fork a daemon; None if the server can't, then it is to be started anew.
 
         Args:
@@ -158,7 +174,7 @@ class ForkServer:
                 return None
         if answer.errno:
             raise OSError(answer.errno, os.strerror(answer.errno))
-        return _as_process(_Forked(answer.pid, list(command)))
+        return _Forked(answer.pid, list(command))
 
     async def _wait_up(self) -> bool:
         if not self._is_up:

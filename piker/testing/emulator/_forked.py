@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import trio
 
 from piker.process import light_run
-from piker.testing._forks import Forks
+from piker.testing._forks import BASE, Forks
 
 if TYPE_CHECKING:
     from piker._forkserver import Order
@@ -26,7 +26,9 @@ _MODULES: Final = ("_run", "_binance", "_kraken", "_deribit", "_tws")
 
 
 _FORKS: Final = Forks(
-    runs=__name__, first=tuple(f"{__package__}.{name}" for name in _MODULES)
+    runs=__name__,
+    first=tuple(f"{__package__}.{name}" for name in _MODULES),
+    base=BASE,
 )
 
 
