@@ -440,26 +440,46 @@ WORDS = st.text(
 NUMBERS = st.decimals(-(10**9), 10**9, places=8) | st.decimals(
     allow_nan=False, allow_infinity=False, min_value=D("-1e30"), max_value=D("1e30")
 )
-ANY = st.builds(
-    Transaction,
-    tid=WORDS.filter(bool),
-    fqme=st.sampled_from(["btcusdt.spot.sim", "mnq.cme.20261218.sim"]),
-    size=NUMBERS,
-    price=NUMBERS,
-    cost=NUMBERS | st.just(D(0)),
-    time_ns=st.integers(0, MAX_NS),
-    etype=st.sampled_from(["clear", "transfer", "split", "expiry", "fee"]),
-    bs_mktid=WORDS,
-    expiry=st.sampled_from(["", "20261218"]),
-    multiplier=st.sampled_from([D(1), D(50), D("0.1")]),
-    inverse=st.booleans(),
-    ratio=st.sampled_from(["", "2:1"]),
-    oid=WORDS,
-    reqid=WORDS,
-    fee=NUMBERS | st.just(D(0)),
-    fee_asset=WORDS,
-    taker=st.booleans(),
-).filter(lambda txn: fault_of(txn) is None)
+
+
+def of_its_kind(txn: Transaction) -> Transaction:
+    """Return *txn* with what its kind asks for."""
+    told = {"ratio": "2:1" if txn.etype == "split" else ""}
+    if txn.etype == "fee":
+        told |= {"size": D(0), "price": D(0)}
+        told["cost"] = txn.cost or txn.fee or D(1)
+    elif not txn.size and txn.etype in {"clear", "transfer"}:
+        told["size"] = D(1)
+    if txn.inverse and txn.etype not in {"fee", "split"}:
+        told["price"] = abs(txn.price) or D(1)
+    if txn.fee and not txn.fee_asset:
+        told["fee_asset"] = "usdt"
+    return replace(txn, **told)
+
+
+ANY = (
+    st.builds(
+        Transaction,
+        tid=WORDS.filter(bool),
+        fqme=st.sampled_from(["btcusdt.spot.sim", "mnq.cme.20261218.sim"]),
+        size=NUMBERS,
+        price=NUMBERS,
+        cost=NUMBERS | st.just(D(0)),
+        time_ns=st.integers(0, MAX_NS),
+        etype=st.sampled_from(["clear", "transfer", "split", "expiry", "fee"]),
+        bs_mktid=WORDS,
+        expiry=st.sampled_from(["", "20261218"]),
+        multiplier=st.sampled_from([D(1), D(50), D("0.1")]),
+        inverse=st.booleans(),
+        oid=WORDS,
+        reqid=WORDS,
+        fee=NUMBERS | st.just(D(0)),
+        fee_asset=WORDS,
+        taker=st.booleans(),
+    )
+    .map(of_its_kind)
+    .filter(lambda txn: fault_of(txn) is None)
+)
 
 
 def is_market(fqme: str) -> bool:

@@ -163,7 +163,7 @@ def test_stamps_never_run_back_whatever_the_clock_does(tmp_path):
 @given(data=st.data())
 def test_each_trade_is_played_once_and_in_order(whole, data):
     """Whatever the stream lost, repeated or shuffled, if it was fetched later."""
-    rng = data.draw(st.randoms(use_true_random=False))
+    rng = data.draw(st.randoms(use_true_random=True))
     n = data.draw(st.integers(1, 60))
     path = whole.other.with_name("shuffled")
     path.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ def arrivals(draw):
     for _ in range(draw(st.integers(0, 12))):  # aggregates of any cut, overlapping
         at = draw(st.integers(0, n - 1))
         parts.append(part(first + at, first + draw(st.integers(at, n - 1))))
-    rng = draw(st.randoms(use_true_random=False))
+    rng = draw(st.randoms(use_true_random=True))
     rng.shuffle(parts)
     lost = draw(st.integers(0, len(parts)))
     return first, n, parts[lost:], rng
@@ -73,7 +73,7 @@ def test_each_trade_goes_once_and_in_order(arrived, know_first):
     assert seq.held == 0
 
 
-@given(st.randoms(use_true_random=False), st.integers(1, 60))
+@given(st.randoms(use_true_random=True), st.integers(1, 60))
 def test_what_is_known_is_counted_and_never_goes_again(rng, n):
     seq = Sequence()
     seq.start_at(0)
