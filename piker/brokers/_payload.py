@@ -55,8 +55,9 @@ def bad_payload(venue: str, payload: bytes, error: object) -> BadPayload:
 def one_line(words: object) -> str:
     """Return a venue's *words* as one short line of printable characters."""
     text = str(words)[:_SHOWN_CHARS]
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(shown.split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())
 
 
 def as_request_id(told: Any) -> int:
