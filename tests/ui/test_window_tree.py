@@ -27,6 +27,7 @@ from piker.ui._qt._app import ChartApp
 from piker.ui._qt._guest import application, run
 from piker.ui._session import open_session
 from piker.ui._theme import THEMES
+from tests.cli import _cli
 from tests.ui._hands import Hands
 
 pytestmark = pytest.mark.tree
@@ -385,19 +386,12 @@ async def test_a_signal_ends_it_and_leaves_orders(open_test_pikerd, sig, code):
         ([BTC], {"QT_QPA_PLATFORM": "", "DISPLAY": ":987"}, "none answers at DISPLAY"),
     ],
 )
-def test_bad_input_is_one_sentence(args, env, says, tmp_path):
+async def test_bad_input_is_one_sentence(args, env, says, tmp_path):
     """And nothing is started for it."""
     dirs = {
         f"PIKER_{kind}_DIR": str(tmp_path / kind)
         for kind in ("CONFIG", "STATE", "CACHE", "RUNTIME")
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "piker", "--registry", "127.0.0.1:1", "chart", *args],
-        env={**os.environ, **dirs, **env}, capture_output=True, timeout=60, check=False,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ")
-    assert says in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not done.stdout
+    env = {**os.environ, **dirs, **env}
+    said = await _cli.run("--registry", "127.0.0.1:1", "chart", *args, env=env)
+    said.refused(2, says)
