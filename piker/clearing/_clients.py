@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -11,7 +12,17 @@ import trio
 
 from piker.brokers import check_broker
 from piker.errors import PikerError
-from piker.msgs import PAPER, Cancel, ClientMsg, EmsInit, Error, Fqme, Order, Status
+from piker.msgs import (
+    PAPER,
+    Cancel,
+    ClientMsg,
+    Edit,
+    EmsInit,
+    Error,
+    Fqme,
+    Order,
+    Status,
+)
 from piker.service import Context, MsgStream, collapse_eg
 
 from ._dialog import Tell, resp_of
@@ -26,6 +37,9 @@ from ._statuses import status_of
 #: and one that comes back.
 NEWS_MAX: Final = 1000
 MISSED_MAX: Final = 50_000
+#: Seconds that an edit waits for its order's market to be seen: of an emsd that has
+#: just begun none is. A client waits longer for its answer.
+SEEN_DEADLINE_S: Final = 10.0
 
 
 async def serve_client(
@@ -157,6 +171,7 @@ class _Client:
     origin: Origin
     tasks: trio.Nursery
     _dropped: dict[str, bool] = field(default_factory=dict)
+    _edits: dict[str, list[Edit]] = field(default_factory=dict)  # by market, in order
 
     async def obey(self, stream: MsgStream[ClientMsg]) -> None:
         """Do what the client asks, until it leaves."""
@@ -166,6 +181,8 @@ class _Client:
                 self._order(msg)
             elif isinstance(msg, Cancel) and msg.oid in self._dropped:
                 self._drop(msg)
+            elif isinstance(msg, Edit) and (unseen := self._unseen(msg)):
+                self._edit_once_seen(msg, unseen)
             else:
                 self.ems.router.command(msg, self.origin)
 
@@ -203,6 +220,27 @@ class _Client:
                 gate="market",
             )
         )
+
+    def _unseen(self, edit: Edit) -> str:
+        """Return the market of a living order if it wasn't seen yet, else none."""
+        dialog = self.ems.router.dialogs.get(edit.oid)
+        symbol = dialog.order.symbol if dialog is not None else ""
+        return symbol if symbol not in self.ems.router.markets else ""
+
+    def _edit_once_seen(self, edit: Edit, symbol: str) -> None:
+        """Edit an order once its market is seen, after the edits that wait for it."""
+        if symbol in self._edits:
+            self._edits[symbol].append(edit)
+        else:
+            self._edits[symbol] = [edit]
+            self.tasks.start_soon(self._edit_later, symbol)
+
+    async def _edit_later(self, symbol: str) -> None:
+        with suppress(PikerError), trio.move_on_after(SEEN_DEADLINE_S):
+            await self.ems.watch(symbol)
+        current_ems()
+        for edit in self._edits.pop(symbol):  # unseen still, they are refused
+            self.ems.router.command(edit, self.origin)
 
     def _submit(self, order: Order, fqme: str) -> None:
         full = msgspec.structs.replace(order, symbol=fqme)

@@ -207,6 +207,12 @@ class Router:
         wanted = dialog.wish or dialog.to_send
         happening = Happening(kind="edit", order=wanted, edit_id=edit.edit_id)
         if not dialog.has_ended:
+            if wanted.symbol not in self.markets:
+                return Refusal(
+                    "market",
+                    f"{wanted.symbol} can't be seen yet, so no edit can be judged: ask"
+                    " again once it is, or cancel",
+                )
             known = self._known(wanted, origin, dialog)
             changed = check_edit(edit, wanted, known, self.risk)
             if isinstance(changed, Refusal):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from decimal import Decimal
+from functools import partial
 
 import psutil
 import pytest
@@ -151,6 +152,25 @@ async def test_emsd_dies_and_nothing_is_lost(open_test_pikerd):
         await me.fire(dark.oid)
         await me.client.cancel(late.oid)
         await me.until(resp="canceled", oid=late.oid)
+
+
+async def test_an_edit_asked_of_an_emsd_that_has_seen_no_market_yet_is_done(
+    open_test_pikerd,
+):
+    async with open_test_pikerd(conf=CONF, deadline_s=90), trading("") as me:
+        now = await price_now()
+        dark = order(now - 600, exec_mode="dark")
+        await me.client.send(dark)
+        datad, emsd = await wait_up("datad.sim"), await wait_up("emsd")
+        os.kill(datad, signal.SIGSTOP)  # for less than it is taken for dead
+        os.kill(emsd, signal.SIGKILL)
+        await me.until(EmsDown)
+        await me.until(EmsUp)
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(partial(me.client.update, dark.oid, price=now - 500))
+            await trio.sleep(0.5)
+            os.kill(datad, signal.SIGCONT)
+        assert me.dialogs[dark.oid].req.price == now - 500
 
 
 async def test_paperboi_and_datad_die_and_orders_live_on(open_test_pikerd):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from decimal import Decimal as D  # noqa: N817
 from types import SimpleNamespace
 
 import pytest
 import trio
 
 from piker.clearing import _ems
+from piker.clearing._clients import SEEN_DEADLINE_S, _Client
 from piker.clearing._ems import UNWANTED_S, Ems
 from piker.clearing._journal import open_journal
 from piker.clearing._market_state import MarketState
+from piker.clearing._router import Origin
 from piker.clearing._watch import Watch
 from piker.config import Config
+from piker.msgs import Cancel, Edit
 from tests.clearing._orders import MKT, order
 from tests.clearing.test_journal import dialog
 
@@ -100,9 +104,9 @@ async def test_two_names_of_a_market_are_one_watch_until_it_ends(
         assert not ems.watches
 
 
-async def test_who_waits_for_a_market_to_be_seen_isnt_let_down(
-    open_ems, autojump_clock, monkeypatch
-):
+@pytest.fixture
+def late(monkeypatch):
+    """Have markets be seen only once this event is set."""
     seen = trio.Event()
     run = Seen.run
 
@@ -111,7 +115,67 @@ async def test_who_waits_for_a_market_to_be_seen_isnt_let_down(
         await run(self)
 
     monkeypatch.setattr(Seen, "run", run_late)
+    return seen
+
+
+async def test_who_waits_for_a_market_to_be_seen_isnt_let_down(
+    open_ems, late, autojump_clock
+):
     async with open_ems() as ems, trio.open_nursery() as tasks:
         tasks.start_soon(ems.watch, SHORT)
         await trio.sleep(10 * UNWANTED_S)
-        seen.set()
+        late.set()
+
+
+@asynccontextmanager
+async def client_of(ems, monkeypatch):
+    """Yield what a client of *ems* asks by, and the refusals that it gets."""
+    monkeypatch.setattr(_ems, "_ems", ems)
+    ask, asked = trio.open_memory_channel(10)
+    refused = []
+    async with trio.open_nursery() as tasks:
+        client = _Client(ems, Origin(refused.append, lambda: ("paper",)), tasks)
+        tasks.start_soon(client.obey, asked)
+        yield ask.send_nowait, refused
+        tasks.cancel_scope.cancel()
+
+
+async def test_edits_wait_for_their_market_and_stay_in_order(
+    open_ems, late, monkeypatch, autojump_clock
+):
+    """An emsd that has just begun knows its orders and has seen no market."""
+    async with open_ems() as ems, client_of(ems, monkeypatch) as (ask, refused):
+        ems.router.dialogs["o1"] = dialog(state="open")
+        done = []
+        monkeypatch.setattr(ems.router, "command", lambda msg, _: done.append(msg))
+        edits = [Edit(oid="o1", edit_id=f"e{i}", price=D(60_000 + i)) for i in range(5)]
+        for edit in edits:
+            ask(edit)
+        ask(Cancel(oid="o2"))
+        await trio.sleep(SEEN_DEADLINE_S - 1)
+        assert done == [Cancel(oid="o2")]
+        late.set()
+        await trio.sleep(0.1)
+        assert done == [Cancel(oid="o2"), *edits]
+        ask(edits[0])
+        await trio.sleep(0.1)
+        assert done[-1] is edits[0], "it is seen, nothing waits any more"
+        assert not refused
+
+
+async def test_an_edit_in_a_market_that_stays_unseen_is_refused_and_the_order_stays(
+    open_ems, late, monkeypatch, autojump_clock
+):
+    async with open_ems() as ems, client_of(ems, monkeypatch) as (ask, refused):
+        ems.router.dialogs["o1"] = waiting = dialog()
+        ask(Edit(oid="o1", edit_id="e1", price=D(60_000)))
+        await trio.sleep(SEEN_DEADLINE_S - 1)
+        assert not refused
+        await trio.sleep(2)
+        (error,) = refused
+        assert (error.oid, error.edit_id, error.gate) == ("o1", "e1", "market")
+        assert error.reason == (
+            f"{FULL} can't be seen yet, so no edit can be judged: ask again once it is,"
+            " or cancel"
+        )
+        assert ems.router.dialogs == {"o1": waiting}
