@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
-import sys
 from contextlib import asynccontextmanager, closing
-from functools import partial
 
 import pytest
 import trio
@@ -14,15 +13,14 @@ import trio
 from piker.errors import ChartNotFound, UsageError
 from piker.msgs import Rect
 from piker.storage import StoreWriter
+from piker.testing._commands import open_command
 from piker.ui import open_annot_ctl
 from tests.ui._bench import walk
 from tests.ui.test_window_tree import BTC, ETH, shown
 
 pytestmark = pytest.mark.tree
 
-GAPS = (
-    "-m", "piker", "store", "gaps", "--period", "60", "--always-open", "--chart"
-)  # fmt: skip
+GAPS = ("store", "gaps", "--period", "60", "--always-open", "--chart")
 
 
 class Talk:
@@ -49,13 +47,25 @@ class Talk:
         return self._rest.decode()
 
 
-async def start(tasks: trio.Nursery, tree, *argv: str, **more) -> Talk:
-    run_it = partial(
-        trio.run_process, [sys.executable, *argv], env={**tree.env, **more},
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        check=False,
-    )  # fmt: skip
-    return Talk(await tasks.start(run_it))
+async def start(tasks: trio.Nursery, tree, *args: str, **more) -> Talk:
+    """Start ``piker ARGS``, what it says on stderr among its output."""
+    ours, its = os.pipe()
+    try:
+        files = (subprocess.DEVNULL, its, its)
+        proc = await open_command(*args, env={**tree.env, **more}, files=files)
+    finally:
+        os.close(its)
+    proc.stdout = trio.lowlevel.FdStream(ours)
+    tasks.start_soon(end_with_us, proc)
+    return Talk(proc)
+
+
+async def end_with_us(proc: trio.Process) -> None:
+    try:
+        await proc.wait()
+    finally:
+        if proc.returncode is None:
+            proc.kill()
 
 
 async def test_gaps_are_marked_in_a_chart_until_it_is_closed(open_test_pikerd):
@@ -115,8 +125,7 @@ async def test_a_script_draws_in_each_open_chart(open_test_pikerd):
 @asynccontextmanager
 async def open_chart(tasks, tree, fqme=BTC):
     """Yield a chart that shows a market; it ends with the block."""
-    argv = ("-m", "piker", "chart", fqme)
-    chart = await start(tasks, tree, *argv, QT_QPA_PLATFORM="offscreen")
+    chart = await start(tasks, tree, "chart", fqme, QT_QPA_PLATFORM="offscreen")
     with trio.fail_after(40):
         while fqme not in await shown(tree):
             await trio.sleep(0.2)

@@ -28,6 +28,9 @@ from ._stats import Stats
 
 #: At full speed the tape waits while more than this is unsent to a client.
 HIGH_BYTES: Final = 256 * 1024
+#: What is late by a fault goes with what is put so much sooner, or a tenth of how late
+#: it is: a write of its own for each frame costs more than the frames do.
+_TOGETHER_S: Final = 0.002
 _RECEIVE: Final = 65536
 _READ: Final = b"all of it"
 _FLUSH_S: Final = 3.0  # for a client to take what precedes a disconnect
@@ -126,11 +129,12 @@ class Connection:
 
     def put(self, data: bytes) -> None:
         """Send bytes as they are."""
-        release = 0.0
-        if self._faults.latency_s:
-            release = trio.current_time() + self._faults.latency_s
+        release = together_s = 0.0
+        if latency_s := self._faults.latency_s:
+            release = trio.current_time() + latency_s
+            together_s = min(latency_s / 10, _TOGETHER_S)
         segments = self._segments
-        if segments and segments[-1][0] >= release - 0.0002:
+        if segments and segments[-1][0] >= release - together_s:
             segments[-1][1].extend(data)
         else:
             segments.append((release, bytearray(data)))
