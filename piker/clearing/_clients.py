@@ -222,10 +222,14 @@ class _Client:
         )
 
     def _unseen(self, edit: Edit) -> str:
-        """Return the market of a living order if it wasn't seen yet, else none."""
+        """Return the market of a living order if edits wait for it, else none."""
         dialog = self.ems.router.dialogs.get(edit.oid)
-        symbol = dialog.order.symbol if dialog is not None else ""
-        return symbol if symbol not in self.ems.router.markets else ""
+        if dialog is None:
+            return ""
+        symbol = dialog.order.symbol
+        # seen just now, those that waited for it are done before this one
+        waits = symbol in self._edits or symbol not in self.ems.router.markets
+        return symbol if waits else ""
 
     def _edit_once_seen(self, edit: Edit, symbol: str) -> None:
         """Edit an order once its market is seen, after the edits that wait for it."""

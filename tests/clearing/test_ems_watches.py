@@ -149,10 +149,14 @@ async def test_edits_wait_for_their_market_and_stay_in_order(
         done = []
         monkeypatch.setattr(ems.router, "command", lambda msg, _: done.append(msg))
         edits = [Edit(oid="o1", edit_id=f"e{i}", price=D(60_000 + i)) for i in range(5)]
-        for edit in edits:
+        for edit in edits[:-1]:
             ask(edit)
         ask(Cancel(oid="o2"))
         await trio.sleep(SEEN_DEADLINE_S - 1)
+        assert done == [Cancel(oid="o2")]
+        ems.router.markets[FULL] = MarketState(mkt=MKT)  # but those don't know it yet
+        ask(edits[-1])
+        await trio.sleep(0.1)
         assert done == [Cancel(oid="o2")]
         late.set()
         await trio.sleep(0.1)
