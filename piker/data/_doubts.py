@@ -1,9 +1,10 @@
 """Bars that may lack a trade: kept over restarts, asked for once they stand still.
 
-    too late, or lost --add()--> told --note--> the store's manifest
+    too late, or lost --add()--> told --keep()--> the store's manifest
                                         due --> Backfill.mend() --> forgotten
 
 A bar that trades may still change isn't asked for: what it gets then would count twice.
+Until the manifest has them they are noted in the buffer, which outlives a kill at once.
 """
 
 from __future__ import annotations
@@ -45,19 +46,33 @@ class Doubts:
     event: trio.Event = field(default_factory=trio.Event)
     due_at: float = _NEVER
     _told: tuple[Span, ...] = ()
+    _unkept: tuple[Span, ...] = ()
+    _news: trio.Event = field(default_factory=trio.Event)
+    _turn: trio.Lock = field(default_factory=trio.Lock)
 
     def add(self, span: Span) -> None:
         """Note that bars may lack a trade."""
         self._told = _fewer(join_spans(self._told, [span]))
         self.due_at = min(self.due_at, trio.current_time() + SETTLE_S)
         self.event.set()
+        self._news.set()
 
     async def load(self, fill: Backfill) -> None:
-        """Take up what the store kept of those before."""
+        """Take up what the store, or the buffer, kept of those before."""
+        left = fill.builder.writer.doubt
+        if left is not None:
+            self.add(left)
         if fill.keeper is not None and await fill.keeper.ready():
             self.spans = _fewer(join_spans(self.spans, fill.keeper.doubts))
         if self.spans or self._told:
             self.due_at = min(self.due_at, trio.current_time() + SETTLE_S)
+
+    async def keep_on(self, fill: Backfill) -> None:
+        """Keep those that are told as they come, whatever else is waited for."""
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            await self._keep(fill)
 
     async def settle(self, fill: Backfill) -> None:
         """Keep those that are new; ask for what is due and changes no more.
@@ -74,24 +89,36 @@ class Doubts:
         while ripe := [span for span in ripe if span[1] > span[0]]:
             settled = await fill.mend(ripe)
             self.spans = tuple(_left(self.spans, settled))
+            self._unkept = tuple(_left(self._unkept, settled))
             if fill.keeper is not None:
                 for span in settled:
                     await fill.keeper.dispel(span)
             ripe = list(_left(ripe, settled))
+        self._release(fill)
         if self.spans:
             again_at = trio.current_time() + max(_AGAIN_S, fill.period_s)
             self.due_at = min(self.due_at, again_at)
 
     async def _keep(self, fill: Backfill) -> None:
         """Note durably what was told, as far as there are bars of it."""
-        told, self._told = self._told, ()
-        newest_s = max(fill.builder.newest_s or 0, int(time.time()))
-        beyond = [(-1 << 62, fill.builder.oldest_s), (newest_s + _AHEAD_S, 1 << 62)]
-        news = [part for span in told for part in without(span, beyond)]
-        if news and fill.can_mend:
-            self.spans = _fewer(join_spans(self.spans, news))
-            if fill.keeper is not None:
-                await fill.keeper.doubt(news)
+        async with self._turn:
+            told, self._told = self._told, ()
+            newest_s = max(fill.builder.newest_s or 0, int(time.time()))
+            beyond = [(-1 << 62, fill.builder.oldest_s), (newest_s + _AHEAD_S, 1 << 62)]
+            news = [part for span in told for part in without(span, beyond)]
+            if fill.can_mend:
+                self.spans = _fewer(join_spans(self.spans, news))
+                self._unkept = join_spans(self._unkept, news)
+            if self._unkept and fill.keeper is not None:
+                unkept = self._unkept
+                if await fill.keeper.doubt(unkept):
+                    self._unkept = tuple(_left(self._unkept, unkept))
+            self._release(fill)
+
+    def _release(self, fill: Backfill) -> None:
+        """Have the buffer note no doubt any more, if none is noted there alone."""
+        if not self._told and not self._unkept:
+            fill.builder.writer.doubt = None
 
 
 def _left(spans: Iterable[Span], known: Sequence[Span]) -> Iterator[Span]:

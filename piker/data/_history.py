@@ -286,6 +286,7 @@ class History:
             if fill.keeper is not None:
                 await self._store_newest(fill.keeper, fill.builder)
                 tasks.start_soon(_save_live, fill.builder, fill.keeper)
+            tasks.start_soon(self._doubts[fill.period_s].keep_on, fill)
             try:
                 await self._doubts[fill.period_s].load(fill)
                 await fill.run(minutes)

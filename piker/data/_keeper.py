@@ -168,10 +168,10 @@ class Keeper:
         if spans:
             await self._write(lambda writer: writer.note_empty(spans))
 
-    async def doubt(self, spans: Iterable[Span]) -> None:
-        """Note durably that bars in these spans may lack a trade."""
+    async def doubt(self, spans: Iterable[Span]) -> bool:
+        """Note durably that bars may lack a trade; tell whether that is done."""
         spans = list(spans)
-        await self._write(lambda writer: writer.note_doubts(spans))
+        return await self._write(lambda writer: writer.note_doubts(spans))
 
     async def dispel(self, span: Span) -> None:
         """Note durably that the venue was asked again for the bars of a span."""

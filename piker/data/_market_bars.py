@@ -177,15 +177,23 @@ class MarketBars:
     def _doubt(self, builder: BarBuilder) -> None:
         """Have the bars asked for again for which trades came too late."""
         for time_s in builder.late:
-            self.doubt(builder.period_s, time_s, time_s + builder.period_s)
+            self._note_doubt(builder, time_s, time_s + builder.period_s)
         builder.late.clear()
+
+    def _note_doubt(self, builder: BarBuilder, start_s: int, end_s: int) -> None:
+        """Have bars asked for again, by who comes next if this process is killed now.
+
+        By then later trades may be in: from there on it would be gone on with.
+        """
+        builder.writer.doubt = start_s, end_s
+        self.doubt(builder.period_s, start_s, end_s)
 
     def lose(self, start_ns: int, end_ns: int) -> None:
         """Have the bars asked for again that lack trades stamped in between."""
-        for period_s in self.builders:
+        for period_s, builder in self.builders.items():
             period_ns = period_s * NS
             first, last = start_ns // period_ns, end_ns // period_ns
-            self.doubt(period_s, first * period_s, (last + 1) * period_s)
+            self._note_doubt(builder, first * period_s, (last + 1) * period_s)
 
     def _plausible(self, ticks: list[Tick]) -> list[Tick]:
         """Hold back, or leave out, trades stamped far ahead of the market's clock."""

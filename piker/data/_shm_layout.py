@@ -66,6 +66,7 @@ MAX_CAPACITY: Final = 1 << 40
 # words (int64) of the header
 W_MAGIC, W_VERSION, W_CAPACITY, W_SLOTS, W_PERIOD, W_EPOCH = range(6)
 W_PID, W_PID_START, W_ADOPTIONS, W_REPAIRS, W_FQME_LEN, W_SINCE = range(6, 12)
+W_DOUBT, W_DOUBT_END = range(12, 14)
 W_SEQ, W_FIRST, W_LAST = range(16, 19)  # a cache line of their own
 _W_FQME: Final = 192
 

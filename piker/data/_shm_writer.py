@@ -31,6 +31,8 @@ from ._shm_layout import (
     RECORDS_AT,
     SEEN_BITS,
     W_ADOPTIONS,
+    W_DOUBT,
+    W_DOUBT_END,
     W_EPOCH,
     W_FIRST,
     W_LAST,
@@ -159,6 +161,27 @@ class ShmWriter:
     @since_s.setter
     def since_s(self, time_s: int) -> None:
         self._words[W_SINCE] = time_s
+
+    @property
+    def doubt(self) -> tuple[int, int] | None:
+        """Span of bars that may lack a trade, noted nowhere else; epoch s, or None.
+
+        It outlives its writer at once: no store and no disk is waited for.
+        """
+        start_s, end_s = self._words[W_DOUBT], self._words[W_DOUBT_END]
+        return (start_s, end_s) if start_s < end_s else None
+
+    @doubt.setter
+    def doubt(self, span: tuple[int, int] | None) -> None:
+        # whoever is killed between two stores leaves the old span, or more than it
+        if span is None:
+            self._words[W_DOUBT_END] = 0
+            return
+        start_s, end_s = span
+        known = self.doubt
+        if known is not None:
+            start_s, end_s = min(start_s, known[0]), max(end_s, known[1])
+        self._words[W_DOUBT], self._words[W_DOUBT_END] = start_s, end_s
 
     def row(self, index: int) -> Row:
         """Return row *index*; raises ShmError if there is none."""

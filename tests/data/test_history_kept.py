@@ -17,13 +17,14 @@ from piker.data import _history, _keeper
 from piker.data._better import replaces
 from piker.data._doubts import Doubts
 from piker.data._market import Market
+from piker.data._market_bars import MarketBars
 from piker.data._venue_bars import Pace, VenueBars
-from piker.errors import NoData, StoreBusy, VenueUnreachable
+from piker.errors import NoData, StoreBusy, StoreFull, VenueUnreachable
 from piker.msgs import NS
 from piker.storage import StoreWriter, list_stores, read_bars
 from piker.tsp import OHLCV, between
 from tests.data._truth import BEGIN_S, FQME, Truth, Venue
-from tests.data.test_history import NOW_S, Place, check_joined, running
+from tests.data.test_history import NOW_S, Place, check_joined, diff, running
 
 START_S = NOW_S - NOW_S % 60
 
@@ -474,10 +475,75 @@ async def test_what_a_venues_trades_leave_out_is_in_doubt(autojump_clock):
     """Every bar from the trade before it to the one after."""
     mod = SimpleNamespace(__name__="piker.brokers.scripted")
     market = Market(FQME, mod, DataConf(), lambda _: None)
-    market.bars.builders = {1: None, 60: None}
+    market.bars.builders = {
+        p: SimpleNamespace(period_s=p, writer=SimpleNamespace(doubt=None))
+        for p in (1, 60)
+    }
     market._handle(Lost(FQME, 119 * NS + 5, 121 * NS))
     told = {p: doubts._told for p, doubts in market.history._doubts.items()}
     assert told == {1: ((119, 122),), 60: ((60, 180),)}
+    # and in the buffers, for who goes on if this process is killed right now
+    noted = {p: builder.writer.doubt for p, builder in market.bars.builders.items()}
+    assert noted == {1: (119, 122), 60: (60, 180)}
+
+
+def _lost(place: Place, start_s: int, end_s: int) -> None:
+    """Have datad told that trades are lost, as a backend tells it."""
+    bars = MarketBars(place.warnings.append, place.history.doubt, place.builders)
+    bars.lose(start_s * NS, (end_s - 1) * NS)
+
+
+@pytest.mark.parametrize("when", ["while the venue is asked", "before a disk has it"])
+async def test_doubts_outlive_a_datad_that_is_killed_right_after(
+    clock, dirs, tmp_path, monkeypatch, when
+):
+    """Trades that came later are in by then: the next one goes on from there."""
+    truth = Truth(10, 3700, share=1.0)
+    place = Place(tmp_path, Venue(truth))
+    place.open()
+    await place.begin(NOW_S)
+    ticks = truth.ticks(NOW_S, NOW_S + 60)
+    lost = [(NOW_S + 5, NOW_S + 8), (NOW_S + 30, NOW_S + 40)]
+    sound = place.venue.fault_share
+    async with kept(place, NOW_S):
+        await place.until_done()
+        place.venue.now_s = NOW_S + 60
+        for builder in place.builders.values():
+            builder.apply(
+                one
+                for one in ticks
+                if not any(a <= one.time_ns // NS < b for a, b in lost)
+            )
+            builder.advance_to(NOW_S + 60)
+        await trio.sleep(10)
+        place.venue.fault_share = 1.0
+        if when == "before a disk has it":
+            monkeypatch.setattr(StoreWriter, "note_doubts", _is_full)
+        _lost(place, *lost[0])
+        await trio.sleep(20)
+        _lost(place, *lost[1])
+        await trio.sleep(1)
+        assert place.builders[1].writer.doubt == (
+            None if when == "while the venue is asked" else (lost[0][0], lost[1][1])
+        )
+    place.close()
+    monkeypatch.undo()
+    place.venue.fault_share = sound
+    again = Place(tmp_path, place.venue)
+    again.open()
+    again.start_s = place.start_s
+    again.take(NOW_S + 60, NOW_S + 61)
+    async with kept(again, NOW_S):
+        await trio.sleep(60)
+        assert again.builders[1].writer.doubt is None
+    got = read_bars(FQME, 1, NOW_S, NOW_S + 40).bars()
+    want = between(truth.bars[1], NOW_S, NOW_S + 40)
+    assert np.array_equal(got, want), diff(got, want)
+    again.close(lose=True)
+
+
+def _is_full(_writer, _spans) -> None:
+    raise StoreFull("no space left on device")
 
 
 @pytest.mark.parametrize("how", ["the market is closed", "datad is killed"])
