@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 import trio
+from ib_async import HistoricalTickLast, TickAttribLast
 
 from piker.brokers._backend import Lost, ResumePoint
 from piker.brokers.ib import _feed
@@ -23,14 +25,23 @@ BEGAN_S = 1_000_000
 
 
 class Proxy:
-    """Knows no past trades; notes from when on they are asked for."""
+    """Notes from when on past trades are asked for; lists one in each of *seconds*."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.seconds: list[int] = []
 
     async def call(self, _method, _contract, begin_s, _most):
         self.asked.append(begin_s)
-        raise NoData("no trades")
+        if not self.seconds:
+            raise NoData("no trades")
+        return [
+            HistoricalTickLast(
+                datetime.fromtimestamp(at, UTC), TickAttribLast(), 10.0, 1.0, "", ""
+            )
+            for at in self.seconds
+            if at >= begin_s
+        ]
 
 
 def _trade(second: int, total: int) -> RawTick:
@@ -106,6 +117,68 @@ async def test_a_last_trade_that_is_told_late_hides_none_before_it(autojump_cloc
         await stream._on_batch([Subscribed(), Begun()])
         await trio.sleep(5)
         assert proxy.asked == [BEGAN_S + 2]
+
+
+def _rows(told: list) -> list[tuple[str, int, int]]:
+    """Return the trades and losses that were told, in their order."""
+    rows = []
+    for one in told:
+        if isinstance(one, Lost):
+            rows.append(
+                ("lost", one.start_ns // NS - BEGAN_S, one.end_ns // NS - BEGAN_S)
+            )
+        elif isinstance(one, tuple):
+            seconds = [t.time_ns // NS - BEGAN_S for t in one[1] if t.type == "trade"]
+            rows += [("trade", at, at) for at in seconds]
+    return rows
+
+
+async def test_what_lacks_is_told_before_the_trades_after_it(autojump_clock):
+    """A datad that is killed in between goes on after the newest of them."""
+    async with opened() as (stream, _, receive):
+        await stream._on_batch([Subscribed(), Begun()])
+        await trio.sleep(2)
+        await stream._on_batch([_trade(BEGAN_S + 2, 0), _stamp(BEGAN_S + 2)])
+        await stream._on_batch([_trade(BEGAN_S + 3, 7)])  # 1 to 6 were dropped
+    assert _rows(_told(receive)) == [
+        ("lost", 0, 2), ("trade", 2, 2), ("lost", 2, 3), ("trade", 3, 3),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("when", ["before the list", "after it", "once it is live"])
+async def test_what_is_heard_and_not_listed_lacks(autojump_clock, when):
+    """A list may be a while behind what is told live."""
+    async with opened() as (stream, proxy, receive):
+        proxy.seconds = [BEGAN_S]
+        heard = [_trade(BEGAN_S, 0), _stamp(BEGAN_S)]
+        unlisted = _trade(BEGAN_S, 1)
+        first = [unlisted] if when == "before the list" else []
+        await stream._on_batch([Subscribed(), *heard, *first])
+        if when == "after it":
+            while not proxy.asked:
+                await trio.sleep(0.01)
+            while stream._fetched_s != BEGAN_S:
+                await trio.lowlevel.checkpoint()
+            await stream._on_batch([unlisted])
+        await trio.sleep(5)
+        assert stream._live
+        if when == "once it is live":
+            await stream._on_batch([unlisted])
+        await stream._on_batch([_trade(BEGAN_S + 5, 2)])
+    assert _rows(_told(receive)) == [("trade", 0, 0), ("lost", 0, 0), ("trade", 5, 5)]
+
+
+async def test_a_loss_is_told_by_the_next_if_who_tells_it_is_cancelled(autojump_clock):
+    async with opened() as (stream, _, _):
+        await stream._on_batch([Subscribed(), Begun()])
+        await trio.sleep(2)
+        stream.send, into = trio.open_memory_channel(0)
+        with trio.move_on_after(1):
+            await stream._lose(BEGAN_S * NS, BEGAN_S * NS)
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(stream._on_batch, [_trade(BEGAN_S + 2, 0)])
+            told = [await into.receive() for _ in range(2)]
+    assert _rows(told) == [("lost", 0, 0), ("trade", 2, 2)]
 
 
 class _Lib:

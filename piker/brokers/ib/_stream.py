@@ -5,13 +5,15 @@ line --RawTicks--> Tape --> quotes, at once
 line lost --> Disconnected ... subscribed --trades since the last known--> Reconnected
 
 IB has no ids of trades and lists them by whole seconds. So a second is either heard
-live from its beginning or fetched, never both. What can't be fetched, or IB's stream
-left out, is told as `Lost`: the bars of that time are asked for.
+live from its beginning or fetched, never both. What can't be fetched, or IB's stream or
+its list left out, is told as `Lost`, before the trades that follow: the bars of that
+time are asked for.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -103,10 +105,12 @@ class MarketStream:
     _next_serial: int = 0
     _last_s: int = 0
     _gap_from_ns: int = 0
+    _fetched_s: int = 0
     _shorts: Shorts = field(default_factory=Shorts)
     _farms: Farms = field(default_factory=Farms)
     _missed: Missed = field(init=False)
     _unsent: list[Tick] = field(default_factory=list)
+    _lost: list[LostTrades] = field(default_factory=list)
     _turn: trio.Lock = field(default_factory=trio.Lock)
     _tasks: trio.Nursery = field(init=False)
 
@@ -156,19 +160,21 @@ class MarketStream:
                 self._note_heard(item, now_ns)
                 ticks += self.tape.take(item, now_ns)
                 continue
+            await self._note_last()
             await self._put(ticks)
             ticks = []
             await self._on_event(item)
+        await self._note_last()
         await self._put(ticks)
-        if self.tape.last_trade_s and not self._last_told.is_set():
-            self._last_told.set()
-            await self._note_last()
 
     async def _note_last(self) -> None:
         """Take note of a last trade that IB told later than it should have.
 
         It may be one that was heard: then those before it may still be missing.
         """
+        if not self.tape.last_trade_s or self._last_told.is_set():
+            return
+        self._last_told.set()
         since_s, self._unsure_s = self._unsure_s, 0
         last_s = self.tape.last_trade_s
         if since_s and since_s <= last_s:
@@ -220,8 +226,8 @@ class MarketStream:
         if not self._begun.is_set():
             self._keep_newest(ticks)
         if self._live:
-            await self._flush(ticks)
             await self._tell_gap()
+            await self._flush(self._after_list(ticks))
             return
         trades = [tick for tick in ticks if tick.type == "trade"]
         if len(self._kept) + len(trades) > _KEPT_MAX:
@@ -238,6 +244,19 @@ class MarketStream:
                 self.newest[tick.type] = tick
                 self._quoted.set()
 
+    def _after_list(self, ticks: list[Tick]) -> list[Tick]:
+        """Return *ticks* without trades of seconds that were fetched.
+
+        They come later than the list was asked for: it may lack them, as is told next.
+        """
+        end_ns = (self._fetched_s + 1) * NS
+        late = [
+            tick.time_ns for tick in ticks if tick.tid >= 0 and tick.time_ns < end_ns
+        ]
+        if late:
+            self._note_lost(min(late), max(late))
+        return [tick for tick in ticks if tick.tid < 0 or tick.time_ns >= end_ns]
+
     async def _put_quotes(self, ticks: list[Tick]) -> None:
         if ticks and self._begun.is_set():
             await self._flush(ticks)
@@ -249,6 +268,7 @@ class MarketStream:
             ticks = [t for t in ticks if t.type != "trade" or t.time_ns >= start_ns]
         self._unsent += ticks
         async with self._turn:  # what is in order here is to be so there
+            await self._tell_lost()
             ticks, self._unsent = self._unsent, []
             if not ticks:
                 return
@@ -269,9 +289,22 @@ class MarketStream:
             await self._lose(from_ns, self.tape.ids.second * NS)
 
     async def _lose(self, start_ns: int, end_ns: int) -> None:
-        await self.send.send(
-            LostTrades(self.fqme, min(start_ns, end_ns), max(start_ns, end_ns))
-        )
+        """Tell that trades lack; a cancel leaves it for the next who tells anything."""
+        self._note_lost(start_ns, end_ns)
+        await self._tell_lost()
+
+    def _note_lost(self, start_ns: int, end_ns: int) -> None:
+        span = min(start_ns, end_ns), max(start_ns, end_ns)
+        self._lost.append(LostTrades(self.fqme, *span))
+
+    async def _tell_lost(self) -> None:
+        while self._lost:
+            lost = self._lost.pop(0)
+            try:
+                await self.send.send(lost)
+            except trio.Cancelled:
+                self._lost.insert(0, lost)
+                raise
 
     async def _warn(self, reason: str) -> None:
         await self._begun.wait()
@@ -317,12 +350,10 @@ class MarketStream:
             await self._begun.wait()
             since_s = self._since_s()
             if await self._has_missed(since_s):
-                cut_s = await self._cut_s()
-                await self._fetch(since_s, cut_s)
-                self._kept = [t for t in self._kept if t.time_ns // NS > cut_s]
+                await self._fetch(since_s, await self._cut_s())
             while self._kept:
                 kept, self._kept = self._kept, []
-                await self._flush(kept)
+                await self._flush(self._after_list(kept))
             await self._go_live()
 
     def _since_s(self) -> int:
@@ -374,11 +405,24 @@ class MarketStream:
 
     async def _fetch(self, since_s: int, cut_s: int) -> None:
         """Send the trades of a gap; what can't be had is told to be lost."""
-        lost_s = await self._missed.fetch(since_s, cut_s, self._flush)
+        listed: Counter[tuple[int, float, float]] = Counter()
+
+        async def send(ticks: list[Tick]) -> None:
+            listed.update((t.time_ns, t.price, t.size) for t in ticks)
+            await self._flush(ticks)
+
+        lost_s = await self._missed.fetch(since_s, cut_s, send)
+        heard = [t for t in self._kept if t.time_ns // NS <= cut_s]
+        self._kept = [t for t in self._kept if t.time_ns // NS > cut_s]
+        self._fetched_s = cut_s
+        # a list may be behind what is heard: it is asked for soon
+        lacks = Counter((t.time_ns, t.price, t.size) for t in heard) - listed
         if lost_s:
             await self._lose(lost_s * NS, cut_s * NS)
-        else:
-            await self._doubt_edge(since_s)
+            return
+        if lacks:
+            await self._lose(min(lacks)[0], max(lacks)[0])
+        await self._doubt_edge(since_s)
 
     async def _doubt_edge(self, since_s: int) -> None:
         """Have the bars of a gap's first second asked for again.
