@@ -47,6 +47,7 @@ class Doubts:
     due_at: float = _NEVER
     _told: tuple[Span, ...] = ()
     _unkept: tuple[Span, ...] = ()
+    _fresh: tuple[Span, ...] = ()
     _news: trio.Event = field(default_factory=trio.Event)
     _turn: trio.Lock = field(default_factory=trio.Lock)
 
@@ -87,17 +88,24 @@ class Doubts:
         until_s = fill.builder.settled_s
         ripe = [(at_s, min(end_s, until_s)) for at_s, end_s in self.spans]
         while ripe := [span for span in ripe if span[1] > span[0]]:
-            settled = await fill.mend(ripe)
-            self.spans = tuple(_left(self.spans, settled))
-            self._unkept = tuple(_left(self._unkept, settled))
-            if fill.keeper is not None:
-                for span in settled:
-                    await fill.keeper.dispel(span)
-            ripe = list(_left(ripe, settled))
-        self._release(fill)
+            self._fresh = ()
+            asked = await fill.mend(ripe)
+            ripe = list(_left(ripe, asked))
+            await self._forget(fill, asked)
         if self.spans:
             again_at = trio.current_time() + max(_AGAIN_S, fill.period_s)
             self.due_at = min(self.due_at, again_at)
+
+    async def _forget(self, fill: Backfill, asked: Iterable[Span]) -> None:
+        """Forget what was asked for, but not what was told again meanwhile."""
+        async with self._turn:
+            done = list(_left(asked, self._fresh))
+            self.spans = tuple(_left(self.spans, done))
+            self._unkept = tuple(_left(self._unkept, done))
+            if fill.keeper is not None:
+                for span in done:
+                    await fill.keeper.dispel(span)
+            self._release(fill)
 
     async def _keep(self, fill: Backfill) -> None:
         """Note durably what was told, as far as there are bars of it."""
@@ -109,10 +117,10 @@ class Doubts:
             if fill.can_mend:
                 self.spans = _fewer(join_spans(self.spans, news))
                 self._unkept = join_spans(self._unkept, news)
-            if self._unkept and fill.keeper is not None:
-                unkept = self._unkept
-                if await fill.keeper.doubt(unkept):
-                    self._unkept = tuple(_left(self._unkept, unkept))
+                self._fresh = join_spans(self._fresh, news)
+            keeper = fill.keeper
+            if keeper is not None and self._unkept and await keeper.doubt(self._unkept):
+                self._unkept = ()
             self._release(fill)
 
     def _release(self, fill: Backfill) -> None:

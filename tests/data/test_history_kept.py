@@ -15,7 +15,7 @@ from piker.brokers import HistoryConf, Lost
 from piker.config import DataConf
 from piker.data import _history, _keeper
 from piker.data._better import replaces
-from piker.data._doubts import Doubts
+from piker.data._doubts import SETTLE_S, Doubts
 from piker.data._market import Market
 from piker.data._market_bars import MarketBars
 from piker.data._venue_bars import Pace, VenueBars
@@ -540,6 +540,40 @@ async def test_doubts_outlive_a_datad_that_is_killed_right_after(
     want = between(truth.bars[1], NOW_S, NOW_S + 40)
     assert np.array_equal(got, want), diff(got, want)
     again.close(lose=True)
+
+
+async def test_a_doubt_told_again_while_it_is_asked_for_is_asked_for_again(
+    autojump_clock,
+):
+    """The answer under way may be older than the trade that lacks."""
+    doubts, asked = Doubts(), []
+
+    async def mend(spans):
+        asked.append(spans)
+        if len(asked) == 1:
+            doubts.add((100, 101))
+        await trio.sleep(1)
+        return spans
+
+    writer = SimpleNamespace(doubt=None)
+    builder = SimpleNamespace(writer=writer, newest_s=200, oldest_s=0, settled_s=200)
+    fill = SimpleNamespace(
+        builder=builder, mend=mend, can_mend=True, keeper=None, period_s=1
+    )
+    async with trio.open_nursery() as tasks:
+        tasks.start_soon(doubts.keep_on, fill)
+        doubts.add((100, 102))
+        for left in (
+            [
+                (100, 101),
+            ],
+            [],
+        ):
+            await trio.sleep(SETTLE_S)
+            await doubts.settle(fill)
+            assert list(doubts.spans) == left
+        tasks.cancel_scope.cancel()
+    assert asked == [[(100, 102)], [(100, 101)]]
 
 
 def _is_full(_writer, _spans) -> None:

@@ -291,7 +291,8 @@ class MarketStream:
     async def _lose(self, start_ns: int, end_ns: int) -> None:
         """Tell that trades lack; a cancel leaves it for the next who tells anything."""
         self._note_lost(start_ns, end_ns)
-        await self._tell_lost()
+        async with self._turn:
+            await self._tell_lost()
 
     def _note_lost(self, start_ns: int, end_ns: int) -> None:
         span = min(start_ns, end_ns), max(start_ns, end_ns)
@@ -299,12 +300,8 @@ class MarketStream:
 
     async def _tell_lost(self) -> None:
         while self._lost:
-            lost = self._lost.pop(0)
-            try:
-                await self.send.send(lost)
-            except trio.Cancelled:
-                self._lost.insert(0, lost)
-                raise
+            await self.send.send(self._lost[0])
+            del self._lost[0]
 
     async def _warn(self, reason: str) -> None:
         await self._begun.wait()
